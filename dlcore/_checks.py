@@ -1,0 +1,91 @@
+"""Guards with one message format: ``weights must be >= 0, got -0.5 at index 1``.
+
+A guard costs little: kinds and shapes are read from the tensor's head, values in one pass, and values are
+looked at only where they exist (see :func:`has_values`).
+"""
+
+from collections.abc import Callable
+from numbers import Real
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses import FakeTensor
+
+__all__ = [
+    "check_floating",
+    "check_integer",
+    "check_number",
+    "check_rank",
+    "check_same_shape",
+    "check_values",
+    "has_values",
+]
+
+
+def has_values(*tensors: Tensor) -> bool:
+    """Tell whether Python may look at the values of these tensors.
+
+    It may not on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``:
+    there every guard on values is skipped, and a choice between a fast and a safe path takes the safe one.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return not any(
+        x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors
+    )
+
+
+def check_floating(**tensors: Tensor) -> None:
+    """Raise TypeError unless every argument is a real floating-point tensor."""
+    for name, x in tensors.items():
+        if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+        if not x.is_floating_point():
+            raise TypeError(f"{name} must be a real floating-point tensor, got {x.dtype}")
+
+
+def check_integer(**tensors: Tensor) -> None:
+    """Raise TypeError unless every argument is an integer tensor (bool is none)."""
+    for name, x in tensors.items():
+        if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+        if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+            raise TypeError(f"{name} must be an integer tensor, got {x.dtype}")
+
+
+def check_number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
+    """Raise TypeError unless ``value`` is a real number, ValueError unless it keeps the rule."""
+    if not isinstance(value, Real) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    if not holds(value):
+        raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def check_rank(name: str, x: Tensor, at_least: int, layout: str) -> None:
+    """Raise ValueError unless ``x`` has at least that many dimensions, laid out as named."""
+    if x.dim() < at_least:
+        raise ValueError(f"{name} must have shape {layout}, got {tuple(x.shape)}")
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Raise ValueError unless the two tensors have one shape; broadcasting would hide the mistake."""
+    (name, x), (other, y) = tensors.items()
+    if x.shape != y.shape:
+        hint = ""
+        if x.numel() == y.numel():
+            hint = f"; {other}.reshape({name}.shape) makes them agree"
+        raise ValueError(
+            f"{name} and {other} must have the same shape, got {tuple(x.shape)} and {tuple(y.shape)}{hint}"
+        )
+
+
+def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tensor]) -> None:
+    """Raise ValueError that names the first value of ``x`` for which the elementwise rule does not hold."""
+    if not has_values(x):
+        return
+    kept = holds(x)
+    if not bool(kept.all()):
+        index = tuple(int(i) for i in (~kept).nonzero()[0])
+        place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
+        raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}")

@@ -1,0 +1,13 @@
+"""What torch takes from C without types, typed."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["singular_values", "vector_norm"]
+
+vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
+singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals

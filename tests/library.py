@@ -1,0 +1,34 @@
+"""What the library's public surface is, found by looking."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import dlcore
+
+
+def public_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Yield each public module by its name below ``dlcore``."""
+    for info in pkgutil.walk_packages(dlcore.__path__, "dlcore."):
+        if not any(part.startswith("_") for part in info.name.split(".")):
+            yield info.name.removeprefix("dlcore."), importlib.import_module(info.name)
+
+
+def public_names() -> dict[str, Any]:
+    """Return each public object by its name below ``dlcore``."""
+    return {f"{path}.{name}": getattr(module, name) for path, module in public_modules() for name in module.__all__}
+
+
+def public_functions() -> dict[str, Callable[..., Any]]:
+    """Return each public function by its name below ``dlcore``."""
+    return {name: value for name, value in public_names().items() if isinstance(value, FunctionType)}
+
+
+def resolve(library: ModuleType, name: str) -> Callable[..., Any]:
+    """Find a function by its name below ``dlcore`` in one of the two copies of the library."""
+    value: Any = library
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

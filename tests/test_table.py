@@ -1,0 +1,231 @@
+"""What must hold for every public function, from the one table in ``tests/table``."""
+
+from collections import Counter
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from numpydoc.docscrape import FunctionDoc
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+import dlcore
+from tests.library import public_functions, resolve
+from tests.table import LAYERS, Entry, Refusal, gather
+
+TABLE = gather()
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def is_floating(x: object) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def on_tensors(change: Callable[[Tensor], Any], tree: Any) -> Any:
+    return tree_map(lambda x: change(x) if isinstance(x, Tensor) else x, tree)
+
+
+def on_floating(change: Callable[[Tensor], Any], tree: Any) -> Any:
+    return tree_map(lambda x: change(x) if is_floating(x) else x, tree)
+
+
+def draws(entry: Entry, n: int = 1) -> list[tuple[Any, ...]]:
+    generator = torch.Generator().manual_seed(0)
+    return [entry.make(generator) for _ in range(n)]
+
+
+def called(library: ModuleType, name: str) -> Callable[..., Any]:
+    """Return the function as its entry calls it: tensors in, a tensor or a tuple of tensors out."""
+    entry = TABLE[name]
+    function = entry.adapt(resolve(library, name))
+
+    def call(*args: Any) -> Any:
+        return function(*args, **entry.kwargs)
+
+    return call
+
+
+def as_function_of_floats(call: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor]]:
+    """Return the call as a function of its floating arguments alone, and those."""
+    places = [i for i, x in enumerate(args) if is_floating(x)]
+
+    def of_floats(*floats: Tensor) -> Any:
+        full = list(args)
+        for i, x in zip(places, floats, strict=True):
+            full[i] = x
+        return call(*full)
+
+    return of_floats, [args[i] for i in places]
+
+
+def total(tree: Any) -> Tensor:
+    """Sum everything that came back, each output weighted differently, so that no gradient cancels."""
+    outputs = [x for x in (tree if isinstance(tree, tuple) else (tree,)) if is_floating(x)]
+    return sum(
+        ((x * torch.linspace(0.5, 1.5, x.numel(), dtype=x.dtype).reshape(x.shape)).sum() for x in outputs),
+        start=torch.zeros((), dtype=outputs[0].dtype),
+    )
+
+
+def check_gradient(library: ModuleType, name: str) -> None:
+    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name])[0])
+    inputs = [x.clone().requires_grad_() for x in floats]
+
+    assert inputs
+    assert torch.autograd.gradcheck(of_floats, inputs)
+    assert torch.autograd.gradgradcheck(of_floats, inputs)
+
+
+def check_func_grad(library: ModuleType, name: str) -> None:
+    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name])[0])
+    inputs = [x.clone().requires_grad_() for x in floats]
+
+    by_transform = torch.func.grad(lambda *xs: total(of_floats(*xs)), argnums=tuple(range(len(floats))))(*floats)
+    by_autograd = torch.autograd.grad(total(of_floats(*inputs)), inputs)
+
+    torch.testing.assert_close(by_transform, by_autograd)
+
+
+def check_vmap(library: ModuleType, name: str) -> None:
+    call = called(library, name)
+    rows = draws(TABLE[name], 3)
+    places = [i for i, x in enumerate(rows[0]) if isinstance(x, Tensor)]
+    stacked = [torch.stack([row[i] for row in rows]) if i in places else x for i, x in enumerate(rows[0])]
+
+    in_dims = tuple(0 if i in places else None for i in range(len(stacked)))
+    batched = torch.vmap(call, in_dims=in_dims, randomness="different")(*stacked)
+    looped = [call(*row) for row in rows]
+
+    if isinstance(batched, tuple):
+        torch.testing.assert_close(batched, tuple(torch.stack(outputs) for outputs in zip(*looped, strict=True)))
+    else:
+        torch.testing.assert_close(batched, torch.stack(looped))
+
+
+def check_compile(library: ModuleType, name: str) -> None:
+    torch.compiler.reset()
+    call = called(library, name)
+    of_floats, floats = as_function_of_floats(call, draws(TABLE[name])[0])
+    eager, traced = ([x.clone().requires_grad_() for x in floats] for _ in range(2))
+
+    expected = of_floats(*eager)
+    actual = torch.compile(of_floats, fullgraph=True, backend="aot_eager")(*traced)
+
+    torch.testing.assert_close(actual, expected)
+    if "gradient" not in TABLE[name].exempt:
+        torch.testing.assert_close(
+            torch.autograd.grad(total(actual), traced), torch.autograd.grad(total(expected), eager)
+        )
+
+
+def check_dtypes(library: ModuleType, name: str) -> None:
+    call = called(library, name)
+    args = draws(TABLE[name])[0]
+    # the inputs are first rounded to the coarsest dtype: what differs then is the computation, not its input
+    args = on_floating(lambda x: x.to(torch.bfloat16).to(torch.float16).to(torch.float64), args)
+    expected = call(*args)
+    for dtype in DTYPES:
+        actual = call(*on_floating(lambda x: x.to(dtype), args))
+
+        for got, want in zip(*(x if isinstance(x, tuple) else (x,) for x in (actual, expected)), strict=True):
+            assert got.dtype == (dtype if is_floating(want) else want.dtype)
+            if is_floating(want):
+                bound = TABLE[name].tolerance * torch.finfo(dtype).eps * want.abs().max()
+                assert (got.to(torch.float64) - want).abs().max() <= bound
+
+
+def check_non_contiguous(library: ModuleType, name: str) -> None:
+    call = called(library, name)
+    args = draws(TABLE[name])[0]
+
+    spread = on_tensors(lambda x: torch.stack([x, x], dim=-1)[..., 0], args)
+
+    assert any(isinstance(x, Tensor) and not x.is_contiguous() for x in spread)
+    torch.testing.assert_close(call(*spread), call(*args))
+
+
+def check_empty(library: ModuleType, name: str) -> None:
+    empty = TABLE[name].empty
+    assert empty is not None, f"the entry of {name} does not say what it does with no rows"
+    if isinstance(empty, Refusal):
+        check_refusal(library, name, empty)
+    else:
+        args, shape = empty
+
+        result = called(library, name)(*args)
+
+        assert tuple(result.shape) == shape
+
+
+def check_meta(library: ModuleType, name: str) -> None:
+    call = called(library, name)
+    args = draws(TABLE[name])[0]
+
+    actual = call(*on_tensors(lambda x: x.to("meta"), args))
+
+    for got, want in zip(*(x if isinstance(x, tuple) else (x,) for x in (actual, call(*args))), strict=True):
+        assert got.is_meta
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+
+
+def check_refusal(library: ModuleType, name: str, refusal: Refusal) -> None:
+    with pytest.raises(refusal.error) as caught:
+        resolve(library, name)(*refusal.args, **refusal.kwargs)
+
+    assert type(caught.value) is refusal.error
+    assert str(caught.value) == refusal.message
+
+
+CHECKS = {layer: globals()[f"check_{layer}"] for layer in LAYERS}
+
+
+def test_table_holds_every_public_function_and_nothing_else() -> None:
+    assert set(TABLE) == set(public_functions())
+
+
+def test_exemptions_name_known_layers_and_give_a_reason() -> None:
+    for name, entry in TABLE.items():
+        assert set(entry.exempt) <= set(LAYERS), name
+        assert all(len(reason) > 10 for reason in entry.exempt.values()), name
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_layer(name: str, layer: str, plain: ModuleType) -> None:
+    if layer not in TABLE[name].exempt:
+        CHECKS[layer](plain, name)
+    else:
+        # An exemption that is not needed is a lie on the evidence page: whatever stops the check will do.
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            CHECKS[layer](plain, name)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_annotations_hold_for_every_dtype(name: str) -> None:
+    call = called(dlcore, name)
+    args = draws(TABLE[name])[0]
+    dtypes = DTYPES if "dtypes" not in TABLE[name].exempt else DTYPES[:2]
+
+    for dtype in dtypes:
+        call(*on_floating(lambda x: x.to(dtype), args))
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [pytest.param(name, r, id=f"{name}: {r.message}") for name, entry in sorted(TABLE.items()) for r in entry.refusals],
+)
+def test_refuses(name: str, refusal: Refusal, plain: ModuleType) -> None:
+    check_refusal(plain, name, refusal)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_raises_line_has_a_refusal(name: str, plain: ModuleType) -> None:
+    documented = Counter(item.type for item in FunctionDoc(resolve(plain, name))["Raises"])
+    entry = TABLE[name]
+    refusals = [*entry.refusals, *([entry.empty] if isinstance(entry.empty, Refusal) else [])]
+    tested = Counter(refusal.error.__name__ for refusal in refusals)
+
+    assert set(documented) == set(tested)
+    assert documented <= tested
