@@ -1,5 +1,5 @@
 """The core of deep learning as verified formulas."""
 
-from . import norms
+from . import linear, norms
 
-__all__ = ["norms"]
+__all__ = ["linear", "norms"]
