@@ -31,9 +31,7 @@ def has_values(*tensors: Tensor) -> bool:
     """
     if torch.compiler.is_compiling():
         return False
-    return not any(
-        x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors
-    )
+    return not any(x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors)
 
 
 def check_floating(**tensors: Tensor) -> None:

@@ -62,9 +62,7 @@ def lp_norm(
     Raises
     ------
     TypeError
-        If ``x`` is not a real floating-point tensor.
-    TypeError
-        If ``p`` is not a real number.
+        If ``x`` is not a real floating-point tensor, or ``p`` not a real number.
     ValueError
         If ``p`` is not positive.
 
@@ -112,9 +110,7 @@ def _sum_was_exact(norm: Tensor, p: float, n: int) -> bool:
     return (n * limits.tiny / limits.eps) ** (1 / p) <= smallest and largest < math.inf
 
 
-def l1_norm(
-    x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False
-) -> Float[Tensor, "*reduced"]:
+def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
     r"""Return the sum of the absolute values.
 
     .. math::
@@ -143,7 +139,6 @@ def l1_norm(
     See Also
     --------
     torch.linalg.vector_norm : The same with ``ord=1``.
-    dlcore.likelihood.laplace_log_density : The noise for which this is the right penalty.
 
     References
     ----------
@@ -158,9 +153,7 @@ def l1_norm(
     return x.abs().sum(dim=dim, keepdim=keepdim)
 
 
-def l2_norm(
-    x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False
-) -> Float[Tensor, "*reduced"]:
+def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
     r"""Return the Euclidean length.
 
     .. math::
@@ -216,9 +209,7 @@ def l2_norm(
     return lp_norm(x, dim=dim, keepdim=keepdim)
 
 
-def max_norm(
-    x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False
-) -> Float[Tensor, "*reduced"]:
+def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
     r"""Return the largest absolute value.
 
     .. math::
@@ -257,11 +248,6 @@ def max_norm(
     --------
     >>> max_norm(torch.tensor([3.0, -4.0]))
     tensor(4.)
-
-    Entries that tie for the maximum share the gradient:
-
-    >>> torch.func.grad(max_norm)(torch.tensor([3.0, -3.0]))
-    tensor([ 0.5000, -0.5000])
     """
     check_floating(x=x)
     if x.numel() == 0:  # a maximum over nothing: the sum over nothing has the shape, and 0 the value
@@ -278,9 +264,7 @@ def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
     .. math::
 
         \lVert\mathbf{X}\rVert_F = \sqrt{\sum_{i=1}^{m}\sum_{j=1}^{n} x_{ij}^2}
-            = \sqrt{\operatorname{tr}\mathbf{X}^\top\mathbf{X}} = \sqrt{\sum_k \sigma_k^2}
-
-    where :math:`\sigma_k` are the singular values.
+            = \sqrt{\sum_k \sigma_k^2}, \qquad \sigma_k \text{ the singular values}
 
     Parameters
     ----------
@@ -325,8 +309,6 @@ def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 
         \lVert\mathbf{X}\rVert_2 = \max_{\mathbf{v}\ne\mathbf{0}}
             \frac{\lVert\mathbf{X}\mathbf{v}\rVert_2}{\lVert\mathbf{v}\rVert_2} = \max_k \sigma_k
-
-    where :math:`\sigma_k` are the singular values.
 
     Parameters
     ----------
@@ -394,8 +376,7 @@ def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 
     References
     ----------
-    .. [1] B. Recht, M. Fazel and P. A. Parrilo, "Guaranteed minimum-rank solutions of linear matrix equations via
-       nuclear norm minimization", *SIAM Review* 52(3), 2010, section 2.
+    .. [1] B. Recht, M. Fazel and P. A. Parrilo, "Guaranteed minimum-rank solutions", *SIAM Review* 52(3), 2010.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -127,7 +128,7 @@ def check_dtypes(library: ModuleType, name: str) -> None:
     args = on_floating(lambda x: x.to(torch.bfloat16).to(torch.float16).to(torch.float64), args)
     expected = call(*args)
     for dtype in DTYPES:
-        actual = call(*on_floating(lambda x: x.to(dtype), args))
+        actual = call(*on_floating(partial(Tensor.to, dtype=dtype), args))
 
         for got, want in zip(*(x if isinstance(x, tuple) else (x,) for x in (actual, expected)), strict=True):
             assert got.dtype == (dtype if is_floating(want) else want.dtype)
@@ -209,7 +210,7 @@ def test_annotations_hold_for_every_dtype(name: str) -> None:
     dtypes = DTYPES if "dtypes" not in TABLE[name].exempt else DTYPES[:2]
 
     for dtype in dtypes:
-        call(*on_floating(lambda x: x.to(dtype), args))
+        call(*on_floating(partial(Tensor.to, dtype=dtype), args))
 
 
 @pytest.mark.parametrize(

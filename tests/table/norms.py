@@ -30,7 +30,13 @@ ENTRIES = {
     "norms.max_norm": Entry(
         make=normal(3, 4), kwargs={"dim": 1}, empty=((torch.ones(0, 4),), (0,)), refusals=(INTEGERS,)
     ),
-    "norms.frobenius_norm": Entry(make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)),
-    "norms.spectral_norm": Entry(make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)),
-    "norms.nuclear_norm": Entry(make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)),
+    "norms.frobenius_norm": Entry(
+        make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)
+    ),
+    "norms.spectral_norm": Entry(
+        make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)
+    ),
+    "norms.nuclear_norm": Entry(
+        make=normal(2, 3, 4), empty=((torch.ones(0, 3, 4),), (0,)), refusals=(INTEGERS, VECTOR)
+    ),
 }

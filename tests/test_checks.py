@@ -1,0 +1,108 @@
+"""The guards: one message format, and no look at values that are not there."""
+
+import math
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def checks(plain: ModuleType) -> ModuleType:
+    return plain._checks
+
+
+FLOATS = torch.tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [([1.0], "list"), (1.0, "float"), (None, "NoneType")],
+)
+def test_check_floating_and_check_integer_want_a_tensor(checks: ModuleType, value: object, got: str) -> None:
+    for check in (checks.check_floating, checks.check_integer):
+        with pytest.raises(TypeError, match=rf"^x must be a torch\.Tensor, got {got}"):
+            check(x=value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_check_floating_refuses_what_is_not_real(checks: ModuleType, dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match=f"^y must be a real floating-point tensor, got {dtype}$"):
+        checks.check_floating(x=FLOATS, y=torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
+def test_check_integer_refuses_what_does_not_count(checks: ModuleType, dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match=f"^labels must be an integer tensor, got {dtype}$"):
+        checks.check_integer(labels=torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_check_integer_takes_every_width(checks: ModuleType, dtype: torch.dtype) -> None:
+    checks.check_integer(labels=torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("value", ["1", None, True, FLOATS])
+def test_check_number_wants_a_real_number(checks: ModuleType, value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^delta must be a real number, got "):
+        checks.check_number("delta", value, "> 0", lambda delta: delta > 0)
+
+
+@pytest.mark.parametrize("value", [0, -1.5, math.nan])
+def test_check_number_names_parameter_rule_and_value(checks: ModuleType, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^delta must be > 0, got {value}$"):
+        checks.check_number("delta", value, "> 0", lambda delta: delta > 0)
+
+
+def test_check_rank_names_the_layout(checks: ModuleType) -> None:
+    checks.check_rank("x", torch.ones(2, 3), 2, "(n, d)")
+
+    with pytest.raises(ValueError, match=r"^x must have shape \(n, d\), got \(2,\)$"):
+        checks.check_rank("x", FLOATS, 2, "(n, d)")
+
+
+def test_check_same_shape_tells_how_to_reshape(checks: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"got \(2, 1\) and \(2,\); y.reshape\(y_hat.shape\) makes them agree$"):
+        checks.check_same_shape(y_hat=torch.ones(2, 1), y=FLOATS)
+
+
+def test_check_same_shape_gives_no_hint_where_no_reshape_helps(checks: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"got \(3,\) and \(2,\)$"):
+        checks.check_same_shape(y_hat=torch.ones(3), y=FLOATS)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.tensor([1.0, -0.5, -2.0]), "weights must be >= 0, got -0.5 at index 1"),
+        (torch.tensor([[1.0, math.nan]]), "weights must be >= 0, got nan at index (0, 1)"),
+        (torch.tensor(-1.0), "weights must be >= 0, got -1.0"),
+    ],
+)
+def test_check_values_names_the_first_offender(checks: ModuleType, weights: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checks.check_values("weights", weights, ">= 0", lambda w: w >= 0)
+
+
+def test_check_values_lets_good_and_empty_tensors_pass(checks: ModuleType) -> None:
+    checks.check_values("weights", FLOATS, ">= 0", lambda w: w >= 0)
+    checks.check_values("weights", torch.ones(0), ">= 0", lambda w: w >= 0)
+
+
+def test_values_are_not_looked_at_where_there_are_none(checks: ModuleType) -> None:
+    def guarded(w: torch.Tensor) -> torch.Tensor:
+        checks.check_values("weights", w, ">= 0", lambda w: w >= 0)
+        return w * 2
+
+    bad = torch.tensor([[1.0], [-1.0]])
+    with torch._subclasses.FakeTensorMode() as fake:
+        fakes = guarded(fake.from_tensor(bad))
+
+    assert fakes.shape == bad.shape
+    assert guarded(bad.to("meta")).is_meta
+    assert torch.equal(torch.vmap(guarded)(bad), bad * 2)
+    assert torch.equal(torch.compile(guarded, fullgraph=True, backend="eager")(bad), bad * 2)
+    with pytest.raises(ValueError, match=r"got -1\.0"):
+        guarded(bad)
