@@ -29,9 +29,9 @@ def has_values(*tensors: Tensor) -> bool:
     It may not on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``:
     there every guard on values is skipped, and a choice between a fast and a safe path takes the safe one.
     """
-    if torch.compiler.is_compiling():
-        return False
-    return not any(x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors)
+    return not torch.compiler.is_compiling() and not any(
+        x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors
+    )
 
 
 def check_floating(**tensors: Tensor) -> None:

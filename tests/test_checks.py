@@ -68,6 +68,10 @@ def test_check_same_shape_tells_how_to_reshape(checks: ModuleType) -> None:
         checks.check_same_shape(y_hat=torch.ones(2, 1), y=FLOATS)
 
 
+def test_check_same_shape_lets_one_shape_pass(checks: ModuleType) -> None:
+    checks.check_same_shape(y_hat=FLOATS, y=-FLOATS)
+
+
 def test_check_same_shape_gives_no_hint_where_no_reshape_helps(checks: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"got \(3,\) and \(2,\)$"):
         checks.check_same_shape(y_hat=torch.ones(3), y=FLOATS)

@@ -198,3 +198,12 @@ def test_a_vector_without_entries_has_norm_zero(norm: object) -> None:
 @pytest.mark.parametrize("norm", MATRIX_NORMS)
 def test_a_matrix_without_entries_has_norm_zero(norm: object) -> None:
     assert norm(torch.ones(0, 3)) == 0
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, 4.0])
+def test_many_entries_lose_no_digits(p: float) -> None:
+    x = torch.randn(1_000_000)
+    expected = torch.linalg.vector_norm(x.double(), p)
+
+    assert abs(norms.lp_norm(x, p).double() / expected - 1) < 5e-7
+    assert abs(norms.lp_norm(x.reshape(1, -1), p, dim=1).double() / expected - 1) < 5e-7

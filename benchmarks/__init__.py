@@ -1,0 +1,1 @@
+"""dlcore beside its alternatives: ``python -m benchmarks`` prints one table of ratios."""

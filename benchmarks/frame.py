@@ -1,0 +1,118 @@
+"""Time two callables in turn, and print the ratios of many as one table."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+__all__ = ["Pair", "Row", "Timing", "as_json", "describe_machine", "render", "time_pair"]
+
+Pair = tuple[Callable[[], Any], Callable[[], Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of work, done by dlcore and by the alternative that people use today.
+
+    ``make`` sets both up and returns them as callables without arguments. Where ``compare`` is true, what they return
+    must agree before any time is taken: a ratio of different results says nothing.
+    """
+
+    work: str
+    alternative: str
+    target: float
+    make: Callable[[], Pair]
+    compare: bool = True
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The ratios dlcore / alternative over the rounds of one run, and the median time of dlcore in seconds."""
+
+    work: str
+    alternative: str
+    target: float
+    median: float
+    smallest: float
+    largest: float
+    seconds: float
+
+
+def time_pair(row: Row, *, rounds: int, block: float = 0.02) -> Timing:
+    """Time both sides in turn, in blocks of calls that last about ``block`` seconds, and compare round by round."""
+    pair = row.make()
+    if row.compare:
+        ours, theirs = (torch.as_tensor(side()).detach() for side in pair)
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5, check_dtype=False)
+    calls = [max(1, round(block / seconds_of(side, calls_to_warm_up(side)))) for side in pair]
+    ratios: list[float] = []
+    times: list[float] = []
+    for number in range(rounds):
+        spent = [0.0, 0.0]
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            spent[side] = seconds_of(pair[side], calls[side])
+        ratios.append(spent[0] / spent[1])
+        times.append(spent[0])
+    return Timing(row.work, row.alternative, row.target, median(ratios), min(ratios), max(ratios), median(times))
+
+
+def calls_to_warm_up(work: Callable[[], Any]) -> int:
+    """Call once, cold, and return how many calls give a first estimate of the time of one."""
+    return 3 if seconds_of(work, 1) > 1e-3 else 50
+
+
+def seconds_of(work: Callable[[], Any], calls: int) -> float:
+    """Return the seconds that one of so many calls takes."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - start) / calls
+
+
+def describe_machine() -> str:
+    """Say in one line what the timings were taken on."""
+    names = (
+        line.partition(":")[2].strip() for line in lines_of(Path("/proc/cpuinfo")) if line.startswith("model name")
+    )
+    processor = next(names, platform.machine())
+    return (
+        f"{processor}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, none where there is no such file."""
+    if path.is_file():
+        yield from path.read_text().splitlines()
+
+
+def render(timings: list[Timing]) -> str:
+    """Return the table: the ratios dlcore / alternative, and whether the median is at its target."""
+    head = ("work", "alternative", "median", "min", "max", "target", "", "dlcore")
+    lines = [
+        head,
+        *(
+            (
+                *(timing.work, timing.alternative),
+                *(f"{ratio:.3g}" for ratio in (timing.median, timing.smallest, timing.largest, timing.target)),
+                "ok" if timing.median <= timing.target else "OVER",
+                f"{timing.seconds * 1e6:,.1f} µs",
+            )
+            for timing in timings
+        ),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    put = [str.ljust, str.ljust, *[str.rjust] * 4, str.ljust, str.rjust]
+    return "\n".join(
+        "  ".join(align(cell, width) for align, cell, width in zip(put, line, widths, strict=True)) for line in lines
+    )
+
+
+def as_json(timings: list[Timing]) -> dict[str, Any]:
+    """Return the figures of a run, as other programs read them."""
+    return {"machine": describe_machine(), "timings": [asdict(timing) for timing in timings]}

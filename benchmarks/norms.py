@@ -1,0 +1,36 @@
+"""Rows of :mod:`dlcore.norms`."""
+
+import math
+from functools import partial
+
+import torch
+
+from dlcore import norms
+
+from .frame import Pair, Row
+
+SIZES = {1_000: "10³", 100_000: "10⁵", 4_000_000: "4·10⁶"}
+ORDERS = {1.0: 1.0, 2.0: 1.0, 2.5: 0.5, 3.0: 0.5, 4.0: 0.5, math.inf: 0.3}  # with the target from 10⁵ on
+
+
+def vector(p: float, n: int) -> Pair:
+    """Set up the p-norm of one vector."""
+    x = torch.randn(n, generator=torch.Generator().manual_seed(0))
+    return partial(norms.lp_norm, x, p), partial(torch.linalg.vector_norm, x, p)
+
+
+def matrix(p: float, dim: int) -> Pair:
+    """Set up the p-norms along one dimension of a matrix."""
+    x = torch.randn(1000, 1000, generator=torch.Generator().manual_seed(0))
+    return partial(norms.lp_norm, x, p, dim=dim), partial(torch.linalg.vector_norm, x, p, dim=dim)
+
+
+ROWS = [
+    Row(f"{p:g}-norm of {text}", "torch.linalg.vector_norm", target if n > 1000 else 1.5, partial(vector, p, n))
+    for p, target in ORDERS.items()
+    for n, text in SIZES.items()
+] + [
+    Row(f"{p:g}-norm of (1000, 1000), dim={dim}", "torch.linalg.vector_norm", 1.1, partial(matrix, p, dim))
+    for p in ORDERS
+    for dim in (0, 1)
+]
