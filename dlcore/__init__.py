@@ -1,5 +1,5 @@
 """The core of deep learning as verified formulas."""
 
-from . import linear, norms
+from . import linear, model_selection, norms
 
-__all__ = ["linear", "norms"]
+__all__ = ["linear", "model_selection", "norms"]

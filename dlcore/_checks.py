@@ -5,7 +5,7 @@ looked at only where they exist (see :func:`has_values`).
 """
 
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses import FakeTensor
 
 __all__ = [
+    "check_count",
     "check_floating",
     "check_integer",
     "check_number",
@@ -58,6 +59,14 @@ def check_number(name: str, value: float, rule: str, holds: Callable[[float], bo
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not holds(value):
         raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def check_count(name: str, value: int, at_least: int) -> None:
+    """Raise TypeError unless ``value`` is an integer (bool is none), ValueError unless it is at least that."""
+    if not isinstance(value, Integral) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < at_least:
+        raise ValueError(f"{name} must be >= {at_least}, got {value}")
 
 
 def check_rank(name: str, x: Tensor, at_least: int, layout: str) -> None:

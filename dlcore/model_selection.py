@@ -1,0 +1,327 @@
+r"""Which model will do best on data it has not seen?
+
+The error on the data a model was fitted to is too small a number. Here rows are held out: once, or in turn, so that
+each row is predicted by a model that never saw it. Whatever is learned from data, a mean for standardizing as much as
+a weight, is learned from the training rows of the fold alone.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Generator, Tensor
+
+from ._checks import check_count, check_floating, check_number, check_rank
+from .norms import l2_norm
+
+__all__ = ["CrossValidation", "cross_validate", "k_fold", "train_test_split"]
+
+Model = TypeVar("Model")
+
+
+class CrossValidation(NamedTuple):
+    r"""The errors of each fold, and what they say together.
+
+    With :math:`e_j` the mean loss in fold :math:`j`, the mean is :math:`\bar e = \frac1k\sum_j e_j`, and its standard
+    error :math:`s/\sqrt{k}` with :math:`s^2 = \frac{1}{k-1}\sum_j (e_j - \bar e)^2`. The folds share training
+    rows, so their errors are not independent: the standard error is a guide, and no unbiased one exists.
+
+    Parameters
+    ----------
+    train_errors : Tensor, shape (*, k)
+        The mean loss on the training rows of each fold.
+    validation_errors : Tensor, shape (*, k)
+        The mean loss on the rows held out in each fold.
+
+    References
+    ----------
+    .. [1] Y. Bengio and Y. Grandvalet, "No unbiased estimator of the variance of K-fold cross-validation", *Journal of
+       Machine Learning Research* 5, 2004.
+
+    Examples
+    --------
+    >>> result = CrossValidation(torch.tensor([4.5, 0.5]), torch.tensor([18.5, 22.5]))
+    >>> result.train_mean, result.validation_mean
+    (tensor(2.5000), tensor(20.5000))
+    >>> result.train_standard_error, result.validation_standard_error
+    (tensor(2.), tensor(2.))
+    """
+
+    train_errors: Float[Tensor, "*path k"]
+    validation_errors: Float[Tensor, "*path k"]
+
+    @property
+    def train_mean(self) -> Float[Tensor, "*path"]:
+        """The mean of the training errors."""
+        return self.train_errors.mean(-1)
+
+    @property
+    def train_standard_error(self) -> Float[Tensor, "*path"]:
+        """The standard error of the mean of the training errors."""
+        return _standard_error(self.train_errors)
+
+    @property
+    def validation_mean(self) -> Float[Tensor, "*path"]:
+        """The mean of the validation errors: the estimate of the error on new data."""
+        return self.validation_errors.mean(-1)
+
+    @property
+    def validation_standard_error(self) -> Float[Tensor, "*path"]:
+        """The standard error of the mean of the validation errors."""
+        return _standard_error(self.validation_errors)
+
+
+def train_test_split(
+    *tensors: Shaped[Any, "n ..."],
+    test_fraction: float = 0.25,
+    shuffle: bool = True,
+    generator: Generator | None = None,
+) -> tuple[Tensor, ...]:
+    r"""Return the training rows and the test rows of each tensor.
+
+    .. math::
+
+        n_\text{test} = \lfloor f n + \tfrac12 \rfloor, \qquad n_\text{train} = n - n_\text{test}
+
+    where :math:`n` is the number of rows and :math:`f` the fraction to hold out.
+
+    Parameters
+    ----------
+    *tensors : Tensor or numpy.ndarray, shape (n, ...)
+        The data: row i of each of them belongs to example i.
+    test_fraction : float, in (0, 1), default 0.25
+        The fraction of the rows to hold out.
+    shuffle : bool, default True
+        Draw the test rows at random; otherwise they are the last ones.
+    generator : torch.Generator, optional
+        What the order is drawn from; then the global random state is left alone.
+
+    Returns
+    -------
+    tuple of Tensor, shapes (n_train, ...) and (n_test, ...)
+        For each tensor its training rows and then its test rows: ``x_train, x_test, y_train, y_test``.
+
+    Raises
+    ------
+    TypeError
+        If no tensor is given.
+    TypeError
+        If ``test_fraction`` is not a real number.
+    ValueError
+        If ``test_fraction`` is not in (0, 1).
+    ValueError
+        If a tensor has no dimension.
+    ValueError
+        If the tensors differ in their number of rows.
+    ValueError
+        If no row would be left for training, or none for the test.
+
+    See Also
+    --------
+    sklearn.model_selection.train_test_split : The same order of results; it rounds the number of test rows up.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009, section 7.2.
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([1, 2, 3, 4])
+    >>> x_train, x_test, y_train, y_test = train_test_split(x, y, shuffle=False)
+    >>> y_train, y_test
+    (tensor([1, 2, 3]), tensor([4]))
+    """
+    if not tensors:
+        raise TypeError("train_test_split needs at least one tensor")
+    check_number("test_fraction", test_fraction, "in (0, 1)", lambda fraction: 0 < fraction < 1)
+    columns = [torch.as_tensor(x) for x in tensors]
+    n = _number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(columns)})
+    n_train = n - math.floor(test_fraction * n + 0.5)
+    if not 0 < n_train < n:
+        raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
+    order = _order(n, shuffle=shuffle, generator=generator)
+    return tuple(_take(x, rows) for x in columns for rows in (order[:n_train], order[n_train:]))
+
+
+def k_fold(
+    n: int, k: int, *, shuffle: bool = False, generator: Generator | None = None
+) -> Iterator[tuple[Int[Tensor, "train"], Int[Tensor, "validation"]]]:
+    r"""Return an iterator over the folds: the rows to train on and the rows to validate on.
+
+    .. math::
+
+        \{0, \dots, n-1\} = \mathcal{V}_1 \,\dot\cup \cdots \dot\cup\, \mathcal{V}_k, \qquad
+        |\mathcal{V}_j| = \begin{cases} \lfloor n/k \rfloor + 1 & j \le n \bmod k \\ \lfloor n/k \rfloor & j > n \bmod k
+        \end{cases}
+
+    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` holds out; it trains on all others. Each row is held
+    out exactly once, whatever the remainder of :math:`n/k`.
+
+    Parameters
+    ----------
+    n : int, at least k
+        The number of rows.
+    k : int, at least 2
+        The number of folds; ``k=n`` leaves one row out at a time.
+    shuffle : bool, default False
+        Assign rows to folds at random, as rows sorted by their label need it; otherwise a fold is a run of rows.
+    generator : torch.Generator, optional
+        What the assignment is drawn from; then the global random state is left alone.
+
+    Returns
+    -------
+    iterator of tuple of Tensor, shapes (n_train,) and (n_validation,)
+        For each fold its training rows and its validation rows.
+
+    Raises
+    ------
+    TypeError
+        If ``n`` or ``k`` is not an integer.
+    ValueError
+        If ``k`` is less than 2.
+    ValueError
+        If ``n`` is less than ``k``.
+
+    See Also
+    --------
+    sklearn.model_selection.KFold : The same folds, as NumPy arrays.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009, section
+       7.10.
+
+    Examples
+    --------
+    >>> for train, validation in k_fold(5, 2):
+    ...     print(train.tolist(), validation.tolist())
+    [3, 4] [0, 1, 2]
+    [0, 1, 2] [3, 4]
+    >>> [len(validation) for _, validation in k_fold(442, 5)]
+    [89, 89, 88, 88, 88]
+    """
+    check_count("k", k, 2)
+    check_count("n", n, k)
+    folds = _order(n, shuffle=shuffle, generator=generator).tensor_split(k)
+    return ((torch.cat([*folds[:j], *folds[j + 1 :]]), folds[j]) for j in range(k))
+
+
+def cross_validate(
+    fit: Callable[[Tensor, Tensor], Model],
+    loss: Callable[[Model, Tensor, Tensor], Tensor],
+    x: Shaped[Tensor, "n ..."],
+    y: Shaped[Tensor, "n ..."],
+    *,
+    k: int,
+    shuffle: bool = False,
+    generator: Generator | None = None,
+) -> CrossValidation:
+    r"""Return the training and the validation error of each fold.
+
+    .. math::
+
+        e_j = \frac{1}{|\mathcal{V}_j|} \sum_{i \in \mathcal{V}_j} l\bigl(\hat f_j, \mathbf{x}_i, y_i\bigr), \qquad
+        \hat f_j = \operatorname{fit}\bigl(\{(\mathbf{x}_i, y_i) : i \notin \mathcal{V}_j\}\bigr)
+
+    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out. A step that learns from
+    the data, such as standardizing or choosing features, belongs inside ``fit``: outside, it has seen the rows
+    held out, and the error comes out too small.
+
+    Parameters
+    ----------
+    fit : callable
+        Maps training inputs and targets to a model, of whatever kind.
+    loss : callable
+        Maps a model, inputs and targets to one loss per example, shape (rows,).
+    x : Tensor, shape (n, ...)
+        The inputs.
+    y : Tensor, shape (n, ...)
+        The targets.
+    k : int, in [2, n]
+        The number of folds.
+    shuffle : bool, default False
+        Assign rows to folds at random.
+    generator : torch.Generator, optional
+        What the assignment is drawn from; then the global random state is left alone.
+
+    Returns
+    -------
+    CrossValidation
+        Both errors of each fold, with their mean and standard error.
+
+    Raises
+    ------
+    TypeError
+        If ``k`` is not an integer.
+    TypeError
+        If ``loss`` does not return a real floating-point tensor.
+    ValueError
+        If ``k`` is less than 2, or greater than the number of rows.
+    ValueError
+        If ``x`` or ``y`` has no dimension.
+    ValueError
+        If ``x`` and ``y`` differ in their number of rows.
+    ValueError
+        If ``loss`` does not return one value per example.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_validate : The same for estimators; by default it stratifies a classifier's folds.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009, section
+       7.10.
+
+    Examples
+    --------
+    The model is the mean of the targets, and the inputs do not matter:
+
+    >>> y = torch.tensor([0.0, 2.0, 4.0, 10.0])
+    >>> result = cross_validate(lambda x, y: y.mean(), lambda mean, x, y: (mean - y) ** 2 / 2, y, y, k=2)
+    >>> result.validation_errors, result.validation_mean, result.validation_standard_error
+    (tensor([18.5000, 22.5000]), tensor(20.5000), tensor(2.))
+    >>> result.train_errors
+    tensor([4.5000, 0.5000])
+    """
+    n = _number_of_rows(x=x, y=y)
+    errors: list[Tensor] = []
+    for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
+        model = fit(_take(x, train), _take(y, train))
+        for rows in (train, validation):
+            losses = loss(model, _take(x, rows), _take(y, rows))
+            check_floating(losses=losses)
+            if losses.shape != rows.shape:
+                expected, got = tuple(rows.shape), tuple(losses.shape)
+                raise ValueError(f"loss must return one value per example, shape {expected}, got {got}")
+            errors.append(losses.mean())
+    return CrossValidation(torch.stack(errors[::2]), torch.stack(errors[1::2]))
+
+
+def _standard_error(errors: Tensor) -> Tensor:
+    k = errors.shape[-1]
+    return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
+
+
+def _number_of_rows(**tensors: Tensor) -> int:
+    """Return the number of rows, or raise ValueError where the tensors differ in it."""
+    (first, x), *others = tensors.items()
+    for name, tensor in tensors.items():
+        check_rank(name, tensor, 1, "(n, *)")
+    for name, tensor in others:
+        if len(tensor) != len(x):
+            raise ValueError(f"{first} and {name} must have the same number of rows, got {len(x)} and {len(tensor)}")
+    return len(x)
+
+
+def _order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
+    """Return the rows in the order in which they are dealt out."""
+    if not shuffle:
+        return torch.arange(n)
+    return torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
+
+
+def _take(x: Tensor, rows: Tensor) -> Tensor:
+    return x.index_select(0, rows.to(x.device))

@@ -1,0 +1,365 @@
+"""Folds and held-out errors against their definitions, scikit-learn and the ways in which they leak."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mpmath import mp
+from sklearn import linear_model
+from sklearn import model_selection as sklearn_selection
+from torch import Generator, Tensor
+
+from dlcore import model_selection
+from tests.oracle import assert_matches, tensors
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def mean_of_targets(x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
+    return y.mean(0)
+
+
+def squared_loss_of_constant(model: Tensor, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
+    return (model - y) ** 2 / 2
+
+
+def ridge_fit(penalty: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Ridge regression by the normal equations of the centred data."""
+
+    def fit(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        centre = x.mean(0)
+        xc = x - centre
+        weight = torch.linalg.solve(xc.T @ xc + penalty * torch.eye(x.shape[1], dtype=x.dtype), xc.T @ (y - y.mean()))
+        return weight, y.mean() - centre @ weight
+
+    return fit
+
+
+def squared_loss_of_line(model: tuple[Tensor, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    weight, bias = model
+    return (x @ weight + bias - y) ** 2 / 2
+
+
+# k_fold: each row held out exactly once
+
+
+@given(st.integers(2, 60), st.data(), st.booleans())
+def test_every_row_is_held_out_exactly_once_whatever_the_remainder(n: int, data: st.DataObject, shuffle: bool) -> None:
+    k = data.draw(st.integers(2, n))
+
+    folds = list(model_selection.k_fold(n, k, shuffle=shuffle, generator=seeded()))
+
+    assert len(folds) == k
+    assert sorted(torch.cat([validation for _, validation in folds]).tolist()) == list(range(n))
+    for train, validation in folds:
+        assert sorted(torch.cat([train, validation]).tolist()) == list(range(n))
+
+
+@given(st.integers(2, 500), st.data())
+def test_folds_differ_by_at_most_one_row_and_the_larger_come_first(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(2, n))
+
+    sizes = [len(validation) for _, validation in model_selection.k_fold(n, k)]
+
+    assert sizes == [n // k + 1] * (n % k) + [n // k] * (k - n % k)
+
+
+def test_442_rows_in_5_folds() -> None:
+    sizes = [len(validation) for _, validation in model_selection.k_fold(442, 5)]
+
+    assert sizes == [89, 89, 88, 88, 88]
+
+
+@pytest.mark.parametrize(("n", "k"), [(442, 5), (10, 10), (7, 3), (2, 2)])
+def test_folds_are_those_of_scikit_learn(n: int, k: int) -> None:
+    expected = sklearn_selection.KFold(k).split(np.zeros(n))
+
+    for (train, validation), (sk_train, sk_validation) in zip(model_selection.k_fold(n, k), expected, strict=True):
+        assert train.tolist() == sk_train.tolist()
+        assert validation.tolist() == sk_validation.tolist()
+
+
+def test_shuffled_folds_make_every_pair_of_rows_equally_likely() -> None:
+    generator = seeded()
+
+    first = Counter(
+        tuple(sorted(next(model_selection.k_fold(4, 2, shuffle=True, generator=generator))[1].tolist()))
+        for _ in range(6000)
+    )
+
+    assert len(first) == 6
+    assert sum((count - 1000) ** 2 / 1000 for count in first.values()) < 20.5  # χ² with 5 degrees of freedom, p = .001
+
+
+def test_rows_sorted_by_label_need_the_shuffle() -> None:
+    labels = torch.arange(3).repeat_interleave(20)
+
+    runs = [set(labels[train].tolist()) for train, _ in model_selection.k_fold(60, 3)]
+    shuffled = [set(labels[train].tolist()) for train, _ in model_selection.k_fold(60, 3, shuffle=True)]
+
+    assert all(len(seen) == 2 for seen in runs)
+    assert all(len(seen) == 3 for seen in shuffled)
+
+
+# Randomness
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda generator: [v for _, v in model_selection.k_fold(20, 4, shuffle=True, generator=generator)],
+        lambda generator: model_selection.train_test_split(torch.arange(20), generator=generator),
+        lambda generator: model_selection.cross_validate(
+            mean_of_targets,
+            squared_loss_of_constant,
+            torch.arange(20.0),
+            torch.arange(20.0),
+            k=4,
+            shuffle=True,
+            generator=generator,
+        ),
+    ],
+)
+def test_a_generator_decides_and_the_global_state_is_left_alone(draw: Callable[[Generator], list[Tensor]]) -> None:
+    before = torch.get_rng_state()
+
+    first, again, other = draw(seeded(1)), draw(seeded(1)), draw(seeded(2))
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(map(torch.equal, first, again))
+    assert not all(map(torch.equal, first, other))
+
+
+# train_test_split
+
+
+@given(st.integers(2, 60), st.floats(0.05, 0.95), st.booleans())
+def test_split_is_a_partition_in_which_rows_stay_together(n: int, fraction: float, shuffle: bool) -> None:
+    n_test = math.floor(fraction * n + 0.5)
+    if not 0 < n_test < n:
+        return
+    y = torch.arange(n)
+    x = torch.stack([y * 2.0, y * 3.0], dim=1)
+
+    x_train, x_test, y_train, y_test = model_selection.train_test_split(x, y, test_fraction=fraction, shuffle=shuffle)
+
+    assert len(y_test) == n_test
+    assert sorted([*y_train.tolist(), *y_test.tolist()]) == list(range(n))
+    assert torch.equal(x_train, x[y_train])
+    assert torch.equal(x_test, x[y_test])
+    if not shuffle:
+        assert torch.equal(y_train, y[: n - n_test])
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.2, 0.5])
+def test_split_without_shuffle_is_that_of_scikit_learn(fraction: float) -> None:
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20)
+
+    actual = model_selection.train_test_split(x, y, test_fraction=fraction, shuffle=False)
+
+    expected = sklearn_selection.train_test_split(x, y, test_size=fraction, shuffle=False)
+    for got, want in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(got.numpy(), want)
+
+
+def test_the_fraction_is_rounded_to_the_nearest_row_whatever_its_float_noise() -> None:
+    _, test = model_selection.train_test_split(torch.arange(100), test_fraction=0.07)
+
+    assert len(test) == 7  # 0.07 * 100 is 7.000000000000001, which rounds up to 8
+
+
+def test_split_leaves_its_arguments_alone() -> None:
+    x = torch.arange(8)
+
+    train, test = model_selection.train_test_split(x, shuffle=False)
+    train.zero_()
+    test.zero_()
+
+    assert torch.equal(x, torch.arange(8))
+
+
+# cross_validate: the errors, their mean and standard error
+
+
+def test_errors_are_those_of_scikit_learn() -> None:
+    x, y = torch.randn(43, 3, dtype=torch.float64), torch.randn(43, dtype=torch.float64)
+
+    actual = model_selection.cross_validate(ridge_fit(2.0), squared_loss_of_line, x, y, k=5)
+
+    expected = sklearn_selection.cross_validate(
+        linear_model.Ridge(alpha=2.0),
+        x.numpy(),
+        y.numpy(),
+        cv=5,
+        scoring="neg_mean_squared_error",
+        return_train_score=True,
+    )
+    np.testing.assert_allclose(actual.validation_errors.numpy(), -expected["test_score"] / 2, rtol=1e-12)
+    np.testing.assert_allclose(actual.train_errors.numpy(), -expected["train_score"] / 2, rtol=1e-12)
+
+
+@given(tensors(min_size=2, max_size=6, largest=100.0))
+def test_mean_and_standard_error_are_their_formulas(errors: Tensor) -> None:
+    result = model_selection.CrossValidation(errors, errors)
+
+    def standard_error(values: list[mp.mpf]) -> mp.mpf:
+        mean, k = mp.fsum(values) / len(values), len(values)
+        return mp.sqrt(mp.fsum((e - mean) ** 2 for e in values) / (k - 1) / k)
+
+    slack = 64 * (errors.abs().max() * torch.finfo(errors.dtype).eps + torch.finfo(errors.dtype).tiny)
+    for mean, error in (
+        (result.train_mean, result.train_standard_error),
+        (result.validation_mean, result.validation_standard_error),
+    ):
+        assert abs(mean - errors.mean()) <= slack
+        assert abs(mp.mpf(error.item()) - standard_error([mp.mpf(e) for e in errors.tolist()])) <= slack.item()
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_standard_error_neither_overflows_nor_vanishes(scale: float) -> None:
+    result = model_selection.CrossValidation(torch.tensor([1.0, 3.0]) * scale, torch.tensor([10.0, 14.0]) * scale)
+
+    torch.testing.assert_close(result.train_standard_error, torch.tensor(scale), rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(result.validation_standard_error, torch.tensor(2 * scale), rtol=1e-6, atol=0.0)
+
+
+def test_train_and_validation_are_not_mixed_up() -> None:
+    result = model_selection.CrossValidation(torch.tensor([1.0, 3.0]), torch.tensor([10.0, 14.0]))
+
+    assert (result.train_mean, result.train_standard_error) == (2, 1)
+    assert (result.validation_mean, result.validation_standard_error) == (12, 2)
+
+
+@given(tensors(min_size=4, max_size=8))
+def test_leave_one_out_of_a_mean_is_its_closed_form(y: Tensor) -> None:
+    n = len(y)
+
+    result = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=n)
+
+    expected = (n / (n - 1) * (y - y.mean())) ** 2 / 2
+    torch.testing.assert_close(result.validation_errors, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_gradient_of_leave_one_out_is_its_closed_form() -> None:
+    y = torch.randn(6, dtype=torch.float64)
+
+    gradient = torch.func.grad(
+        lambda y: model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=6).validation_mean
+    )(y)
+
+    torch.testing.assert_close(gradient, (6 / 5) ** 2 / 6 * (y - y.mean()))
+
+
+def test_fit_sees_the_training_rows_of_its_fold_and_nothing_else() -> None:
+    seen: list[list[int]] = []
+
+    def fit(x: Tensor, y: Tensor) -> Tensor:
+        seen.append(x.tolist())
+        return y.mean()
+
+    rows = torch.arange(7.0)
+    model_selection.cross_validate(fit, squared_loss_of_constant, rows, rows, k=3)
+
+    assert seen == [[3, 4, 5, 6], [0, 1, 2, 5, 6], [0, 1, 2, 3, 4]]
+
+
+def test_the_mean_weighs_folds_not_rows() -> None:
+    y = torch.tensor([0.0, 0.0, 3.0])
+
+    result = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=2)
+
+    torch.testing.assert_close(result.validation_errors, torch.tensor([4.5, 4.5]))
+    torch.testing.assert_close(result.train_errors, torch.zeros(2))
+
+
+# Leaks
+
+
+def standardized(x: Tensor, by: Tensor) -> Tensor:
+    return (x - by.mean(0)) / by.std(0)
+
+
+def test_standardizing_outside_the_fold_leaks_and_inside_does_not() -> None:
+    x, y = torch.randn(20, 3, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
+    changed = x.clone()
+    changed[:5] *= 100  # the rows that the first of four folds holds out
+
+    def inside(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        return x, ridge_fit(1.0)(standardized(x, by=x), y)
+
+    def loss(model: tuple[Tensor, tuple[Tensor, Tensor]], x: Tensor, y: Tensor) -> Tensor:
+        seen, line = model
+        return squared_loss_of_line(line, standardized(x, by=seen), y)
+
+    def train_error_of_first_fold(x: Tensor, *, leaky: bool) -> Tensor:
+        if leaky:
+            x = standardized(x, by=x)
+            return model_selection.cross_validate(ridge_fit(1.0), squared_loss_of_line, x, y, k=4).train_errors[0]
+        return model_selection.cross_validate(inside, loss, x, y, k=4).train_errors[0]
+
+    assert train_error_of_first_fold(changed, leaky=False) == train_error_of_first_fold(x, leaky=False)
+    assert train_error_of_first_fold(changed, leaky=True) > 1.05 * train_error_of_first_fold(x, leaky=True)
+
+
+def test_choosing_features_outside_the_fold_finds_structure_in_noise() -> None:
+    x, y = torch.randn(50, 1000, dtype=torch.float64), torch.randn(50, dtype=torch.float64)
+
+    def best_features(x: Tensor, y: Tensor) -> Tensor:
+        return ((x - x.mean(0)) / x.std(0)).T.mul(y - y.mean()).sum(1).abs().topk(10).indices
+
+    def inside(x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        chosen = best_features(x, y)
+        return chosen, ridge_fit(0.0)(x[:, chosen], y)
+
+    leaky = model_selection.cross_validate(ridge_fit(0.0), squared_loss_of_line, x[:, best_features(x, y)], y, k=5)
+    honest = model_selection.cross_validate(
+        inside, lambda model, x, y: squared_loss_of_line(model[1], x[:, model[0]], y), x, y, k=5
+    )
+
+    of_the_mean = y.var() / 2  # nothing can be predicted here
+    assert leaky.validation_mean < 0.7 * of_the_mean
+    assert honest.validation_mean > 1.2 * of_the_mean
+
+
+# Extremes
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_stays_in_the_folds_that_see_it(value: float) -> None:
+    y = torch.tensor([1.0, value, 2.0, 4.0])
+
+    result = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=2)
+
+    assert result.train_errors.isfinite().tolist() == [True, False]
+    assert not result.validation_mean.isfinite()
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_errors_scale_at_the_extremes(scale: float) -> None:
+    y = torch.tensor([0.0, 2.0, 4.0, 10.0])
+
+    def absolute(y: Tensor) -> Tensor:
+        return model_selection.cross_validate(
+            mean_of_targets, lambda model, _, y: (model - y).abs(), y, y, k=2
+        ).validation_errors
+
+    torch.testing.assert_close(absolute(y * scale), absolute(y) * scale, rtol=1e-6, atol=0.0)
+
+
+def test_mean_of_the_formula_in_50_digits() -> None:
+    y = torch.tensor([1.5, 2.25, -3.125, 7.0, 0.5], dtype=torch.float64)
+
+    result = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=2)
+
+    def formula(ys: list[mp.mpf]) -> mp.mpf:
+        mean = (ys[3] + ys[4]) / 2
+        return sum((mean - yi) ** 2 / 2 for yi in ys[:3]) / 3
+
+    assert_matches(result.validation_errors[0], formula, y)
