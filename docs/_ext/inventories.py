@@ -14,7 +14,12 @@ A name that a docstring mentions and no list holds fails the build: add its line
 import zlib
 from pathlib import Path
 
-HEADER = "# Sphinx inventory version 2\n# Project: {project}\n# Version: \n# The remainder of this file is compressed using zlib.\n"
+HEADER = """\
+# Sphinx inventory version 2
+# Project: {project}
+# Version:
+# The remainder of this file is compressed using zlib.
+"""
 
 
 def mapping(lists: Path, compiled: Path) -> dict[str, tuple[str, str]]:

@@ -6,8 +6,9 @@ from typing import Any
 from sphinx.application import Sphinx
 
 
-def escape_markup(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:  # noqa: ANN401, ARG001
+def escape_markup(*event: Any) -> None:  # noqa: ANN401  # application, kind, name, object, options, lines
     """Keep text that looks like markup: the star of ``shape (*, m, n)``, and initials after a reference's number."""
+    lines: list[str] = event[-1]
     for i, line in enumerate(lines):
         escaped = re.sub(r"shape \([^)]*\)", lambda shape: shape[0].replace("*", r"\*"), line)
         lines[i] = re.sub(r"^(\s*\.\. \[\w+\] )([A-Z]\.)", r"\1\\\2", escaped)
