@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
+from sklearn.linear_model import LinearRegression, Ridge
 from torch import Tensor
 
 from dlcore import linear
@@ -76,3 +77,234 @@ def test_parameters_load_into_a_torch_module_and_back() -> None:
     torch.testing.assert_close(layer(x), linear.linear(x, *params))
     assert torch.equal(back.weight, params.weight)
     assert torch.equal(back.bias, params.bias)
+
+
+# Squared error, in closed form
+
+
+def drawn(n: int, d: int, *targets: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw inputs off the origin, targets and weights, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, dtype=torch.float64, generator=generator) + 3
+    y = torch.randn(n, *targets, dtype=torch.float64, generator=generator) - 1
+    return x, y, torch.rand(n, dtype=torch.float64, generator=generator)
+
+
+def vandermonde(n: int, degree: int) -> tuple[Tensor, Tensor]:
+    """Return the powers 1 to ``degree`` of n points in (0, 1], and a target that none of them meets."""
+    points = torch.arange(1, n + 1, dtype=torch.float64) / n
+    return points[:, None] ** torch.arange(1, degree + 1), (3 * points).exp()
+
+
+def solve_exactly(x: Tensor, y: Tensor, penalty: float) -> Tensor:
+    """Solve the penalized normal equations, bias last, in as many digits as they need."""
+    with mp.workdps(80):
+        design = mp.matrix([[*exact(row), mp.mpf(1)] for row in x])
+        normal = design.T * design
+        for j in range(x.shape[1]):
+            normal[j, j] += mp.mpf(penalty)
+        solution = mp.lu_solve(normal, design.T * mp.matrix(exact(y)))
+        return torch.tensor([float(value) for value in solution], dtype=torch.float64)
+
+
+def joined(params: linear.LinearParams) -> Tensor:
+    """Return weight and bias in one tensor, bias last."""
+    return torch.cat([params.weight, params.bias[None]])
+
+
+@pytest.mark.parametrize("penalty", [1e-6, 0.3, 1e4])
+@pytest.mark.parametrize("shape", [(30, 4), (4, 30), (5, 5), (30, 4, 3)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ridge_is_that_of_scikit_learn(penalty: float, shape: tuple[int, ...], weighted: bool) -> None:
+    x, y, weights = drawn(*shape)
+    peer = Ridge(alpha=penalty, solver="svd").fit(
+        x.numpy(), y.numpy(), sample_weight=weights.numpy() if weighted else None
+    )
+
+    weight, bias = linear.ridge(x, y, penalty=penalty, weights=weights if weighted else None)
+
+    torch.testing.assert_close(weight, torch.from_numpy(peer.coef_.T), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(bias, torch.as_tensor(peer.intercept_), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [(), (3,)])
+def test_least_squares_is_that_of_scikit_learn(k: tuple[int, ...]) -> None:
+    x, y, weights = drawn(30, 4, *k)
+    peer = LinearRegression().fit(x.numpy(), y.numpy(), sample_weight=weights.numpy())
+
+    weight, bias = linear.least_squares(x, y, weights=weights)
+
+    torch.testing.assert_close(weight, torch.from_numpy(peer.coef_.T), rtol=1e-8, atol=0)
+    torch.testing.assert_close(bias, torch.as_tensor(peer.intercept_), rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1e-12])
+def test_solution_keeps_the_digits_that_the_normal_equations_lose(penalty: float) -> None:
+    x, y = vandermonde(20, 8)
+    design = torch.cat([x, torch.ones(20, 1, dtype=torch.float64)], dim=1)
+    penalties = torch.diag(torch.tensor([penalty] * 8 + [0.0], dtype=torch.float64))
+    expected = solve_exactly(x, y, penalty)
+
+    error = (joined(linear.ridge(x, y, penalty=penalty)) - expected).norm() / expected.norm()
+    normal_equations = torch.linalg.solve(design.T @ design + penalties, design.T @ y)
+    lost = (normal_equations - expected).norm() / expected.norm()
+
+    assert error < 1e-9
+    assert lost > 1e3 * error
+
+
+def test_ridge_of_a_hilbert_matrix_is_exact() -> None:
+    i = torch.arange(1, 11, dtype=torch.float64)
+    x = 1 / (i[:, None] + i - 1)
+    expected = solve_exactly(x, i, 1e-8)
+
+    torch.testing.assert_close(joined(linear.ridge(x, i, penalty=1e-8)), expected, rtol=1e-8, atol=0)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 20.0]), st.booleans())
+def test_gradient_of_the_objective_vanishes_at_the_solution(seed: int, penalty: float, wide: bool) -> None:
+    x, y, weights = drawn(*((3, 6) if wide and penalty else (9, 3)), seed=seed)
+
+    def objective(params: linear.LinearParams) -> Tensor:
+        errors = linear.linear(x, *params) - y
+        return (weights * errors**2).sum() / 2 + penalty * (params.weight**2).sum() / 2
+
+    params = linear.ridge(x, y, penalty=penalty, weights=weights)
+
+    gradient = torch.func.grad(objective)(params)
+    assert joined(gradient).abs().max() < 1e-10 * (1 + joined(params).abs().max())
+
+
+def test_bias_is_not_penalized() -> None:
+    x, y, _ = drawn(20, 3)
+
+    weight, bias = linear.ridge(x, y, penalty=1e12)
+
+    torch.testing.assert_close(weight, torch.zeros_like(weight), atol=1e-9, rtol=0)
+    torch.testing.assert_close(bias, y.mean())
+
+
+def test_shifting_inputs_and_targets_moves_only_the_bias() -> None:
+    x, y, weights = drawn(20, 3)
+    shift = torch.tensor([1.0, -20.0, 300.0], dtype=torch.float64)
+
+    weight, bias = linear.ridge(x, y, penalty=2.0, weights=weights)
+    moved = linear.ridge(x + shift, y + 5, penalty=2.0, weights=weights)
+
+    torch.testing.assert_close(moved.weight, weight)
+    torch.testing.assert_close(moved.bias, bias + 5 - shift @ weight)
+
+
+def test_whole_weights_are_repetitions() -> None:
+    x, y, _ = drawn(10, 3)
+    counts = torch.tensor([1, 2, 0, 3, 1, 1, 4, 0, 2, 1])
+    repeated = linear.ridge(x.repeat_interleave(counts, 0), y.repeat_interleave(counts), penalty=0.4)
+
+    weighted = linear.ridge(x, y, penalty=0.4, weights=counts.to(x.dtype))
+
+    torch.testing.assert_close(weighted, repeated)
+
+
+@pytest.mark.parametrize("fit", [linear.least_squares, lambda *args, **kw: linear.ridge(*args, penalty=0.4, **kw)])
+def test_an_example_of_weight_zero_is_absent_whatever_it_holds(fit: object) -> None:
+    x, y, weights = drawn(10, 3)
+    expected = fit(x[:8], y[:8], weights=weights[:8])
+    x[8], y[9] = math.nan, math.inf
+    weights[8:] = 0
+
+    params = fit(x, y, weights=weights)
+
+    torch.testing.assert_close(params, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.4])
+def test_gradient_is_finite_where_a_weight_is_zero(penalty: float) -> None:
+    x, y, weights = drawn(10, 3)
+    weights[3] = 0
+    inputs = [x.requires_grad_(), y.requires_grad_(), weights.requires_grad_()]
+
+    params = linear.ridge(x, y, penalty=penalty, weights=weights)
+    gradients = torch.autograd.grad(joined(params).sum(), inputs)
+
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert gradients[0][3].abs().max() == 0
+
+
+def test_gradient_of_the_weight_by_the_targets_is_the_pseudoinverse() -> None:
+    x, y, _ = drawn(10, 3)
+
+    jacobian = torch.func.jacrev(lambda y: linear.least_squares(x, y).weight)(y)
+
+    torch.testing.assert_close(jacobian, torch.linalg.pinv(x - x.mean(0)))
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (6, 3)])
+def test_ridge_is_differentiable_wide_and_tall(shape: tuple[int, int]) -> None:
+    x, y, weights = drawn(*shape)
+    inputs = [x.requires_grad_(), y.requires_grad_(), weights.requires_grad_()]
+
+    def solve(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        return joined(linear.ridge(x, y, penalty=0.3, weights=weights))
+
+    assert torch.autograd.gradcheck(solve, inputs)
+    assert torch.autograd.gradgradcheck(solve, inputs)
+
+
+def test_folds_are_solved_in_one_batch() -> None:
+    x, y, _ = drawn(12, 3)
+    kept = torch.eye(4, dtype=torch.float64).repeat_interleave(3, 1).lt(1).to(x.dtype)
+
+    batched = torch.vmap(lambda weights: linear.ridge(x, y, penalty=0.3, weights=weights))(kept)
+
+    for fold, weight, bias in zip(kept, *batched, strict=True):
+        torch.testing.assert_close((weight, bias), tuple(linear.ridge(x[fold > 0], y[fold > 0], penalty=0.3)))
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+@pytest.mark.parametrize("n", [4, 20])
+def test_extreme_inputs_and_targets_neither_overflow_nor_vanish(size: float, n: int) -> None:
+    x, y, _ = drawn(n, 6)
+    expected = linear.ridge(x, y, penalty=0.0 if n == 20 else 1e-3)
+
+    for x_size, y_size in ((size, 1.0), (1.0, size), (size, size)):
+        # an input that is larger by a factor needs a penalty that is larger by its square, which float32 cannot hold
+        penalty = 0.0 if n == 20 else 1e-3 * x_size**2
+        weight, bias = linear.ridge((x * x_size).float(), (y * y_size).float(), penalty=penalty)
+
+        torch.testing.assert_close(weight.double() / y_size * x_size, expected.weight, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(bias.double() / y_size, expected.bias, rtol=1e-3, atol=1e-3)
+
+
+def test_columns_of_very_different_size_are_no_rank_deficiency() -> None:
+    x, y, _ = drawn(20, 3)
+    sizes = torch.tensor([1e30, 1.0, 1e-30], dtype=torch.float64)
+
+    weight, _ = linear.least_squares((x * sizes).float(), y.float())
+
+    torch.testing.assert_close(weight.double() * sizes, linear.least_squares(x, y).weight, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [20, 20_000])
+def test_dependent_columns_are_an_error_that_names_the_rank(dtype: torch.dtype, n: int) -> None:
+    x = torch.randn(n, 5, dtype=dtype) + 100
+    constant, repeated, added = x.clone(), x.clone(), x.clone()
+    constant[:, 2] = 0.1
+    repeated[:, 3] = repeated[:, 0]
+    added[:, 4] = added[:, 0] + added[:, 1]
+
+    for design in (constant, repeated, added):
+        with pytest.raises(ValueError, match="rank 5 when centred, got 4"):
+            linear.least_squares(design, x[:, 0])
+        with pytest.raises(ValueError, match="rank 5 when centred, got 4"):
+            linear.ridge(design, x[:, 0], penalty=0)
+        assert linear.ridge(design, x[:, 0], penalty=1.0).weight.isfinite().all()
+
+
+def test_a_small_variation_on_a_large_offset_is_no_rank_deficiency() -> None:
+    years = torch.arange(2000.0, 2026.0)[:, None]
+
+    weight, bias = linear.least_squares(years, 0.5 * years[:, 0] - 1000)
+
+    torch.testing.assert_close(weight, torch.tensor([0.5]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(bias, torch.tensor(-1000.0), rtol=1e-5, atol=0)
