@@ -1,5 +1,5 @@
 """The core of deep learning as verified formulas."""
 
-from . import linear, model_selection, norms
+from . import activations, linear, model_selection, norms
 
-__all__ = ["linear", "model_selection", "norms"]
+__all__ = ["activations", "linear", "model_selection", "norms"]

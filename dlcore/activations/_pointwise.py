@@ -1,0 +1,364 @@
+"""What bends a line? Activations that act on every entry alone."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+
+from dlcore._checks import check_floating, check_number
+
+__all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
+
+
+def relu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the positive part.
+
+    .. math::
+
+        \operatorname{ReLU}(x) = \max(x, 0), \qquad
+        \operatorname{ReLU}'(x) = \begin{cases} 1 & x > 0 \\ 0 & x \le 0 \end{cases}
+
+    where the value 0 at the kink is torch's choice among the subgradients.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The activations, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.nn.functional.relu : The same.
+
+    References
+    ----------
+    .. [1] V. Nair and G. E. Hinton, "Rectified linear units improve restricted Boltzmann machines", *ICML*, 2010.
+
+    Examples
+    --------
+    >>> relu(torch.tensor([-2.0, 0.0, 3.0]))
+    tensor([0., 0., 3.])
+    """
+    check_floating(x=x)
+    return torch.relu(x)
+
+
+def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Float[Tensor, "*shape"]:
+    r"""Return the positive part, and the negative part with slope alpha.
+
+    .. math::
+
+        \operatorname{pReLU}(x) = \max(x, 0) + \alpha \min(x, 0), \qquad
+        \operatorname{pReLU}'(x) = \begin{cases} 1 & x > 0 \\ \alpha & x \le 0 \end{cases}, \qquad
+        \frac{\partial}{\partial\alpha}\operatorname{pReLU}(x) = \min(x, 0)
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+    alpha : Tensor, or float
+        The slope, learned as a rule; a tensor is broadcast to the shape of ``x``, its last dimension to the last.
+
+    Returns
+    -------
+    Tensor, shape (*)
+        The activations; NaN for the slope 0 at -inf, since :math:`0\cdot\infty` has no value.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    TypeError
+        If ``alpha`` is neither a real number nor a tensor with the dtype of ``x``.
+    ValueError
+        If ``alpha`` is a number that is not finite.
+    ValueError
+        If ``alpha`` does not broadcast to the shape of ``x``.
+
+    See Also
+    --------
+    torch.nn.functional.prelu : The same with one slope for each channel, dimension 1.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: surpassing human-level performance on
+       ImageNet classification", *ICCV*, 2015.
+
+    Examples
+    --------
+    >>> prelu(torch.tensor([-2.0, 0.0, 3.0]), 0.25)
+    tensor([-0.5000,  0.0000,  3.0000])
+    >>> prelu(torch.tensor([[-2.0, -2.0], [3.0, 3.0]]), torch.tensor([0.0, 1.0]))
+    tensor([[ 0., -2.],
+            [ 3.,  3.]])
+    """
+    check_floating(x=x)
+    if not isinstance(alpha, Tensor):
+        check_number("alpha", alpha, "finite", math.isfinite)
+    else:
+        check_floating(alpha=alpha)
+        if alpha.dtype != x.dtype:
+            raise TypeError(f"alpha must have the dtype of x, {x.dtype}, got {alpha.dtype}")
+        sizes = zip(reversed(alpha.shape), reversed(x.shape), strict=False)
+        if alpha.dim() > x.dim() or any(size not in (1, of_x) for size, of_x in sizes):
+            raise ValueError(f"alpha must broadcast to the shape of x, {tuple(x.shape)}, got {tuple(alpha.shape)}")
+    return torch.relu(x) + alpha * x.clamp(max=0)
+
+
+def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the logistic function.
+
+    .. math::
+
+        \sigma(x) = \frac{1}{1 + e^{-x}}, \qquad \sigma'(x) = \sigma(x)\,(1 - \sigma(x)) \le \tfrac14
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs; as a logit, the logarithm of the odds.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, 1]
+        The activations, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.sigmoid : The same.
+    dlcore.losses.logistic_loss : The logarithm of this, safely.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, "Efficient BackProp", in *Neural Networks: Tricks of the
+       Trade*, 1998.
+
+    Examples
+    --------
+    >>> sigmoid(torch.tensor([-math.inf, 0.0, math.inf]))
+    tensor([0.0000, 0.5000, 1.0000])
+
+    No slope is steeper than the one in the middle, and far out there is none:
+
+    >>> torch.func.grad(sigmoid)(torch.tensor(0.0)), torch.func.grad(sigmoid)(torch.tensor(1e4))
+    (tensor(0.2500), tensor(0.))
+    """
+    check_floating(x=x)
+    return torch.sigmoid(x)
+
+
+def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the hyperbolic tangent.
+
+    .. math::
+
+        \tanh(x) = \frac{1 - e^{-2x}}{1 + e^{-2x}} = 2\sigma(2x) - 1, \qquad \tanh'(x) = 1 - \tanh^2(x) \le 1
+
+    where :math:`\sigma` is the :func:`sigmoid`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+
+    Returns
+    -------
+    Tensor, shape (*), in [-1, 1]
+        The activations, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.tanh : The same.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, "Efficient BackProp", in *Neural Networks: Tricks of the
+       Trade*, 1998.
+
+    Examples
+    --------
+    >>> tanh(torch.tensor([-math.inf, 0.0, math.inf]))
+    tensor([-1.,  0.,  1.])
+    >>> torch.func.grad(tanh)(torch.tensor(0.0))
+    tensor(1.)
+    """
+    check_floating(x=x)
+    return torch.tanh(x)
+
+
+def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the smooth positive part.
+
+    .. math::
+
+        \operatorname{softplus}(x) = \log(1 + e^x) = -\log\sigma(-x), \qquad \operatorname{softplus}'(x) = \sigma(x)
+
+    where :math:`\sigma` is the :func:`sigmoid`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The activations, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.nn.functional.softplus : The same, but ``x`` itself from 20 on: wrong by 1e-10 of it in float64.
+
+    References
+    ----------
+    .. [1] C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia, "Incorporating second-order functional knowledge
+       for better option pricing", *NIPS*, 2000.
+
+    Examples
+    --------
+    >>> softplus(torch.tensor([-1e4, 1e4])).tolist()
+    [0.0, 10000.0]
+
+    :math:`\operatorname{softplus}(x) - \operatorname{softplus}(-x) = x`:
+
+    >>> softplus(torch.tensor(64.0)) - softplus(torch.tensor(-64.0))
+    tensor(64.)
+    """
+    check_floating(x=x)
+    return F.softplus(x, threshold=40)  # exp(-40) is no longer seen beside 40, even in float64
+
+
+def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the inputs, each times the probability that a standard normal variable is smaller.
+
+    .. math::
+
+        \operatorname{GELU}(x) = x\,\Phi(x) = \frac{x}{2}\operatorname{erfc}\Bigl(-\frac{x}{\sqrt2}\Bigr), \qquad
+        \operatorname{GELU}'(x) = \Phi(x) + x\,\varphi(x)
+
+    where :math:`\Phi` and :math:`\varphi` are the standard normal distribution function and density.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+
+    Returns
+    -------
+    Tensor, shape (*), in [-0.17, inf]
+        The activations, with the dtype of ``x``, and right to a relative error of about
+        :math:`(1 + x^2)\varepsilon` in both tails.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.nn.functional.gelu : The same by :math:`1 + \operatorname{erf}`, which is 0 below -6 in float32, and NaN at
+        -inf.
+
+    References
+    ----------
+    .. [1] D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
+
+    Examples
+    --------
+    >>> gelu(torch.tensor([-math.inf, 0.0, math.inf]))
+    tensor([0., 0., inf])
+
+    :math:`\operatorname{GELU}(x) - \operatorname{GELU}(-x) = x`:
+
+    >>> gelu(torch.tensor(8.0)) - gelu(torch.tensor(-8.0))
+    tensor(8.)
+    """
+    check_floating(x=x)
+    return _gated(x, lambda x: torch.erfc(x / -math.sqrt(2)) / 2)
+
+
+def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*shape"]:
+    r"""Return the inputs, each times its sigmoid.
+
+    .. math::
+
+        \operatorname{swish}_\beta(x) = x\,\sigma(\beta x), \qquad
+        \operatorname{swish}_\beta'(x) = \sigma(\beta x) + \beta x\,\sigma(\beta x)\,(1 - \sigma(\beta x))
+
+    where :math:`\sigma` is the :func:`sigmoid`. It is :math:`x/2` for :math:`\beta = 0`, and tends to :func:`relu` as
+    :math:`\beta` grows.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The inputs.
+    beta : float, in [0, inf), default 1.0
+        The steepness of the sigmoid.
+
+    Returns
+    -------
+    Tensor, shape (*)
+        The activations, with the dtype of ``x``; not below :math:`-0.28/\beta`.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    TypeError
+        If ``beta`` is not a real number.
+    ValueError
+        If ``beta`` is negative or not finite.
+
+    See Also
+    --------
+    torch.nn.functional.silu : The same for ``beta=1``; NaN at -inf.
+
+    References
+    ----------
+    .. [1] P. Ramachandran, B. Zoph and Q. V. Le, "Searching for activation functions", arXiv:1710.05941, 2017.
+
+    Examples
+    --------
+    >>> swish(torch.tensor([-math.inf, 0.0, math.inf]))
+    tensor([0., 0., inf])
+    >>> swish(torch.tensor([-2.0, 3.0]), beta=0.0), swish(torch.tensor([-2.0, 3.0]), beta=1e4)
+    (tensor([-1.0000,  1.5000]), tensor([-0., 3.]))
+    """
+    check_floating(x=x)
+    check_number("beta", beta, "finite and >= 0", lambda beta: 0 <= beta < math.inf)
+    if beta == 0:
+        return x / 2
+    return _gated(x, lambda x: torch.sigmoid(beta * x))
+
+
+def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return ``x`` times its gate, which opens from 0 at -inf to 1 at inf: there the product would be NaN."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # a gate of 1e-8 is 0 in half precision
+    finite = wide.masked_fill(wide.isinf(), 0)
+    return torch.where(wide == math.inf, wide, finite * gate(finite)).to(x.dtype)

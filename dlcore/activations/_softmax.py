@@ -1,0 +1,348 @@
+"""What turns scores into probabilities? The softmax family, which acts on a row of scores together."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dlcore._checks import check_floating, check_number
+
+__all__ = ["hardmax", "log_softmax", "log_sum_exp", "smooth_min", "softmax", "softmin"]
+
+
+def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
+    r"""Return the probabilities that are proportional to the exponentials of the logits.
+
+    .. math::
+
+        \hat y_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}}, \qquad
+        \frac{\partial\hat y_j}{\partial o_k} = \frac{\hat y_j}{T}\,(\delta_{jk} - \hat y_k)
+
+    where :math:`T` is the temperature and :math:`\delta_{jk}` is 1 for :math:`j = k`, else 0. The largest logit is
+    subtracted from all before anything is exponentiated, which changes nothing but the overflow.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*)
+        The scores :math:`o`; a class with score -inf has probability 0.
+    dim : int, default -1
+        The dimension that holds one row's scores.
+    temperature : float, in (0, inf), default 1.0
+        The unit in which scores are measured: towards 0 the result tends to :func:`hardmax`, except that entries which
+        tie for the largest share the probability evenly; towards inf it becomes uniform.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, 1]
+        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``; NaN for a row of -inf only, or
+        with an entry inf: neither has a largest entry from which the others are at a finite distance.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor.
+    TypeError
+        If ``temperature`` is not a real number.
+    ValueError
+        If ``temperature`` is not positive and finite.
+
+    See Also
+    --------
+    torch.softmax : The same for temperature 1.
+    dlcore.losses.cross_entropy : What to take instead of the logarithm of this.
+
+    References
+    ----------
+    .. [1] J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs, with
+       relationships to statistical pattern recognition", in *Neurocomputing*, 1990.
+    .. [2] G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", arXiv:1503.02531, 2015.
+
+    Examples
+    --------
+    Equal scores have equal probabilities, and only differences count:
+
+    >>> softmax(torch.tensor([[1.0, 1.0, 1.0, 1.0], [1e4, 1e4, 0.0, -math.inf]]))
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500],
+            [0.5000, 0.5000, 0.0000, 0.0000]])
+
+    Cold, the largest entries share everything:
+
+    >>> softmax(torch.tensor([2.0, 3.0, 3.0]), temperature=1e-4)
+    tensor([0.0000, 0.5000, 0.5000])
+    """
+    check_floating(logits=logits)
+    return torch.softmax(_relative(logits, dim, temperature)[0], dim).to(logits.dtype)
+
+
+def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
+    r"""Return the logarithm of the softmax, without its underflow.
+
+    .. math::
+
+        \log\hat y_j = \frac{o_j}{T} - \log\sum_{k=1}^{q} e^{o_k/T}, \qquad
+        \frac{\partial\log\hat y_j}{\partial o_k} = \frac{1}{T}\,(\delta_{jk} - \hat y_k)
+
+    where :math:`T` is the temperature and :math:`\delta_{jk}` is 1 for :math:`j = k`, else 0.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*)
+        The scores :math:`o`; a class with score -inf has log-probability -inf.
+    dim : int, default -1
+        The dimension that holds one row's scores.
+    temperature : float, in (0, inf), default 1.0
+        The unit in which scores are measured.
+
+    Returns
+    -------
+    Tensor, shape (*), in [-inf, 0]
+        The log-probabilities, with the dtype of ``logits``; NaN for a row of -inf only, or with an entry inf.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor.
+    TypeError
+        If ``temperature`` is not a real number.
+    ValueError
+        If ``temperature`` is not positive and finite.
+
+    See Also
+    --------
+    torch.nn.functional.log_softmax : The same for temperature 1.
+
+    References
+    ----------
+    .. [1] P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
+       *IMA Journal of Numerical Analysis* 41(4), 2021.
+
+    Examples
+    --------
+    The softmax of these is (1, 0), and its logarithm would be -inf:
+
+    >>> log_softmax(torch.tensor([0.0, -1e4])).tolist()
+    [0.0, -10000.0]
+    """
+    check_floating(logits=logits)
+    return torch.log_softmax(_relative(logits, dim, temperature)[0], dim).to(logits.dtype)
+
+
+def softmin(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
+    r"""Return the softmax of the negated scores: the smallest gets the largest probability.
+
+    .. math::
+
+        \operatorname{softmin}(\mathbf{o})_j = \frac{e^{-o_j/T}}{\sum_{k=1}^{q} e^{-o_k/T}}
+
+    where :math:`T` is the temperature. It weighs entries, as :func:`softmax` does; the smooth *value* of the minimum is
+    :func:`smooth_min`, whose gradient this is.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*)
+        The scores :math:`o`; an entry inf has probability 0.
+    dim : int, default -1
+        The dimension that holds one row's scores.
+    temperature : float, in (0, inf), default 1.0
+        The unit in which scores are measured.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, 1]
+        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``; NaN for a row of inf only, or
+        with an entry -inf.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor.
+    TypeError
+        If ``temperature`` is not a real number.
+    ValueError
+        If ``temperature`` is not positive and finite.
+
+    See Also
+    --------
+    torch.nn.functional.softmin : The same for temperature 1.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 6.2.2.3.
+
+    Examples
+    --------
+    >>> softmin(torch.tensor([0.0, 0.0, 1e4]))
+    tensor([0.5000, 0.5000, 0.0000])
+    """
+    check_floating(logits=logits)
+    return softmax(-logits, dim=dim, temperature=temperature)
+
+
+def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"]:
+    r"""Return 1 at the largest logit and 0 elsewhere.
+
+    .. math::
+
+        \operatorname{hardmax}(\mathbf{o})_j = \begin{cases} 1 & j = \min\arg\max_k o_k \\ 0 & \text{else}\end{cases}
+
+    Of entries that tie for the largest the first has the 1, where the limit :math:`T \to 0` of :func:`softmax` splits
+    it evenly; without a tie the two are equal. The gradient is zero: nothing can be learned through it.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*)
+        The scores :math:`o`.
+    dim : int, default -1
+        The dimension that holds one row's scores.
+
+    Returns
+    -------
+    Tensor, shape (*), of 0 and 1
+        One 1 in each row, with the dtype of ``logits``; a row with a NaN is NaN.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor.
+
+    See Also
+    --------
+    torch.argmax : The place of the 1, by the same rule for ties.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 6.2.2.3.
+
+    Examples
+    --------
+    >>> hardmax(torch.tensor([2.0, 3.0, 3.0]))
+    tensor([0., 1., 0.])
+    """
+    check_floating(logits=logits)
+    if logits.numel() == 0:
+        return 0 * logits
+    largest, place = logits.max(dim, keepdim=True)
+    zero = 0 * largest.clamp(-1, 1)  # its gradient is zero, and NaN stays NaN
+    return torch.zeros_like(logits).scatter(dim, place, 1) + zero
+
+
+def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
+    r"""Return the smooth maximum ("RealSoftMax").
+
+    .. math::
+
+        m_T(\mathbf{x}) = T\log\sum_{k=1}^{n} e^{x_k/T}, \qquad
+        \max_k x_k \le m_T(\mathbf{x}) \le \max_k x_k + T\log n, \qquad
+        \nabla m_T(\mathbf{x}) = \operatorname{softmax}(\mathbf{x}/T)
+
+    where :math:`T` is the temperature. It is convex, and tends to the maximum as :math:`T \to 0`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The entries.
+    dim : int, default -1
+        The dimension that holds the entries of one sum.
+    temperature : float, in (0, inf), default 1.0
+        How smooth: a width in units of ``x``.
+
+    Returns
+    -------
+    Tensor, shape (*) without ``dim``
+        The smooth maxima, with the dtype of ``x``; -inf for a row of -inf only or without entries, inf for a row with
+        an entry inf: there the value has its limit, and the gradient, a :func:`softmax`, is NaN.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    TypeError
+        If ``temperature`` is not a real number.
+    ValueError
+        If ``temperature`` is not positive and finite.
+
+    See Also
+    --------
+    torch.logsumexp : The same for temperature 1.
+
+    References
+    ----------
+    .. [1] S. Boyd and L. Vandenberghe, *Convex Optimization*, 2004, section 3.1.5.
+    .. [2] P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
+       *IMA Journal of Numerical Analysis* 41(4), 2021.
+
+    Examples
+    --------
+    >>> log_sum_exp(torch.tensor([[0.0, 1e4], [-math.inf, 3.0], [-math.inf, -math.inf]])).tolist()
+    [10000.0, 3.0, -inf]
+    >>> torch.func.grad(log_sum_exp)(torch.tensor([5.0, 5.0]))
+    tensor([0.5000, 0.5000])
+    """
+    check_floating(x=x)
+    relative, largest = _relative(x, dim, temperature)
+    return (largest + temperature * torch.logsumexp(relative, dim, keepdim=True)).squeeze(dim).to(x.dtype)
+
+
+def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
+    r"""Return the smooth minimum, the mirror of the smooth maximum.
+
+    .. math::
+
+        -T\log\sum_{k=1}^{n} e^{-x_k/T} = -m_T(-\mathbf{x}), \qquad
+        \min_k x_k - T\log n \le -m_T(-\mathbf{x}) \le \min_k x_k
+
+    where :math:`T` is the temperature and :math:`m_T` the :func:`log_sum_exp`. Its gradient is :func:`softmin`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (*)
+        The entries.
+    dim : int, default -1
+        The dimension that holds the entries of one sum.
+    temperature : float, in (0, inf), default 1.0
+        How smooth: a width in units of ``x``.
+
+    Returns
+    -------
+    Tensor, shape (*) without ``dim``
+        The smooth minima, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    TypeError
+        If ``temperature`` is not a real number.
+    ValueError
+        If ``temperature`` is not positive and finite.
+
+    See Also
+    --------
+    softmin : The weights of the entries, for which the name is often used as well.
+
+    References
+    ----------
+    .. [1] S. Boyd and L. Vandenberghe, *Convex Optimization*, 2004, section 3.1.5.
+
+    Examples
+    --------
+    >>> smooth_min(torch.tensor([[0.0, 1e4], [math.inf, 3.0]])).tolist()
+    [0.0, 3.0]
+    """
+    check_floating(x=x)
+    return -log_sum_exp(-x, dim=dim, temperature=temperature)
+
+
+def _relative(x: Tensor, dim: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the distances from the largest entry in units of the temperature, and that entry; 0 where it is infinite.
+
+    To divide first would overflow. Half precision goes on in float32.
+    """
+    check_number("temperature", temperature, "finite and > 0", lambda temperature: 0 < temperature < math.inf)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    if temperature == 1 or wide.numel() == 0:  # torch subtracts the largest entry itself
+        return wide, wide.new_zeros(())
+    largest = wide.detach().amax(dim, keepdim=True)
+    largest = largest.masked_fill(~largest.isfinite(), 0)
+    return (wide - largest) / max(temperature, torch.finfo(wide.dtype).tiny), largest

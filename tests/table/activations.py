@@ -1,0 +1,88 @@
+"""Entries of :mod:`dlcore.activations`."""
+
+import math
+
+import torch
+
+from . import Entry, Refusal, draw, integers, normal
+
+X = torch.tensor([[3.0, -4.0]])
+INTEGER_X = Refusal(TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X),))
+INTEGER_LOGITS = Refusal(TypeError, "logits must be a real floating-point tensor, got torch.int64", (integers(X),))
+TEMPERATURES = (
+    Refusal(TypeError, "temperature must be a real number, got '1'", (X,), {"temperature": "1"}),
+    *(
+        Refusal(ValueError, f"temperature must be finite and > 0, got {value}", (X,), {"temperature": value})
+        for value in (0.0, -1.0, math.inf, math.nan)
+    ),
+)
+POINTWISE = Entry(make=normal(3, 4), empty=((torch.ones(0, 4),), (0, 4)), refusals=(INTEGER_X,))
+ROWS = Entry(
+    make=normal(3, 4),
+    kwargs={"dim": 1, "temperature": 0.5},
+    empty=((torch.ones(0, 4),), (0, 4)),
+    refusals=(INTEGER_LOGITS, *TEMPERATURES),
+)
+SUMS = Entry(
+    make=normal(3, 4),
+    kwargs={"dim": 1, "temperature": 0.5},
+    empty=((torch.ones(0, 4),), (0,)),
+    refusals=(INTEGER_X, *TEMPERATURES),
+)
+
+ENTRIES = {
+    "activations.relu": POINTWISE,
+    "activations.prelu": Entry(
+        make=lambda generator: (draw(generator, 3, 4), draw(generator, 4)),
+        empty=((torch.ones(0, 4), 0.25), (0, 4)),
+        refusals=(
+            Refusal(
+                TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X), torch.ones(1, 2))
+            ),
+            Refusal(
+                TypeError, "alpha must be a real floating-point tensor, got torch.int64", (X, torch.tensor([0, 1]))
+            ),
+            Refusal(TypeError, "alpha must be a real number, got '1'", (X, "1")),
+            Refusal(
+                TypeError,
+                "alpha must have the dtype of x, torch.float32, got torch.float64",
+                (X, torch.ones(2, dtype=torch.float64)),
+            ),
+            Refusal(ValueError, "alpha must be finite, got inf", (X, math.inf)),
+            Refusal(
+                ValueError,
+                "alpha must broadcast to the shape of x, (1, 2), got (3,)",
+                (X, torch.tensor([0.0, 1.0, 2.0])),
+            ),
+            Refusal(
+                ValueError, "alpha must broadcast to the shape of x, (1, 2), got (1, 1, 2)", (X, torch.ones(1, 1, 2))
+            ),
+            Refusal(ValueError, "alpha must broadcast to the shape of x, (1, 2), got (2, 1)", (X, torch.ones(2, 1))),
+        ),
+    ),
+    "activations.sigmoid": POINTWISE,
+    "activations.tanh": POINTWISE,
+    "activations.softplus": POINTWISE,
+    "activations.gelu": POINTWISE,
+    "activations.swish": Entry(
+        make=normal(3, 4),
+        kwargs={"beta": 1.5},
+        empty=((torch.ones(0, 4),), (0, 4)),
+        refusals=(
+            INTEGER_X,
+            Refusal(TypeError, "beta must be a real number, got None", (X,), {"beta": None}),
+            *(
+                Refusal(ValueError, f"beta must be finite and >= 0, got {value}", (X,), {"beta": value})
+                for value in (-1.0, math.inf, math.nan)
+            ),
+        ),
+    ),
+    "activations.softmax": ROWS,
+    "activations.log_softmax": ROWS,
+    "activations.softmin": ROWS,
+    "activations.hardmax": Entry(
+        make=normal(3, 4), kwargs={"dim": 1}, empty=((torch.ones(0, 4),), (0, 4)), refusals=(INTEGER_LOGITS,)
+    ),
+    "activations.log_sum_exp": SUMS,
+    "activations.smooth_min": SUMS,
+}

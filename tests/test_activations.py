@@ -1,0 +1,521 @@
+"""Activations and the softmax family against their formulas, their laws and their extremes."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mpmath import mp
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+
+from dlcore import activations
+from dlcore.activations import hardmax, log_softmax, log_sum_exp, smooth_min, softmax, softmin
+from tests.oracle import assert_matches, exact, tensors
+
+Function = Callable[..., Tensor]
+
+HALF = [torch.float16, torch.bfloat16]
+EXTREMES = [-math.inf, -1e30, -1e4, 0.0, 1e4, 1e30, math.inf, math.nan]
+temperatures = st.floats(0.05, 20.0)
+
+# name: the function, its formula and its derivative in 50 digits, and its values and slopes at the extremes
+POINTWISE: dict[str, tuple[Function, Function, Function, list[float], list[float]]] = {
+    "relu": (
+        activations.relu,
+        lambda x: max(x, mp.mpf(0)),
+        lambda x: mp.mpf(x > 0),
+        [0, 0, 0, 0, 1e4, 1e30, math.inf, math.nan],
+        [0, 0, 0, 0, 1, 1, 1],
+    ),
+    "prelu": (
+        lambda x: activations.prelu(x, 0.25),
+        lambda x: max(x, mp.mpf(0)) + min(x, mp.mpf(0)) / 4,
+        lambda x: mp.mpf(1 if x > 0 else 0.25),
+        [-math.inf, -2.5e29, -2.5e3, 0, 1e4, 1e30, math.inf, math.nan],
+        [0.25, 0.25, 0.25, 0.25, 1, 1, 1],
+    ),
+    "sigmoid": (
+        activations.sigmoid,
+        lambda x: 1 / (1 + mp.exp(-x)),
+        lambda x: mp.exp(-x) / (1 + mp.exp(-x)) ** 2,
+        [0, 0, 0, 0.5, 1, 1, 1, math.nan],
+        [0, 0, 0, 0.25, 0, 0, 0],
+    ),
+    "tanh": (
+        activations.tanh,
+        lambda x: -mp.expm1(-2 * x) / (1 + mp.exp(-2 * x)),
+        lambda x: mp.sech(x) ** 2,
+        [-1, -1, -1, 0, 1, 1, 1, math.nan],
+        [0, 0, 0, 1, 0, 0, 0],
+    ),
+    "softplus": (
+        activations.softplus,
+        lambda x: mp.log1p(mp.exp(x)),
+        lambda x: 1 / (1 + mp.exp(-x)),
+        [0, 0, 0, math.log(2), 1e4, 1e30, math.inf, math.nan],
+        [0, 0, 0, 0.5, 1, 1, 1],
+    ),
+    "gelu": (
+        activations.gelu,
+        lambda x: x * mp.ncdf(x),
+        lambda x: mp.ncdf(x) + x * mp.npdf(x),
+        [0, 0, 0, 0, 1e4, 1e30, math.inf, math.nan],
+        [0, 0, 0, 0.5, 1, 1, 1],
+    ),
+    "swish": (
+        activations.swish,
+        lambda x: x / (1 + mp.exp(-x)),
+        lambda x: (1 + mp.exp(-x) + x * mp.exp(-x)) / (1 + mp.exp(-x)) ** 2,
+        [0, 0, 0, 0, 1e4, 1e30, math.inf, math.nan],
+        [0, 0, 0, 0.5, 1, 1, 1],
+    ),
+}
+TORCHS_OWN = {
+    "relu": F.relu,
+    "prelu": lambda x: F.prelu(x, torch.tensor(0.25, dtype=x.dtype)),
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+    "gelu": F.gelu,
+    "swish": F.silu,
+}
+
+
+def slopes(function: Function, x: Tensor) -> Tensor:
+    """Return the derivative of a pointwise function at each entry, by autograd."""
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(function(x).sum(), x)
+    return gradient
+
+
+def relative_errors(actual: Tensor, formula: Function, x: Tensor) -> Tensor:
+    """Return how many units of eps each value is off, relative to the formula in 50 digits."""
+    expected = [formula(value) for value in exact(x)]
+    errors = [abs(got - want) / abs(want) for got, want in zip(exact(actual), expected, strict=True)]
+    return torch.tensor([float(error) for error in errors]) / torch.finfo(actual.dtype).eps
+
+
+# Pointwise: the formula and its derivative, in 50 digits
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+@given(x=st.floats(-30, 30))
+def test_activation_is_its_formula(name: str, x: float) -> None:
+    function, formula, _, _, _ = POINTWISE[name]
+    x = torch.tensor(x, dtype=torch.float64)
+
+    ulps = 4 * (1 + x.item() ** 2)  # a gate's exponent is off by half an ulp of x²
+
+    assert_matches(function(x), lambda xs: formula(xs[0]), x, ulps=ulps)
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+@given(x=st.floats(-30, 30))
+def test_slope_is_the_derivative_in_the_docstring(name: str, x: float) -> None:
+    function, _, derivative, _, _ = POINTWISE[name]
+    x = torch.tensor(x, dtype=torch.float64)
+
+    error = mp.mpf(slopes(function, x).item()) - derivative(mp.mpf(x.item()))
+
+    assert abs(error) <= 1e-14
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_activation_agrees_with_torch(name: str) -> None:
+    x = torch.linspace(-5, 5, 101, dtype=torch.float64)
+
+    torch.testing.assert_close(POINTWISE[name][0](x), TORCHS_OWN[name](x))
+    torch.testing.assert_close(slopes(POINTWISE[name][0], x), slopes(TORCHS_OWN[name], x))
+
+
+@pytest.mark.parametrize("copies", [1, 64], ids=["scalar loop", "vector loop"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", POINTWISE)
+def test_activation_has_its_limits_at_the_extremes(name: str, dtype: torch.dtype, copies: int) -> None:
+    function, _, _, values, gradients = POINTWISE[name]
+    x = torch.tensor(EXTREMES * copies, dtype=dtype)
+
+    expected = torch.tensor(values * copies, dtype=dtype)
+    gradient = slopes(function, x).reshape(copies, -1)
+
+    torch.testing.assert_close(function(x), expected, equal_nan=True)
+    assert torch.equal(gradient[:, :-1], torch.tensor([gradients] * copies, dtype=dtype))
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_second_derivative_is_finite_at_infinity(name: str) -> None:
+    x = torch.tensor([-math.inf, -1e30, 1e30, math.inf], requires_grad=True)
+
+    (first,) = torch.autograd.grad(POINTWISE[name][0](x).sum(), x, create_graph=True)
+    second = torch.autograd.grad(first.sum(), x)[0] if first.requires_grad else torch.zeros(4)
+
+    assert torch.equal(second, torch.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", POINTWISE)
+def test_half_precision_is_the_exact_value_rounded(name: str, dtype: torch.dtype) -> None:
+    function, _, derivative, _, _ = POINTWISE[name]
+    x = torch.linspace(-8, 8, 257, dtype=dtype)
+    limits = torch.finfo(dtype)
+
+    expected = torch.tensor([float(derivative(value)) for value in exact(x)], dtype=torch.float64)
+
+    torch.testing.assert_close(
+        function(x).double(), function(x.double()), rtol=limits.eps, atol=limits.tiny * limits.eps
+    )
+    torch.testing.assert_close(slopes(function, x).double(), expected, rtol=limits.eps, atol=3 * limits.eps)
+
+
+# Pointwise: laws
+
+
+@given(tensors())
+def test_even_halves_cancel(x: Tensor) -> None:
+    for gated in (activations.softplus, activations.gelu, activations.swish, activations.relu):
+        torch.testing.assert_close(gated(x) - gated(-x), x)
+
+
+@given(tensors(largest=30.0))
+def test_sigmoid_is_the_rising_half_and_tanh_its_rescaling(x: Tensor) -> None:
+    torch.testing.assert_close(activations.sigmoid(x) + activations.sigmoid(-x), torch.ones_like(x))
+    torch.testing.assert_close(activations.tanh(x), 2 * activations.sigmoid(2 * x) - 1)
+
+
+@given(tensors())
+def test_softplus_is_minus_the_logarithm_of_the_complementary_sigmoid(x: Tensor) -> None:
+    near = x.clamp(-700, 700)
+
+    torch.testing.assert_close(activations.softplus(near), -activations.sigmoid(-near).log(), rtol=1e-9, atol=1e-15)
+
+
+@given(tensors(), st.floats(-2, 2))
+def test_prelu_lies_between_relu_and_the_identity(x: Tensor, alpha: float) -> None:
+    torch.testing.assert_close(activations.prelu(x, 0.0), activations.relu(x))
+    torch.testing.assert_close(activations.prelu(x, 1.0), x)
+    torch.testing.assert_close(activations.prelu(x, alpha), (1 - alpha) * activations.relu(x) + alpha * x)
+
+
+def test_prelu_broadcasts_a_slope_for_each_of_the_last_dimension() -> None:
+    x, alpha = torch.randn(3, 4), torch.randn(4)
+
+    expected = torch.stack([activations.prelu(x[:, j], alpha[j].item()) for j in range(4)], dim=1)
+
+    torch.testing.assert_close(activations.prelu(x, alpha), expected)
+    torch.testing.assert_close(activations.prelu(x.T, alpha[:, None]), expected.T)
+
+
+def test_gradient_of_prelu_in_its_slope_is_the_negative_part() -> None:
+    x = torch.tensor([-2.0, 0.0, 3.0, math.inf])
+
+    gradient = torch.func.grad(lambda alpha: activations.prelu(x, alpha).sum())(torch.tensor(0.0))
+
+    assert gradient == -2
+
+
+def test_prelu_of_slope_zero_has_no_value_at_minus_infinity() -> None:
+    assert activations.prelu(torch.tensor(-math.inf), 0.0).isnan()
+
+
+@pytest.mark.parametrize("beta", [0.0, 1e-30, 0.5, 2.0, 1e30])
+def test_swish_goes_from_half_the_identity_to_relu(beta: float) -> None:
+    x = torch.tensor([-1e30, -3.0, -1.0, 0.0, 2.0, 1e30], dtype=torch.float64)
+
+    expected = x / 2 if beta == 0 else x * torch.sigmoid(beta * x)
+
+    torch.testing.assert_close(activations.swish(x, beta=beta), expected)
+    if beta == 1e30:
+        torch.testing.assert_close(activations.swish(x, beta=beta), activations.relu(x))
+
+
+def test_lowest_points_are_those_in_the_docstrings() -> None:
+    x = torch.linspace(-5, 0, 10_001, dtype=torch.float64)
+
+    assert -0.17 < activations.gelu(x).min() < -0.169
+    assert -0.28 < activations.swish(x).min() < -0.278
+    assert -0.14 < activations.swish(x, beta=2.0).min() < -0.139
+
+
+# Pointwise: mendings
+
+
+def test_softplus_keeps_all_digits_where_torchs_own_loses_ten() -> None:
+    x = torch.linspace(-700, 60, 2001, dtype=torch.float64)
+
+    ours = relative_errors(activations.softplus(x), POINTWISE["softplus"][1], x)
+    torchs = relative_errors(F.softplus(x), POINTWISE["softplus"][1], x)
+
+    assert ours.max() <= 1
+    assert torchs.max() > 1e-11 / torch.finfo(torch.float64).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gelu_keeps_its_relative_accuracy_in_the_negative_tail(dtype: torch.dtype) -> None:
+    x = torch.linspace(-12 if dtype == torch.float32 else -36, -0.01, 501, dtype=dtype)
+
+    errors = relative_errors(activations.gelu(x), POINTWISE["gelu"][1], x)
+
+    assert (errors <= 1 + x**2).all()
+
+
+def test_gelu_at_minus_10_is_not_zero() -> None:
+    x = torch.tensor(-10.0)
+
+    assert F.gelu(x) == 0
+    torch.testing.assert_close(activations.gelu(x), torch.tensor(-7.61985302416e-23), rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(slopes(activations.gelu, x), torch.tensor(-7.61840009646e-22), rtol=1e-5, atol=0.0)
+
+
+def test_gelu_and_swish_vanish_at_minus_infinity_where_torchs_own_are_nan() -> None:
+    x = torch.tensor([-math.inf])
+
+    assert F.gelu(x).isnan()
+    assert F.silu(x).isnan()
+    assert activations.gelu(x) == activations.swish(x) == 0
+
+
+# The softmax family, in 50 digits
+
+
+@given(tensors(), temperatures)
+def test_softmax_is_its_formula(logits: Tensor, temperature: float) -> None:
+    actual = softmax(logits, temperature=temperature)
+
+    scores = [mp.exp(o / mp.mpf(temperature)) for o in exact(logits)]
+    for got, score in zip(exact(actual), scores, strict=True):
+        expected = score / sum(scores)
+        assert abs(got - expected) <= 1e-16 + expected * 1e-15 * max(1, logits.abs().max().item() / temperature)
+
+
+@given(tensors(), temperatures)
+def test_log_softmax_is_its_formula(logits: Tensor, temperature: float) -> None:
+    actual = log_softmax(logits, temperature=temperature)
+
+    scaled = [o / mp.mpf(temperature) for o in exact(logits)]
+    log_sum = mp.log(sum(mp.exp(o) for o in scaled))
+    for got, o in zip(exact(actual), scaled, strict=True):
+        assert abs(got - (o - log_sum)) <= 1e-15 * max(1, *map(abs, scaled))
+
+
+@given(tensors(), temperatures)
+def test_smooth_maximum_and_minimum_are_their_formulas(x: Tensor, temperature: float) -> None:
+    t = mp.mpf(temperature)
+    scale = max(1, x.abs().max().item())
+
+    largest = t * mp.log(sum(mp.exp(xi / t) for xi in exact(x)))
+    smallest = -t * mp.log(sum(mp.exp(-xi / t) for xi in exact(x)))
+
+    assert abs(mp.mpf(log_sum_exp(x, temperature=temperature).item()) - largest) <= 1e-14 * scale
+    assert abs(mp.mpf(smooth_min(x, temperature=temperature).item()) - smallest) <= 1e-14 * scale
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
+def test_softmax_family_agrees_with_torch_along_any_dimension(dim: int, temperature: float) -> None:
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+
+    torch.testing.assert_close(softmax(x, dim=dim, temperature=temperature), torch.softmax(x / temperature, dim))
+    torch.testing.assert_close(log_softmax(x, dim=dim, temperature=temperature), F.log_softmax(x / temperature, dim))
+    torch.testing.assert_close(softmin(x, dim=dim, temperature=temperature), F.softmin(x / temperature, dim))
+    torch.testing.assert_close(
+        log_sum_exp(x, dim=dim, temperature=temperature), temperature * torch.logsumexp(x / temperature, dim)
+    )
+    torch.testing.assert_close(hardmax(x, dim=dim), F.one_hot(x.argmax(dim), x.shape[dim]).double().movedim(-1, dim))
+
+
+# The softmax family: laws
+
+
+@given(tensors(), temperatures, st.floats(-1e3, 1e3))
+def test_softmax_sums_to_one_and_does_not_see_a_shift(logits: Tensor, temperature: float, shift: float) -> None:
+    probabilities = softmax(logits, temperature=temperature)
+
+    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(softmax(logits + shift, temperature=temperature), probabilities, rtol=1e-9, atol=1e-9)
+
+
+@given(tensors(largest=30.0), temperatures)
+def test_log_softmax_is_the_logarithm(logits: Tensor, temperature: float) -> None:
+    torch.testing.assert_close(
+        log_softmax(logits, temperature=temperature).exp(), softmax(logits, temperature=temperature)
+    )
+
+
+@given(tensors(), temperatures)
+def test_smooth_maximum_lies_above_the_maximum_by_at_most_t_log_n(x: Tensor, temperature: float) -> None:
+    n, slack = x.numel(), 1e-12 * (1 + x.abs().max())
+
+    assert x.max() - slack <= log_sum_exp(x, temperature=temperature) <= x.max() + temperature * math.log(n) + slack
+    assert x.min() - temperature * math.log(n) - slack <= smooth_min(x, temperature=temperature) <= x.min() + slack
+
+
+def test_softmin_and_smooth_min_are_two_different_things() -> None:
+    x = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+
+    torch.testing.assert_close(softmin(x), (-x).exp() / (-x).exp().sum())
+    torch.testing.assert_close(smooth_min(x), -(-x).exp().sum().log())
+    torch.testing.assert_close(torch.func.grad(smooth_min)(x), softmin(x))
+
+
+# The softmax family: closed forms of the gradient
+
+
+@given(tensors(largest=30.0), temperatures)
+def test_jacobian_of_softmax_is_diagonal_minus_outer_product(logits: Tensor, temperature: float) -> None:
+    probabilities = softmax(logits, temperature=temperature)
+    jacobian = torch.func.jacrev(lambda o: softmax(o, temperature=temperature))(logits)
+    log_jacobian = torch.func.jacrev(lambda o: log_softmax(o, temperature=temperature))(logits)
+    identity = torch.eye(len(logits), dtype=torch.float64)
+
+    torch.testing.assert_close(jacobian, (probabilities.diag() - probabilities.outer(probabilities)) / temperature)
+    torch.testing.assert_close(log_jacobian, (identity - probabilities) / temperature)
+
+
+@given(tensors(), temperatures)
+def test_gradient_of_the_smooth_maximum_is_softmax_and_of_the_minimum_softmin(x: Tensor, temperature: float) -> None:
+    of_max = torch.func.grad(lambda x: log_sum_exp(x, temperature=temperature))(x)
+    of_min = torch.func.grad(lambda x: smooth_min(x, temperature=temperature))(x)
+
+    torch.testing.assert_close(of_max, softmax(x, temperature=temperature))
+    torch.testing.assert_close(of_min, softmin(x, temperature=temperature))
+
+
+def test_gradient_of_hardmax_is_zero() -> None:
+    logits = torch.tensor([[1.0, 3.0, 3.0], [-math.inf, math.inf, 0.0]], requires_grad=True)
+
+    (gradient,) = torch.autograd.grad(hardmax(logits).sum(), logits)
+
+    assert torch.equal(gradient, torch.zeros(2, 3))
+
+
+# Mendings: the naive form, ties, temperature
+
+
+def test_naive_softmax_is_nan_at_logit_100_and_ours_is_not() -> None:
+    logits = torch.tensor([100.0, 0.0])
+
+    naive = logits.exp() / logits.exp().sum()
+
+    assert naive[0].isnan()
+    torch.testing.assert_close(softmax(logits), torch.tensor([1.0, 3.7835e-44]), rtol=0.0, atol=1e-43)
+
+
+def test_hardmax_takes_the_first_of_a_tie_and_the_cold_limit_splits_it() -> None:
+    logits = torch.tensor([1.0, 3.0, 3.0, -5.0])
+
+    assert torch.equal(hardmax(logits), torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    for temperature in (1e-2, 1e-30, 1e-300):
+        assert torch.equal(softmax(logits, temperature=temperature), torch.tensor([0.0, 0.5, 0.5, 0.0]))
+
+
+@given(tensors(min_size=2))
+def test_cold_softmax_is_hardmax_where_nothing_ties(logits: Tensor) -> None:
+    first, second = logits.topk(2).values
+    cold = softmax(logits, temperature=1e-300)
+
+    if first > second:
+        assert torch.equal(cold, hardmax(logits))
+    torch.testing.assert_close(log_sum_exp(logits, temperature=1e-300), logits.max(), rtol=0.0, atol=1e-299)
+
+
+def test_hot_softmax_is_uniform() -> None:
+    torch.testing.assert_close(softmax(torch.tensor([1e4, 0.0, -3.0, 7.0]), temperature=1e30), torch.full((4,), 0.25))
+
+
+# Extremes
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 10.0])
+@pytest.mark.parametrize("scale", [1e4, 1e30, 3e38], ids=str)
+def test_softmax_of_huge_logits_is_finite_with_its_gradient(scale: float, temperature: float) -> None:
+    logits = torch.tensor([scale, -scale, scale, 0.0], requires_grad=True)
+
+    probabilities = softmax(logits, temperature=temperature)
+    (gradient,) = torch.autograd.grad(probabilities[0], logits)
+
+    assert torch.equal(probabilities, torch.tensor([0.5, 0.0, 0.5, 0.0]))
+    torch.testing.assert_close(gradient, torch.tensor([0.25, 0.0, -0.25, 0.0]) / temperature)
+    torch.testing.assert_close(
+        log_sum_exp(logits, temperature=temperature), torch.tensor(scale + temperature * math.log(2))
+    )
+    torch.testing.assert_close(smooth_min(logits, temperature=temperature), torch.tensor(-scale))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_class_with_logit_minus_infinity_has_probability_zero(temperature: float) -> None:
+    logits = torch.tensor([-math.inf, 2.0, 2.0], requires_grad=True)
+
+    probabilities = softmax(logits, temperature=temperature)
+    (gradient,) = torch.autograd.grad(probabilities[1], logits)
+
+    assert torch.equal(probabilities, torch.tensor([0.0, 0.5, 0.5]))
+    assert torch.equal(gradient, torch.tensor([0.0, 0.25, -0.25]) / temperature)
+    assert log_softmax(logits, temperature=temperature)[0] == -math.inf
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_row_of_minus_infinity_only_has_no_softmax(temperature: float) -> None:
+    logits = torch.full((3,), -math.inf)
+
+    assert softmax(logits, temperature=temperature).isnan().all()
+    assert log_softmax(logits, temperature=temperature).isnan().all()
+    assert softmin(-logits, temperature=temperature).isnan().all()
+    assert log_sum_exp(logits, temperature=temperature) == -math.inf
+    assert smooth_min(-logits, temperature=temperature) == math.inf
+    assert torch.func.grad(lambda x: log_sum_exp(x, temperature=temperature))(logits).isnan().all()
+    assert torch.equal(hardmax(logits), torch.tensor([1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_row_with_plus_infinity_has_no_softmax(temperature: float) -> None:
+    logits = torch.tensor([0.0, math.inf])
+
+    assert softmax(logits, temperature=temperature).isnan().any()
+    assert log_softmax(logits, temperature=temperature).isnan().any()
+    assert softmin(-logits, temperature=temperature).isnan().any()
+    assert log_sum_exp(logits, temperature=temperature) == math.inf
+    assert smooth_min(-logits, temperature=temperature) == -math.inf
+    assert torch.equal(hardmax(logits), torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_nan_stays_nan_and_in_its_row(temperature: float) -> None:
+    x = torch.tensor([[0.0, math.nan], [0.0, 0.0]])
+
+    for function in (softmax, log_softmax, softmin, log_sum_exp, smooth_min):
+        result = function(x, temperature=temperature)
+        assert result[0].isnan().all()
+        assert result[1].isfinite().all()
+    assert hardmax(x)[0].isnan().all()
+    assert torch.equal(hardmax(x)[1], torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_half_precision_sums_in_float32(dtype: torch.dtype, temperature: float) -> None:
+    x = torch.randn(8, 1000).to(dtype)
+    limits = torch.finfo(dtype)
+
+    for function in (softmax, log_softmax, softmin, log_sum_exp, smooth_min):
+        actual = function(x, temperature=temperature).double()
+        expected = function(x.double(), temperature=temperature)
+        torch.testing.assert_close(actual, expected, rtol=limits.eps, atol=limits.tiny * limits.eps)
+    assert softmax(torch.zeros(4096, dtype=dtype)).sum() == 1
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_row_without_entries_has_an_empty_softmax_and_the_smooth_maximum_minus_infinity(temperature: float) -> None:
+    x = torch.ones(3, 0)
+
+    assert softmax(x, temperature=temperature).shape == hardmax(x).shape == (3, 0)
+    assert torch.equal(log_sum_exp(x, temperature=temperature), torch.full((3,), -math.inf))
+    assert torch.equal(smooth_min(x, temperature=temperature), torch.full((3,), math.inf))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_one_score_alone_is_certain(temperature: float) -> None:
+    assert softmax(torch.tensor(7.0), temperature=temperature) == hardmax(torch.tensor(7.0)) == 1
+    assert log_sum_exp(torch.tensor(7.0), temperature=temperature) == 7
