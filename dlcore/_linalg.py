@@ -1,15 +1,19 @@
 """What torch takes from C without types, typed."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateUsage=false
+# pyright: reportPrivateImportUsage=false
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-__all__ = ["qr", "singular_values", "solve_triangular", "vector_norm"]
+__all__ = ["foreach_add_", "foreach_zero_", "qr", "singular_values", "solve_triangular", "split", "vector_norm"]
 
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
 solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
+foreach_add_: Callable[..., None] = torch._foreach_add_
+foreach_zero_: Callable[[list[Tensor]], None] = torch._foreach_zero_
+split: Callable[[Tensor, int], tuple[Tensor, ...]] = torch.split

@@ -56,6 +56,19 @@ def test_check_number_names_parameter_rule_and_value(checks: ModuleType, value: 
         checks.check_number("delta", value, "> 0", lambda delta: delta > 0)
 
 
+@pytest.mark.parametrize("value", [2.0, "2", None, True, FLOATS])
+def test_check_count_wants_an_integer(checks: ModuleType, value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^batch_size must be an integer, got "):
+        checks.check_count("batch_size", value, 1)
+
+
+def test_check_count_names_parameter_rule_and_value(checks: ModuleType) -> None:
+    checks.check_count("batch_size", 1, 1)
+
+    with pytest.raises(ValueError, match=r"^batch_size must be >= 1, got 0$"):
+        checks.check_count("batch_size", 0, 1)
+
+
 def test_check_rank_names_the_layout(checks: ModuleType) -> None:
     checks.check_rank("x", torch.ones(2, 3), 2, "(n, d)")
 

@@ -1,0 +1,113 @@
+r"""In which order, and how many at a time, does training see its examples?
+
+One step of minibatch stochastic gradient descent looks at a few examples drawn at random, and an epoch at each
+example once. The tensors are indexed directly, a whole batch at a time: there is no copy of the data beyond the batch,
+and no call for each example.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Generator, Tensor
+
+from ._checks import check_count, check_rank
+from ._linalg import split
+
+__all__ = ["minibatches"]
+
+
+def minibatches(
+    *tensors: Shaped[Any, "n ..."],
+    batch_size: int,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    generator: Generator | None = None,
+) -> Iterator[tuple[Tensor, ...]]:
+    r"""Return an iterator over one epoch, in which each row comes exactly once.
+
+    .. math::
+
+        \{0, \dots, n-1\} = \mathcal{B}_1 \,\dot\cup \cdots \dot\cup\, \mathcal{B}_{\lceil n/b\rceil},
+        \qquad |\mathcal{B}_k| = b \text{ for all but the last}
+
+    where :math:`n` is the number of rows and :math:`b` the batch size. With ``shuffle``, every order of the rows is
+    equally likely; it is drawn when the function is called, so each epoch is a call of its own.
+
+    Parameters
+    ----------
+    *tensors : Tensor or numpy.ndarray, shape (n, ...)
+        The data: row i of each of them belongs to example i.
+    batch_size : int, at least 1
+        How many examples a batch holds. The last one holds the rest, ``n % batch_size``, if there is one: a mean over
+        a batch divides by its own length.
+    shuffle : bool, default True
+        Draw the order; otherwise the rows come as they are, and the batches are views of the tensors.
+    drop_last : bool, default False
+        Leave out a last batch that is not full.
+    generator : torch.Generator, optional
+        What the order is drawn from; then the global random state is left alone.
+
+    Returns
+    -------
+    iterator of tuple of Tensor, shapes (batch_size, ...)
+        For each batch one tensor for each of ``tensors``, with its dtype and on its device; a tuple also where there
+        is only one. Without rows there is no batch.
+
+    Raises
+    ------
+    TypeError
+        If no tensor is given.
+    TypeError
+        If ``batch_size`` is not an integer.
+    ValueError
+        If ``batch_size`` is less than 1.
+    ValueError
+        If a tensor has no dimension.
+    ValueError
+        If the tensors differ in their number of rows.
+
+    See Also
+    --------
+    torch.utils.data.DataLoader : Over a :class:`torch.utils.data.TensorDataset` the same batches, as lists; it
+        takes the rows one by one and puts them together again.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 8.1.3.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
+    >>> y = torch.tensor([1, 2, 3, 4, 5])
+    >>> [labels.tolist() for _, labels in minibatches(x, y, batch_size=2, shuffle=False)]
+    [[1, 2], [3, 4], [5]]
+
+    The rows of the tensors stay together, and each comes once:
+
+    >>> batches = list(minibatches(x, y, batch_size=2, generator=torch.Generator().manual_seed(0)))
+    >>> all(torch.equal(inputs[:, 0], labels) for inputs, labels in batches)
+    True
+    >>> sorted(int(label) for _, labels in batches for label in labels)
+    [1, 2, 3, 4, 5]
+    """
+    if not tensors:
+        raise TypeError("minibatches needs at least one tensor")
+    check_count("batch_size", batch_size, 1)
+    columns = [torch.as_tensor(x) for x in tensors]
+    for place, x in enumerate(columns):
+        check_rank(f"tensors[{place}]", x, 1, "(n, *)")
+        if len(x) != len(columns[0]):
+            raise ValueError(
+                f"tensors must have the same number of rows, got {len(columns[0])} and, at index {place}, {len(x)}"
+            )
+    n = len(columns[0])
+    stop = n - n % batch_size if drop_last else n
+    if stop == 0:
+        return iter(())
+    if not shuffle:
+        return zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
+    order = torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
+    batches = split(order[:stop].to(columns[0].device), batch_size)
+    return (tuple(x.index_select(0, rows.to(x.device)) for x in columns) for rows in batches)

@@ -1,0 +1,127 @@
+"""Minibatches: each row once, all orders alike, and no surprise for the caller."""
+
+import itertools
+from collections import Counter
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, TensorDataset
+
+from dlcore import batches
+
+
+@given(st.integers(0, 40), st.integers(1, 45), st.booleans(), st.integers(0, 100))
+def test_each_row_comes_exactly_once(n: int, batch_size: int, shuffle: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+
+    epoch = list(batches.minibatches(torch.arange(n), batch_size=batch_size, shuffle=shuffle, generator=generator))
+
+    assert sorted(int(i) for (rows,) in epoch for i in rows) == list(range(n))
+    assert [len(rows) for (rows,) in epoch[:-1]] == [batch_size] * (len(epoch) - 1)
+    assert len(epoch) == -(-n // batch_size)
+
+
+@given(st.integers(0, 40), st.integers(1, 45), st.booleans())
+def test_drop_last_leaves_full_batches_only(n: int, batch_size: int, shuffle: bool) -> None:
+    epoch = list(batches.minibatches(torch.arange(n), batch_size=batch_size, shuffle=shuffle, drop_last=True))
+
+    assert [len(rows) for (rows,) in epoch] == [batch_size] * (n // batch_size)
+    assert len({int(i) for (rows,) in epoch for i in rows}) == n // batch_size * batch_size
+
+
+def test_rows_of_the_tensors_stay_together() -> None:
+    x, y, z = torch.arange(12.0).reshape(6, 2), torch.arange(6) * 2, torch.arange(6.0).reshape(6, 1, 1)
+
+    for rows, labels, others in batches.minibatches(x, y, z, batch_size=4):
+        assert torch.equal(rows[:, 0], labels)
+        assert torch.equal(others[:, 0, 0] * 2, labels)
+
+
+def test_every_order_is_equally_likely() -> None:
+    generator, draws = torch.Generator().manual_seed(0), 6000
+
+    counts = Counter(
+        tuple(
+            torch.cat(
+                [rows for (rows,) in batches.minibatches(torch.arange(3), batch_size=2, generator=generator)]
+            ).tolist()
+        )
+        for _ in range(draws)
+    )
+
+    assert set(counts) == set(itertools.permutations(range(3)))
+    deviation = (draws / 6 * 5 / 6) ** 0.5
+    assert all(abs(count - draws / 6) < 4 * deviation for count in counts.values())
+
+
+def test_without_shuffling_the_batches_are_those_of_a_data_loader_and_views() -> None:
+    x, y = torch.randn(11, 3), torch.arange(11)
+
+    epoch = list(batches.minibatches(x, y, batch_size=4, shuffle=False))
+
+    for (rows, labels), loaded in zip(epoch, DataLoader(TensorDataset(x, y), batch_size=4), strict=True):
+        assert torch.equal(rows, loaded[0])
+        assert torch.equal(labels, loaded[1])
+    assert epoch[0][0].data_ptr() == x.data_ptr()
+
+
+def test_a_generator_makes_it_reproducible_and_leaves_the_global_state_alone() -> None:
+    x = torch.arange(100)
+    before = torch.get_rng_state()
+
+    first, second = (
+        torch.cat(
+            [rows for (rows,) in batches.minibatches(x, batch_size=7, generator=torch.Generator().manual_seed(3))]
+        )
+        for _ in range(2)
+    )
+
+    assert torch.equal(first, second)
+    assert not torch.equal(first, x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_a_generator_the_global_seed_decides() -> None:
+    x = torch.arange(100)
+
+    epochs = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        epochs.append([torch.cat(list(itertools.chain(*batches.minibatches(x, batch_size=9)))) for _ in range(2)])
+
+    assert torch.equal(epochs[0][0], epochs[1][0])
+    assert not torch.equal(epochs[0][0], epochs[0][1])
+
+
+def test_numpy_arrays_are_welcome_and_keep_their_dtype() -> None:
+    x, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+
+    epoch = list(batches.minibatches(x, y, batch_size=4, shuffle=False))
+
+    assert [(rows.dtype, labels.dtype) for rows, labels in epoch] == [(torch.float64, torch.int64)] * 2
+    np.testing.assert_array_equal(torch.cat([rows for rows, _ in epoch]).numpy(), x)
+
+
+def test_one_tensor_comes_in_tuples_too() -> None:
+    (batch,) = batches.minibatches(torch.arange(3), batch_size=5, shuffle=False)
+
+    assert isinstance(batch, tuple)
+    assert torch.equal(batch[0], torch.arange(3))
+
+
+def test_mistakes_are_told_at_the_call_not_at_the_first_batch(plain: ModuleType) -> None:
+    with pytest.raises(ValueError, match="same number of rows"):
+        plain.batches.minibatches(torch.ones(3), torch.ones(4), batch_size=2)
+
+
+def test_shuffled_batches_carry_the_gradient_back_to_their_rows() -> None:
+    x = torch.randn(7, 2, requires_grad=True)
+
+    total = sum((rows**2).sum() for (rows,) in batches.minibatches(x, batch_size=3))
+    (gradient,) = torch.autograd.grad(total, x)
+
+    torch.testing.assert_close(gradient, 2 * x)

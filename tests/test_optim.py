@@ -1,0 +1,359 @@
+"""Optimization steps against torch's own, their closed forms, and the traps of the notes."""
+
+import copy
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mpmath import mp
+from torch import Tensor
+
+from dlcore import batches, optim
+from tests.oracle import tensors
+
+rates = st.floats(0, 2)
+
+
+class Layer(NamedTuple):
+    weight: Tensor
+    bias: Tensor
+
+
+def regression(n: int = 7) -> tuple[Tensor, Tensor, Layer]:
+    """Draw inputs, targets and parameters that do not fit them yet."""
+    x, y = torch.randn(n, 3, dtype=torch.float64), torch.randn(n, dtype=torch.float64)
+    return x, y, Layer(torch.randn(3, dtype=torch.float64), torch.randn((), dtype=torch.float64))
+
+
+def half_squared_errors(params: Layer, x: Tensor, y: Tensor) -> Tensor:
+    return (x @ params.weight + params.bias - y) ** 2 / 2
+
+
+def mean_loss(params: Layer, x: Tensor, y: Tensor) -> Tensor:
+    return half_squared_errors(params, x, y).mean()
+
+
+def as_leaves(params: Layer) -> Layer:
+    return Layer(*(w.clone().requires_grad_() for w in params))
+
+
+# The formula, in 50 digits
+
+
+@given(tensors(min_size=1, max_size=1), tensors(min_size=1, max_size=1), rates, st.floats(0, 2))
+def test_sgd_step_is_its_formula(w: Tensor, g: Tensor, lr: float, weight_decay: float) -> None:
+    actual = optim.sgd_step(w, g, lr=lr, weight_decay=weight_decay)
+
+    exact = abs(mp.mpf(w.item())) * (1 + mp.mpf(lr) * mp.mpf(weight_decay)) + abs(mp.mpf(lr) * mp.mpf(g.item()))
+    shrink = 1 - mp.mpf(lr) * mp.mpf(weight_decay)
+    error = abs(mp.mpf(actual.item()) - (shrink * mp.mpf(w.item()) - mp.mpf(lr) * mp.mpf(g.item())))
+    assert error <= 4 * torch.finfo(torch.float64).eps * exact + 1e-300
+
+
+# sgd_, in place
+
+
+@given(st.integers(1, 6), rates, st.integers(1, 9))
+def test_sgd_in_place_is_the_loop_of_the_notes(n: int, lr: float, batch_size: int) -> None:
+    gradients = [torch.randn(3, dtype=torch.float64) for _ in range(n)]
+    params = [torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(n)]
+    expected = [w.detach() - lr * g / batch_size for w, g in zip(params, gradients, strict=True)]
+    for w, g in zip(params, gradients, strict=True):
+        w.grad = g.clone()
+
+    optim.sgd_(params, lr=lr, batch_size=batch_size)
+
+    for w, want in zip(params, expected, strict=True):
+        torch.testing.assert_close(w.detach(), want, rtol=1e-14, atol=1e-14)
+        assert torch.equal(w.grad, torch.zeros(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("whole", ["sum", "mean"])
+def test_last_short_batch_is_scaled_by_its_own_length_as_row_9_asks(whole: str) -> None:
+    x, y, start = regression(n=7)
+    params, expected = as_leaves(start), start
+
+    for inputs, targets in batches.minibatches(x, y, batch_size=4, shuffle=False):
+        losses = half_squared_errors(params, inputs, targets)
+        if whole == "sum":
+            losses.sum().backward()
+            optim.sgd_(params, lr=0.1, batch_size=len(targets))
+        else:
+            losses.mean().backward()
+            optim.sgd_(params, lr=0.1)
+        gradients = torch.func.grad(mean_loss)(expected, inputs, targets)
+        expected = Layer(*(w - 0.1 * g for w, g in zip(expected, gradients, strict=True)))
+
+    for w, want in zip(params, expected, strict=True):
+        torch.testing.assert_close(w.detach(), want, rtol=1e-12, atol=1e-12)
+
+
+def test_mean_loss_and_batch_size_together_divide_twice_which_row_9_warns_of() -> None:
+    x, y, start = regression(n=4)
+    right, wrong = as_leaves(start), as_leaves(start)
+
+    for params, batch_size in ((right, 1), (wrong, 4)):
+        mean_loss(params, x, y).backward()
+        optim.sgd_(params, lr=0.1, batch_size=batch_size)
+
+    for start_w, right_w, wrong_w in zip(start, right, wrong, strict=True):
+        torch.testing.assert_close((right_w - start_w).detach(), 4 * (wrong_w - start_w).detach())
+
+
+def test_nothing_is_changed_if_one_gradient_is_missing() -> None:
+    first, second = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    first.grad = torch.ones(2)
+
+    with pytest.raises(ValueError, match=r"^params\[1\] must have a gradient"):
+        optim.sgd_([first, second], lr=0.1)
+
+    assert torch.equal(first, torch.ones(2))
+    assert torch.equal(first.grad, torch.ones(2))
+
+
+def test_gradients_are_cleared_so_that_the_next_backward_does_not_add_to_them() -> None:
+    w = torch.tensor([1.0], requires_grad=True)
+
+    for _ in range(2):
+        (3 * w).sum().backward()
+        optim.sgd_(w, lr=0.5)
+
+    assert w.item() == 1 - 2 * 0.5 * 3
+
+
+def test_a_tied_parameter_takes_one_step() -> None:
+    w = torch.tensor([1.0], requires_grad=True)
+    (3 * w).sum().backward()
+
+    optim.sgd_([w, w], lr=0.5)
+
+    assert w.item() == -0.5
+
+
+def test_it_takes_modules_parameters_mappings_and_nested_parameters() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    twin = copy.deepcopy(net)
+    tree = {"first": as_leaves(Layer(torch.ones(2), torch.ones(1))), "rest": [torch.ones(3, requires_grad=True)]}
+    trainer = torch.optim.SGD(twin.parameters(), lr=0.5)
+
+    for one in (net, twin):
+        one(torch.ones(4, 3)).sum().backward()
+    optim.sgd_(net.parameters(), lr=0.5)
+    trainer.step()
+    sum(w.sum() for w in (*tree["first"], *tree["rest"])).backward()
+    optim.sgd_(tree, lr=0.5)
+
+    torch.testing.assert_close(list(net.parameters()), list(twin.parameters()))
+    assert all((w == 0.5).all() for w in (*tree["first"], *tree["rest"]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_parameters_of_several_dtypes_step_together(dtype: torch.dtype) -> None:
+    params = [torch.ones(2, dtype=dtype, requires_grad=True), torch.ones(3, dtype=torch.float64, requires_grad=True)]
+    sum(w.double().sum() for w in params).backward()
+
+    optim.sgd_(params, lr=0.5)
+
+    assert [w.dtype for w in params] == [dtype, torch.float64]
+    assert all((w == 0.5).all() for w in params)
+
+
+def test_a_gradient_with_a_graph_is_read_and_cleared() -> None:
+    w = torch.tensor([2.0], requires_grad=True)
+    with pytest.warns(UserWarning, match="create_graph"):
+        (w**3).sum().backward(create_graph=True)
+
+    optim.sgd_(w, lr=0.25)
+
+    assert w.item() == 2 - 0.25 * 12
+    assert w.grad.item() == 0
+
+
+# sgd_step, pure
+
+
+def test_sgd_step_writes_to_nothing() -> None:
+    params, grads = {"w": torch.ones(2)}, {"w": torch.ones(2)}
+
+    stepped = optim.sgd_step(params, grads, lr=0.5)
+
+    assert torch.equal(params["w"], torch.ones(2))
+    assert torch.equal(grads["w"], torch.ones(2))
+    assert stepped["w"].data_ptr() != params["w"].data_ptr()
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_trajectory_of_sgd_step_is_that_of_torch(weight_decay: float) -> None:
+    x, y, params = regression()
+    theirs = as_leaves(params)
+    trainer = torch.optim.SGD(theirs, lr=0.1, weight_decay=weight_decay)
+
+    for _ in range(100):
+        params = optim.sgd_step(params, torch.func.grad(mean_loss)(params, x, y), lr=0.1, weight_decay=weight_decay)
+        trainer.zero_grad()
+        mean_loss(theirs, x, y).backward()
+        trainer.step()
+
+    for ours, other in zip(params, theirs, strict=True):
+        torch.testing.assert_close(ours, other.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_biases_are_left_out_of_weight_decay_as_with_the_parameter_groups_of_row_27() -> None:
+    x, y, params = regression()
+    theirs = as_leaves(params)
+    trainer = torch.optim.SGD([{"params": theirs.weight, "weight_decay": 0.3}, {"params": theirs.bias}], lr=0.1)
+
+    for _ in range(100):
+        grads = torch.func.grad(mean_loss)(params, x, y)
+        params = optim.sgd_step(params, grads, lr=0.1, weight_decay=Layer(0.3, 0.0))
+        trainer.zero_grad()
+        mean_loss(theirs, x, y).backward()
+        trainer.step()
+
+    for ours, other in zip(params, theirs, strict=True):
+        torch.testing.assert_close(ours, other.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_params_keep_their_structure_whatever_it_is() -> None:
+    tree = (Layer(torch.ones(2), torch.ones(())), {"a": [torch.ones(1)], "b": ()})
+
+    stepped = optim.sgd_step(tree, tree, lr=1.0)
+
+    assert isinstance(stepped, tuple)
+    assert isinstance(stepped[0], Layer)
+    assert stepped[1] == {"a": [torch.zeros(1)], "b": ()}
+
+
+def test_a_mapping_of_gradients_may_have_its_keys_in_another_order() -> None:
+    params = {"a": torch.ones(2), "b": torch.ones(3)}
+    grads = {"b": torch.zeros(3), "a": torch.ones(2)}
+
+    stepped = optim.sgd_step(params, grads, lr=1.0)
+
+    assert torch.equal(stepped["a"], torch.zeros(2))
+    assert torch.equal(stepped["b"], torch.ones(3))
+
+
+def test_parameters_keep_their_dtype_when_gradients_are_wider() -> None:
+    stepped = optim.sgd_step(torch.ones(2, dtype=torch.bfloat16), torch.ones(2), lr=0.5)
+
+    assert stepped.dtype == torch.bfloat16
+
+
+def test_a_step_can_be_differentiated_to_learn_through_it() -> None:
+    def after(w: Tensor) -> Tensor:
+        return optim.sgd_step(w, torch.func.grad(lambda v: (v**2).sum())(w), lr=0.25).square().sum()
+
+    w = torch.tensor([1.0, -2.0])
+
+    torch.testing.assert_close(torch.func.grad(after)(w), 2 * 0.25 * w)
+
+
+def test_a_whole_step_compiles_with_its_gradient_and_with_a_rate_that_changes(plain: ModuleType) -> None:
+    x, y, params = regression()
+
+    def step(params: Layer, lr: float) -> Layer:
+        return plain.optim.sgd_step(params, torch.func.grad(mean_loss)(params, x, y), lr=lr, weight_decay=0.1)
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+
+    for lr in (0.1, 0.2, 0.4):
+        torch.testing.assert_close(tuple(compiled(params, lr)), tuple(step(params, lr)))
+
+
+# Weight decay
+
+
+@given(rates, st.floats(0, 2))
+def test_weight_decay_is_the_l2_penalty_for_plain_sgd(lr: float, penalty: float) -> None:
+    x, y, params = regression()
+
+    def penalized(params: Layer) -> Tensor:
+        return mean_loss(params, x, y) + penalty / 2 * sum(w.square().sum() for w in params)
+
+    decayed = optim.sgd_step(params, torch.func.grad(mean_loss)(params, x, y), lr=lr, weight_decay=penalty)
+    descended = optim.sgd_step(params, torch.func.grad(penalized)(params), lr=lr)
+
+    torch.testing.assert_close(tuple(decayed), tuple(descended), rtol=1e-12, atol=1e-12)
+
+
+def test_the_update_of_row_27_holds_with_the_half_in_the_loss_only() -> None:
+    x, y, params = regression()
+    eta, penalty = 0.1, 0.5
+    residuals = x @ params.weight + params.bias - y
+    of_the_notes = (1 - eta * penalty) * params.weight - eta / len(y) * x.T @ residuals
+
+    with_half, with_mse = (
+        optim.sgd_step(params, torch.func.grad(loss)(params), lr=eta, weight_decay=penalty).weight
+        for loss in (
+            lambda p: mean_loss(p, x, y),
+            lambda p: torch.nn.functional.mse_loss(x @ p.weight + p.bias, y),
+        )
+    )
+
+    torch.testing.assert_close(with_half, of_the_notes, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(with_mse, of_the_notes - eta / len(y) * x.T @ residuals, rtol=1e-12, atol=1e-12)
+
+
+def test_with_mse_loss_the_same_weight_decay_is_half_as_strong() -> None:
+    x, y, _ = regression(n=20)
+    penalty = 0.5
+    identity = torch.eye(3, dtype=torch.float64)
+
+    def converge(loss: Any, weight_decay: float) -> Tensor:
+        w = torch.zeros(3, dtype=torch.float64)
+        for _ in range(400):
+            w = optim.sgd_step(w, torch.func.grad(lambda w: loss(x @ w, y))(w), lr=0.1, weight_decay=weight_decay)
+        return w
+
+    def ridge(penalty: float) -> Tensor:
+        return torch.linalg.solve(x.T @ x / 20 + penalty * identity, x.T @ y / 20)
+
+    half = converge(lambda y_hat, y: ((y_hat - y) ** 2 / 2).mean(), penalty)
+    mse = converge(torch.nn.functional.mse_loss, penalty)
+
+    torch.testing.assert_close(half, ridge(penalty), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(mse, ridge(penalty / 2), rtol=1e-10, atol=1e-12)
+
+
+def trained_by_adam(kind: Any, weight_decay: float, penalty: float) -> Tensor:
+    torch.manual_seed(0)
+    x, y, params = regression()
+    weight = params.weight.clone().requires_grad_()
+    trainer = kind([weight], lr=0.1, weight_decay=weight_decay)
+    for _ in range(20):
+        trainer.zero_grad()
+        (((x @ weight - y) ** 2 / 2).mean() + penalty / 2 * weight.square().sum()).backward()
+        trainer.step()
+    return weight.detach()
+
+
+def test_in_adam_weight_decay_and_the_l2_penalty_differ_as_row_26_leaves_out() -> None:
+    penalized = trained_by_adam(torch.optim.Adam, 0.0, 0.5)
+    coupled = trained_by_adam(torch.optim.Adam, 0.5, 0.0)
+    decoupled = trained_by_adam(torch.optim.AdamW, 0.5, 0.0)
+
+    torch.testing.assert_close(coupled, penalized, rtol=1e-10, atol=1e-10)
+    assert (decoupled - penalized).abs().max() > 0.05
+
+
+# Extremes
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_shows_in_the_parameters(value: float) -> None:
+    stepped = optim.sgd_step(torch.tensor([1.0, 2.0]), torch.tensor([value, 0.0]), lr=0.5)
+
+    assert not stepped[0].isfinite()
+    assert stepped[1] == 2
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_steps_scale_at_the_extremes(scale: float) -> None:
+    w = torch.tensor([1.0, -2.0]) * scale
+
+    torch.testing.assert_close(optim.sgd_step(w, w, lr=0.5), w / 2, rtol=1e-6, atol=0.0)
