@@ -9,7 +9,7 @@ colours.
 ``fig.set_label("...")`` holds what the figure shows, for those who do not see it; a figure without fails the build.
 """
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from textwrap import indent
 from typing import Any
 
@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from sphinx.errors import ExtensionError
 from sphinx_gallery.scrapers import figure_rst
+from sphinx_gallery.utils import scale_image
 
 INK, FAINT, GRID = ("#1f2933", "#e6e8eb"), ("#5b6672", "#a7b1bc"), ("#d8dde3", "#3b444e")
 CYCLE = [  # light, dark: each at least 4.5:1 against its ground, told apart with any kind of colour vision
@@ -98,8 +99,18 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
             text = figure_rst([file], gallery_conf["src_dir"], description, [{0: file, 2.0: sharp}])
             pair[theme] = indent(text, "   ")
         shown += PAIR.format(**pair)
+        if len(block_vars["image_path_iterator"]) == block_vars["file_conf"].get("thumbnail_number", 1):
+            save_dark_thumbnail(light, gallery_conf)
     plt.close("all")
     return shown
+
+
+def save_dark_thumbnail(light: PurePosixPath, gallery_conf: dict[str, Any]) -> None:
+    """Save the dark neighbour of the thumbnail that sphinx-gallery makes."""
+    folder = Path(light.parent, "thumb")
+    folder.mkdir(exist_ok=True)
+    name = f"{light.stem.rpartition('_')[0]}_thumb_dark.png"
+    scale_image(light.with_stem(f"{light.stem}_dark"), folder / name, *gallery_conf["thumbnail_size"])
 
 
 def darken(figure: Figure) -> None:

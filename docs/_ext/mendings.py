@@ -1,9 +1,15 @@
-"""What Sphinx, numpydoc and the theme leave to mend."""
+"""What Sphinx, numpydoc, sphinx-gallery and the theme leave to mend, each with its reason."""
 
 import re
-from typing import Any
+import struct
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 
 def escape_markup(*event: Any) -> None:  # noqa: ANN401  # application, kind, name, object, options, lines
@@ -14,7 +20,72 @@ def escape_markup(*event: Any) -> None:  # noqa: ANN401  # application, kind, na
         lines[i] = re.sub(r"^(\s*\.\. \[\w+\] )([A-Z]\.)", r"\1\\\2", escaped)
 
 
+def leave_type_variables_plain(
+    app: Sphinx,  # noqa: ARG001
+    env: BuildEnvironment,  # noqa: ARG001
+    node: pending_xref,
+    content: nodes.Element,
+) -> nodes.Element | None:
+    """Let a type variable in a signature stand without a link: it has no page."""
+    module, _, name = node.get("reftarget", "").rpartition(".")
+    if module.startswith("dlcore") and isinstance(getattr(import_module(module), name, None), TypeVar):
+        return content
+    return None
+
+
+def pair_thumbnails(app: Sphinx, document: nodes.document) -> None:
+    """Put the dark thumbnail of a tutorial beside the light one."""
+    for light in list(document.findall(nodes.image)):
+        uri = light["uri"].replace("_thumb.png", "_thumb_dark.png")
+        if uri != light["uri"] and (Path(app.srcdir) / uri.lstrip("/")).exists():
+            dark = light.deepcopy()
+            dark["uri"] = uri
+            for image, theme in (light, "only-light"), (dark, "only-dark"):
+                image["classes"].append(theme)
+            light.parent.insert(light.parent.index(light) + 1, dark)
+
+
+def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
+    """Mend a page's HTML before its template gets it."""
+    sidebar = context["generate_toctree_html"]
+
+    def labelled_sidebar(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Give each switch that unfolds a branch a name."""
+        tree = sidebar(*args, **kwargs)
+        for switch in tree.find_all("summary") if hasattr(tree, "find_all") else []:
+            link = switch.find_parent("li").a
+            switch["aria-label"] = f"Unfold {link.get_text()}" if link else "Unfold"
+        return tree
+
+    context["generate_toctree_html"] = labelled_sidebar
+    if "body" not in context:
+        return
+    body = context["body"]
+    # A signature of several lines is a definition list without terms, inside of a term.
+    body = re.sub(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", _signature, body, flags=re.DOTALL)
+    # The role of a reference was withdrawn from the standard; its parent is a list.
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    # A picture that has its size moves no text when it comes, and the other theme's never comes.
+    sizes = {file.name: file for file in (Path(app.srcdir) / "auto_gallery").rglob("*.png")}
+    context["body"] = re.sub(r'<img (?=[^>]*?src="[^"]*?([^/"]+\.png)")', lambda tag: _sized(tag, sizes), body)
+
+
+def _signature(match: re.Match[str]) -> str:
+    rows = match[1].replace("<dd>", '<span class="sig-row">').replace("</dd>", "</span>")
+    return f'<span class="sig-rows">{rows}</span>'
+
+
+def _sized(tag: re.Match[str], files: dict[str, Path]) -> str:
+    if tag[1] not in files:
+        return tag[0]
+    width, height = struct.unpack(">II", files[tag[1]].read_bytes()[16:24])
+    return f'{tag[0]}width="{width}" height="{height}" loading="lazy" '
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect each mending to its event."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc reads the sections
+    app.connect("missing-reference", leave_type_variables_plain)
+    app.connect("doctree-read", pair_thumbnails, priority=400)  # before Sphinx collects the images
+    app.connect("html-page-context", mend_page, priority=900)  # after the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,51 @@
+"""Every page of the site, as a browser shows it."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 375, "height": 800}
+AXE = Path(__file__).parents[2] / "docs" / "node_modules" / "axe-core" / "axe.min.js"
+
+TEXT_WITHOUT_CODE = """() => {
+    const page = document.body.cloneNode(true)
+    page.querySelectorAll('pre, code, script, annotation').forEach(node => node.remove())
+    return page.textContent
+}"""
+TOO_WIDE = """() => {
+    const page = document.documentElement
+    if (page.scrollWidth <= page.clientWidth) return []
+    return [...document.querySelectorAll('body *')]
+        .filter(node => node.getBoundingClientRect().right > page.clientWidth + 1)
+        .map(node => node.outerHTML.slice(0, 120))
+}"""
+AUDIT = """options => axe.run(document, options).then(found => found.violations.flatMap(
+    violation => violation.nodes.map(node => `${violation.id}: ${node.html.slice(0, 160)}`)))"""
+
+
+@pytest.fixture
+def page(tab: Page, address: str, path: str, faults: list[str]) -> Page:
+    tab.set_viewport_size(WIDE)
+    tab.goto(f"{address}/{path}", wait_until="load")
+    tab.evaluate("document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'light'")
+    assert faults == []
+    return tab
+
+
+def test_page_loads_without_network_and_is_readable_by_everyone(page: Page, faults: list[str]) -> None:
+    text = page.evaluate(TEXT_WITHOUT_CODE)
+
+    assert [mark for mark in (r"\(", r"\[", "$$", r"\frac", r"\mathbf") if mark in text] == []
+    assert page.locator(".katex-error").count() == 0
+    assert page.eval_on_selector_all("img:not([alt])", "images => images.map(image => image.src)") == []
+    assert page.eval_on_selector_all("article .sphx-glr-single-img[alt='']", "images => images.map(i => i.src)") == []
+
+    page.add_script_tag(path=AXE)
+    assert page.evaluate(AUDIT, {}) == []
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert page.evaluate(AUDIT, {"runOnly": ["color-contrast"]}) == []
+
+    page.set_viewport_size(NARROW)
+    assert page.evaluate(TOO_WIDE) == []
+    assert faults == []

@@ -1,0 +1,73 @@
+"""What a reader does with the site."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+@pytest.fixture(autouse=True)
+def wide(tab: Page) -> None:
+    tab.set_viewport_size({"width": 1400, "height": 900})
+
+
+def test_search_for_a_function_gives_its_page_first(tab: Page, address: str, site: Path) -> None:
+    functions = sorted(page.stem for page in site.glob("api/dlcore.*.*.html"))
+    first = {}
+
+    for function in functions:
+        tab.goto(f"{address}/search.html?q={function.rpartition('.')[2]}")
+        results = tab.locator("#search-results ul.search li a")
+        results.first.wait_for()
+        first[function] = results.first.get_attribute("href") or ""
+
+    assert functions
+    assert [
+        name for name, link in first.items() if name.rpartition(".")[2] != link.partition(".html")[0].rpartition(".")[2]
+    ] == []
+
+
+def test_theme_switch_goes_round_and_each_theme_has_its_figure(tab: Page, address: str, faults: list[str]) -> None:
+    tab.goto(f"{address}/index.html")
+    figures = tab.locator("article img.only-light, article img.only-dark")
+    seen = {}
+
+    for theme in ("light", "dark"):
+        tab.locator(".theme-switch-button").first.click()
+        tab.locator(f"[data-bs-theme-value={theme}], .dropdown-item", has_text=theme.title()).first.click()
+        expect(tab.locator("html")).to_have_attribute("data-theme", theme)
+        seen[theme] = [figure.get_attribute("src") for figure in figures.all() if figure.is_visible()]
+
+    assert len(seen["light"]) == len(seen["dark"]) == 1
+    assert seen["light"] != seen["dark"]
+    assert faults == []
+
+
+def test_copy_button_copies_code_without_prompts_and_output(tab: Page, address: str) -> None:
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.goto(f"{address}/api/dlcore.norms.l1_norm.html")
+
+    tab.locator("div.highlight").first.hover()
+    tab.locator("button.copybtn").first.click()
+
+    assert tab.evaluate("navigator.clipboard.readText()") == "l1_norm(torch.tensor([3.0, -4.0]))\n"
+
+
+def test_keyboard_opens_the_search_and_reaches_the_content(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/index.html")
+
+    tab.keyboard.press("Tab")
+    skip = tab.evaluate("document.activeElement.textContent.trim()")
+    tab.keyboard.press("Control+k")
+    field = tab.evaluate("document.activeElement.name")
+
+    assert skip == "Skip to main content"
+    assert field == "q"
+
+
+def test_function_leads_to_the_tutorials_that_use_it_and_back(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/api/dlcore.norms.lp_norm.html")
+    tab.get_by_role("link", name="Which p make a norm?").first.click()
+    tab.locator("pre a[href*='dlcore.norms.lp_norm']").first.click()
+
+    assert tab.url.startswith(f"{address}/api/dlcore.norms.lp_norm.html")
