@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["foreach_add_", "foreach_zero_", "qr", "singular_values", "solve_triangular", "split", "vector_norm"]
+__all__ = ["foreach_add_", "foreach_zero_", "qr", "singular_values", "solve_triangular", "split", "svd", "vector_norm"]
 
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
@@ -17,3 +17,9 @@ solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
 foreach_add_: Callable[..., None] = torch._foreach_add_
 foreach_zero_: Callable[[list[Tensor]], None] = torch._foreach_zero_
 split: Callable[[Tensor, int], tuple[Tensor, ...]] = torch.split
+
+
+def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the thin singular value decomposition."""
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    return u, s, vt

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
-from sklearn import linear_model
+from sklearn import datasets, linear_model
 from sklearn import model_selection as sklearn_selection
 from torch import Generator, Tensor
 
-from dlcore import model_selection
+from dlcore import linear, model_selection
 from tests.oracle import assert_matches, tensors
 
 
@@ -363,3 +363,202 @@ def test_mean_of_the_formula_in_50_digits() -> None:
         return sum((mean - yi) ** 2 / 2 for yi in ys[:3]) / 3
 
     assert_matches(result.validation_errors[0], formula, y)
+
+
+# The path of ridge regression: all folds and penalties at once
+
+
+def diabetes() -> tuple[Tensor, Tensor]:
+    x, y = datasets.load_diabetes(return_X_y=True)
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def errors_one_by_one(x: Tensor, y: Tensor, penalties: Tensor, **folds: object) -> list[Tensor]:
+    """Return the training and validation errors of a loop over penalties and folds."""
+    results = [
+        model_selection.cross_validate(
+            lambda x, y, penalty=penalty: linear.ridge(x, y, penalty=penalty), squared_loss_of_line, x, y, **folds
+        )
+        for penalty in penalties.tolist()
+    ]
+    return [torch.stack(errors) for errors in zip(*results, strict=True)]
+
+
+@pytest.mark.parametrize("k", [5, 10])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_path_is_the_loop_over_penalties_and_folds(k: int, shuffle: bool) -> None:
+    x, y = diabetes()
+    penalties = torch.tensor([0.0, 1e-4, 1e-2, 1.0, 100.0], dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(
+        x, y, penalties=penalties, k=k, shuffle=shuffle, generator=seeded()
+    )
+
+    train, validation = (
+        torch.stack(errors)
+        for errors in zip(
+            *(errors_one_by_one(x, y, penalties[[i]], k=k, shuffle=shuffle, generator=seeded()) for i in range(5)),
+            strict=True,
+        )
+    )
+    torch.testing.assert_close(path.folds.train_errors, train[:, 0], rtol=1e-12, atol=0.0)
+    torch.testing.assert_close(path.folds.validation_errors, validation[:, 0], rtol=1e-12, atol=0.0)
+
+
+def test_path_is_that_of_scikit_learn() -> None:
+    x, y = diabetes()
+    penalties = torch.logspace(-4, 2, 25, dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=penalties, k=10)
+
+    search = sklearn_selection.GridSearchCV(
+        linear_model.Ridge(), {"alpha": penalties.tolist()}, cv=10, scoring="neg_mean_squared_error"
+    ).fit(x.numpy(), y.numpy())
+    expected = np.stack([-search.cv_results_[f"split{j}_test_score"] / 2 for j in range(10)], axis=1)
+    np.testing.assert_allclose(path.folds.validation_errors.numpy(), expected, rtol=1e-8)
+    assert path.best_penalty.item() == search.best_params_["alpha"]
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(9, 30, 2), (20, 3, 8), (8, 6, 8), (2, 1, 2), (3, 1, 2)])
+def test_path_of_few_rows_is_the_loop(n: int, d: int, k: int) -> None:
+    x, y = torch.randn(n, d, dtype=torch.float64) + 3, torch.randn(n, dtype=torch.float64) + 30
+    penalties = torch.tensor([0.1, 10.0], dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=penalties, k=k)
+
+    train, validation = errors_one_by_one(x, y, penalties, k=k)
+    torch.testing.assert_close(path.folds.train_errors, train, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(path.folds.validation_errors, validation, rtol=1e-9, atol=1e-12)
+
+
+def exact_ridge_error(x: Tensor, y: Tensor, train: list[int], validation: list[int], penalty: float) -> mp.mpf:
+    """Return the validation error of one fold, by the normal equations in 50 digits."""
+    d = x.shape[1]
+    rows = [[mp.mpf(1), *map(mp.mpf, row)] for row in x.tolist()]
+    targets = [mp.mpf(value) for value in y.tolist()]
+    gram = mp.matrix(d + 1, d + 1)
+    moment = mp.matrix(d + 1, 1)
+    for i in train:
+        for a in range(d + 1):
+            moment[a] += rows[i][a] * targets[i]
+            for b in range(d + 1):
+                gram[a, b] += rows[i][a] * rows[i][b]
+    for a in range(1, d + 1):
+        gram[a, a] += mp.mpf(penalty)
+    solution = mp.lu_solve(gram, moment)
+    losses = [(mp.fdot(rows[i], solution) - targets[i]) ** 2 / 2 for i in validation]
+    return mp.fsum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.5, 1e3])
+def test_path_is_its_formula(penalty: float) -> None:
+    x, y = torch.randn(11, 3, dtype=torch.float64), torch.randn(11, dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(
+        x, y, penalties=torch.tensor([penalty], dtype=torch.float64), k=3
+    )
+
+    for j, (train, validation) in enumerate(model_selection.k_fold(11, 3)):
+        expected = exact_ridge_error(x, y, train.tolist(), validation.tolist(), penalty)
+        assert path.folds.validation_errors[0, j].item() == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_path_keeps_the_digits_that_the_normal_equations_lose() -> None:
+    x = torch.randn(30, 2, dtype=torch.float64)
+    x = torch.cat([x, x[:, :1] + 1e-7 * torch.randn(30, 1, dtype=torch.float64)], dim=1)
+    y = x @ torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64) + torch.randn(30, dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=torch.zeros(1, dtype=torch.float64), k=2)
+
+    fold = list(range(15, 30)), list(range(15))
+    expected = float(exact_ridge_error(x, y, *fold, 0.0))
+    by_gram = squared_loss_of_line(ridge_fit(0.0)(x[fold[0]], y[fold[0]]), x[fold[1]], y[fold[1]]).mean().item()
+    assert path.folds.validation_errors[0, 0].item() == pytest.approx(expected, rel=1e-7)
+    assert abs(by_gram - expected) > 1e-5 * expected
+
+
+def test_a_shift_of_inputs_and_targets_does_not_matter() -> None:
+    x, y = torch.randn(30, 3, dtype=torch.float64), torch.randn(30, dtype=torch.float64)
+    penalties = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=penalties, k=4)
+    shifted = model_selection.ridge_path_cross_validation(x + 1e6, y - 1e6, penalties=penalties, k=4)
+
+    torch.testing.assert_close(shifted.folds.validation_errors, path.folds.validation_errors, rtol=1e-8, atol=0.0)
+
+
+@pytest.mark.parametrize("scale", [1e15, 1e-15])
+def test_inputs_and_penalties_of_any_size_keep_the_errors(scale: float) -> None:
+    x, y, penalties = torch.randn(30, 3), torch.randn(30), torch.tensor([0.5, 1.0])
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=penalties, k=4)
+    scaled = model_selection.ridge_path_cross_validation(x * scale, y, penalties=penalties * scale**2, k=4)
+
+    torch.testing.assert_close(scaled.folds.validation_errors, path.folds.validation_errors)
+
+
+def test_a_large_penalty_leaves_the_mean_and_huge_inputs_outweigh_any() -> None:
+    x, y = torch.randn(30, 3), torch.randn(30)
+    of_the_mean = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
+
+    large = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1e30]), k=4)
+    free = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([0.0]), k=4)
+    huge = model_selection.ridge_path_cross_validation(x * 1e30, y, penalties=torch.tensor([1.0]), k=4)
+
+    torch.testing.assert_close(large.folds.validation_errors[0], of_the_mean.validation_errors)
+    torch.testing.assert_close(huge.folds.validation_errors, free.folds.validation_errors)
+
+
+def test_constant_inputs_leave_the_mean() -> None:
+    x, y = torch.zeros(8, 2), torch.randn(8)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1.0]), k=4)
+
+    of_the_mean = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
+    torch.testing.assert_close(path.folds.validation_errors[0], of_the_mean.validation_errors)
+
+
+def test_columns_of_different_size_are_not_taken_for_dependent_ones() -> None:
+    x, y = torch.randn(30, 2) * torch.tensor([1e-4, 1e4]), torch.randn(30)
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([0.0]), k=4)
+
+    assert path.folds.validation_errors.isfinite().all()
+
+
+def test_gradient_of_the_penalty_is_its_closed_form() -> None:
+    x, y = torch.randn(10, 1, dtype=torch.float64), torch.randn(10, dtype=torch.float64)
+    penalty = torch.tensor([2.0], dtype=torch.float64)
+
+    gradient = torch.func.grad(
+        lambda penalties: model_selection.ridge_path_cross_validation(
+            x, y, penalties=penalties, k=2
+        ).folds.validation_errors[0, 0]
+    )(penalty)
+
+    seen, held_out = x[5:, 0], x[:5, 0]
+    centred, targets = seen - seen.mean(), y[5:] - y[5:].mean()
+    weight = centred @ targets / (centred @ centred + 2)
+    slope = -centred @ targets / (centred @ centred + 2) ** 2
+    residuals = (held_out - seen.mean()) * weight + y[5:].mean() - y[:5]
+    torch.testing.assert_close(gradient, (residuals * (held_out - seen.mean()) * slope).mean()[None])
+
+
+def test_the_penalties_of_a_path_may_come_in_any_order() -> None:
+    errors = torch.tensor([[3.0, 4.0], [1.0, 3.0], [2.0, 6.0], [2.0, 4.0]])
+
+    path = model_selection.RidgePath(
+        torch.tensor([3.0, 1.0, 0.0, 2.0]), model_selection.CrossValidation(torch.zeros(4, 2), errors)
+    )
+
+    assert path.best_penalty == 1
+    assert path.one_standard_error_penalty == 2
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    x, y = torch.randn(60, 3).half(), torch.randn(60).half()
+
+    half = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1.0]).half(), k=3)
+    single = model_selection.ridge_path_cross_validation(x.float(), y.float(), penalties=torch.tensor([1.0]), k=3)
+
+    assert torch.equal(half.folds.validation_errors, single.folds.validation_errors.half())

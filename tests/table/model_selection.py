@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from . import Entry, Refusal, draw
 
@@ -37,6 +37,26 @@ def of_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, 
 
     return errors
 
+
+def draw_path(generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a line with some noise, and penalties of which the smallest is clearly the best."""
+    x, noise = draw(generator, 22, 2), draw(generator, 22)
+    return x, x.sum(1) + 0.3 * noise, (draw(generator, 3).abs() + 0.5) * torch.tensor([1.0, 30.0, 900.0]).double()
+
+
+def of_path(ridge_path_cross_validation: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return all that a path says."""
+
+    def errors(x: Tensor, y: Tensor, penalties: Tensor) -> tuple[Tensor, ...]:
+        path = ridge_path_cross_validation(x, y, penalties=penalties, k=3)
+        return (*path.folds, path.folds.validation_standard_error, path.best_penalty, path.one_standard_error_penalty)
+
+    return errors
+
+
+PENALTIES = torch.tensor([0.5, 2.0])
+PATH = {"penalties": PENALTIES, "k": 2}
+TWIN = torch.tensor([[1.0, 2.0], [2.0, 4.0], [4.0, 8.0], [3.0, 6.0], [5.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.0]])
 
 ENTRIES = {
     "model_selection.train_test_split": Entry(
@@ -106,6 +126,59 @@ ENTRIES = {
                 "loss must return one value per example, shape (2,), got ()",
                 (mean_fit, lambda *args: product_loss(*args).mean(), X, Y),
                 {"k": 2},
+            ),
+        ),
+    ),
+    "model_selection.ridge_path_cross_validation": Entry(
+        make=draw_path,
+        adapt=of_path,
+        empty=Refusal(ValueError, "n must be >= 2, got 0", (X[:0], Y[:0]), PATH),
+        refusals=(
+            Refusal(TypeError, "x must be a real floating-point tensor, got torch.int64", (X.long(), Y), PATH),
+            Refusal(TypeError, "y must be a real floating-point tensor, got torch.int64", (X, Y.long()), PATH),
+            Refusal(TypeError, "penalties must be a torch.Tensor, got list", (X, Y), {"penalties": [0.5], "k": 2}),
+            Refusal(TypeError, "y must have the dtype of x, torch.float32, got torch.float64", (X, Y.double()), PATH),
+            Refusal(TypeError, "k must be an integer, got 2.5", (X, Y), {**PATH, "k": 2.5}),
+            Refusal(ValueError, "x must have shape (n, d) with a column at least, got (4,)", (Y, Y), PATH),
+            Refusal(ValueError, "x must have shape (n, d) with a column at least, got (4, 0)", (X[:, :0], Y), PATH),
+            Refusal(ValueError, "y must have shape (n,), got (4, 1)", (X, Y[:, None]), PATH),
+            Refusal(
+                ValueError,
+                "penalties must have shape (p,) with an entry at least, got ()",
+                (X, Y),
+                {"penalties": SCALAR, "k": 2},
+            ),
+            Refusal(
+                ValueError,
+                "penalties must have shape (p,) with an entry at least, got (0,)",
+                (X, Y),
+                {"penalties": Y[:0], "k": 2},
+            ),
+            Refusal(
+                ValueError,
+                "penalties must be >= 0 and finite, got -0.5 at index 0",
+                (X, Y),
+                {"penalties": -PENALTIES, "k": 2},
+            ),
+            Refusal(
+                ValueError,
+                "penalties must be >= 0 and finite, got inf at index 1",
+                (X, Y),
+                {"penalties": torch.tensor([1.0, float("inf")]), "k": 2},
+            ),
+            Refusal(ValueError, "x and y must have the same number of rows, got 4 and 3", (X, Y[1:]), {**PATH, "k": 2}),
+            Refusal(ValueError, "k must be >= 2, got 1", (X, Y), {**PATH, "k": 1}),
+            Refusal(ValueError, "n must be >= 5, got 4", (X, Y), {**PATH, "k": 5}),
+            Refusal(
+                ValueError, "x must be finite, got nan at index (0, 0)", (torch.full((4, 2), float("nan")), Y), PATH
+            ),
+            Refusal(ValueError, "y must be finite, got inf at index 0", (X, torch.full((4,), float("inf"))), PATH),
+            Refusal(
+                ValueError,
+                "x must have rank 2 when centred, for penalty 0, got 1 outside fold 1: drop columns that depend on "
+                "others, or penalize",
+                (TWIN, torch.ones(8)),
+                {"penalties": torch.tensor([1.0, 0.0]), "k": 2},
             ),
         ),
     ),

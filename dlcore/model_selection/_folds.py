@@ -1,9 +1,4 @@
-r"""Which model will do best on data it has not seen?
-
-The error on the data a model was fitted to is too small a number. Here rows are held out: once, or in turn, so that
-each row is predicted by a model that never saw it. Whatever is learned from data, a mean for standardizing as much as
-a weight, is learned from the training rows of the fold alone.
-"""
+"""The folds, and the errors on the rows that they hold out."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,10 +8,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_floating, check_number, check_rank
-from .norms import l2_norm
+from dlcore._checks import check_count, check_floating, check_number, check_rank
+from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "cross_validate", "k_fold", "train_test_split"]
+__all__ = ["CrossValidation", "cross_validate", "k_fold", "number_of_rows", "train_test_split"]
 
 Model = TypeVar("Model")
 
@@ -137,7 +132,7 @@ def train_test_split(
         raise TypeError("train_test_split needs at least one tensor")
     check_number("test_fraction", test_fraction, "in (0, 1)", lambda fraction: 0 < fraction < 1)
     columns = [torch.as_tensor(x) for x in tensors]
-    n = _number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(columns)})
+    n = number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(columns)})
     n_train = n - math.floor(test_fraction * n + 0.5)
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
@@ -286,7 +281,7 @@ def cross_validate(
     >>> result.train_errors
     tensor([4.5000, 0.5000])
     """
-    n = _number_of_rows(x=x, y=y)
+    n = number_of_rows(x=x, y=y)
     errors: list[Tensor] = []
     for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
         model = fit(_take(x, train), _take(y, train))
@@ -305,7 +300,7 @@ def _standard_error(errors: Tensor) -> Tensor:
     return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
 
 
-def _number_of_rows(**tensors: Tensor) -> int:
+def number_of_rows(**tensors: Tensor) -> int:
     """Return the number of rows, or raise ValueError where the tensors differ in it."""
     (first, x), *others = tensors.items()
     for name, tensor in tensors.items():
