@@ -65,7 +65,8 @@ html_math_renderer = "katex"
 autodoc_typehints = "signature"
 autosummary_generate = True
 autosummary_ignore_module_all = False
-autosummary_context = {"names_of": chapters.write(DOCS / "api")}
+names_of = chapters.write(DOCS / "api")
+autosummary_context = {"names_of": names_of}
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True
 add_module_names = False
@@ -73,7 +74,7 @@ toc_object_entries = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
-numpydoc_xref_aliases = {"Tensor": "torch.Tensor", "Generator": "torch.Generator"}
+numpydoc_xref_aliases = inventories.types(DOCS / "_inventories", names_of)
 intersphinx_mapping = inventories.mapping(DOCS / "_inventories", BUILT / "inventories")
 
 # -- The tutorials

@@ -43,13 +43,13 @@ def public_modules(package: ModuleType, prefix: str) -> dict[str, ModuleType]:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return what a module's ``__all__`` names, in the order of the module's text; submodules first."""
+    """Return what a module's ``__all__`` names, in the order of the text that defines it; submodules first."""
 
-    def line(name: str) -> int:
+    def place(name: str) -> tuple[str, int]:
         value = inspect.unwrap(getattr(module, name))
-        return 0 if inspect.ismodule(value) else inspect.getsourcelines(value)[1]
+        return ("", 0) if inspect.ismodule(value) else (inspect.getfile(value), inspect.getsourcelines(value)[1])
 
-    return sorted(module.__all__, key=line)
+    return sorted(module.__all__, key=place)
 
 
 def write(folder: Path) -> dict[str, list[str]]:

@@ -36,6 +36,22 @@ def mapping(lists: Path, compiled: Path) -> dict[str, tuple[str, str]]:
     return projects
 
 
+def types(lists: Path, own: dict[str, list[str]]) -> dict[str, str]:
+    """Return how each type is linked where a docstring names one: ours and the listed ones, and nothing else.
+
+    ``own`` holds the names of each of our modules.
+    """
+    dotted = [entry.split()[0] for source in lists.glob("*.txt") for entry in read(source)[1] if " py:" in entry]
+    return {
+        **{name: f":obj:`{name}`" for name in dotted if "." in name},
+        **{name: f":obj:`~{module}.{name}`" for module, names in own.items() for name in names if name[0].isupper()},
+        "Tensor": ":obj:`~torch.Tensor`",
+        "Generator": ":obj:`~torch.Generator`",
+        "bool": ":obj:`python:bool`",
+        "callable": ":obj:`callable <python:callable>`",
+    }
+
+
 def read(source: Path) -> tuple[str, list[str]]:
     """Return the address on a list's first line, and its entries as an inventory has them."""
     address, *lines = (line for line in source.read_text(encoding="utf-8").splitlines() if line.strip())

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from importlib import import_module
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,9 +28,12 @@ def leave_type_variables_plain(
 ) -> nodes.Element | None:
     """Let a type variable in a signature stand without a link: it has no page."""
     module, _, name = node.get("reftarget", "").rpartition(".")
-    if module.startswith("dlcore") and isinstance(getattr(import_module(module), name, None), TypeVar):
-        return content
-    return None
+    return content if isinstance(getattr(sys.modules.get(module), name, None), TypeVar) else None
+
+
+def skip_fields(*event: Any) -> bool | None:  # noqa: ANN401  # application, kind, name, object, skip, options
+    """Leave out the fields of a named tuple, which its Parameters tell: Python documents them by their number."""
+    return True if type(event[3]).__name__ == "_tuplegetter" else None
 
 
 def pair_thumbnails(app: Sphinx, document: nodes.document) -> None:
@@ -85,6 +88,7 @@ def _sized(tag: re.Match[str], files: dict[str, Path]) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect each mending to its event."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc reads the sections
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("missing-reference", leave_type_variables_plain)
     app.connect("doctree-read", pair_thumbnails, priority=400)  # before Sphinx collects the images
     app.connect("html-page-context", mend_page, priority=900)  # after the theme

@@ -52,16 +52,16 @@ for p in orders:
     assert norms.lp_norm(torch.tensor([0.0, -1.0]), p) == 1
 
 fig, ax = plt.subplots(figsize=(5.4, 5.4), layout="constrained")
+inside = {"xytext": (-8, -8), "ha": "center", "rotation": -45}
+above = {"xytext": (0, 9), "ha": "right"}
 for i, (p, edge) in enumerate(edges.items()):
     ax.plot(*edge.T, color=f"C{i}")
     ax.annotate(
         f"p = {orders[p]}",
         edge[90],  # the direction of (1, 1)
-        (-8, -8),
+        **(above if p == math.inf else inside),
         textcoords="offset points",
-        ha="center",
         va="center",
-        rotation=-45,
         color=f"C{i}",
     )
 ax.set(aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
@@ -127,8 +127,8 @@ plt.show()
 #
 # From the origin to :math:`(1, 1)` the straight way has length :math:`2^{1/p}`, and the detour
 # over :math:`(1, 0)` has length 2. So the third promise is broken for *every* :math:`p < 1`, by
-# the factor :math:`2^{1/p - 1}`. In the plane it gets no worse than that: ten thousand random
-# pairs stay below this factor, and for :math:`p \ge 1` they keep the promise.
+# the factor :math:`2^{1/p - 1}`. It gets no worse than that: ten thousand random pairs stay
+# below this factor, and for :math:`p \ge 1` they keep the promise.
 
 p_values = [0.4 + 0.05 * i for i in range(53)]
 corner = torch.ones(2, dtype=torch.float64)
