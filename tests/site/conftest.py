@@ -64,8 +64,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def tab(browser: Browser) -> Page:
-    """One page of the browser for all tests: its cache makes the second visit of a file a cheap one."""
-    return browser.new_page()
+    """One tab for all tests: its cache makes the second visit of a file a cheap one. Nothing moves in it."""
+    return browser.new_page(reduced_motion="reduce")
 
 
 @pytest.fixture
