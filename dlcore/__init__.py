@@ -1,5 +1,16 @@
 """The core of deep learning as verified formulas."""
 
-from . import activations, batches, init, likelihood, linear, metrics, model_selection, norms, optim
+from . import activations, batches, information, init, likelihood, linear, metrics, model_selection, norms, optim
 
-__all__ = ["activations", "batches", "init", "likelihood", "linear", "metrics", "model_selection", "norms", "optim"]
+__all__ = [
+    "activations",
+    "batches",
+    "information",
+    "init",
+    "likelihood",
+    "linear",
+    "metrics",
+    "model_selection",
+    "norms",
+    "optim",
+]
