@@ -41,6 +41,7 @@ def refusals(scale: str) -> tuple[Refusal, ...]:
             (X,),
             {scale: torch.tensor([1.0, -1.0, 0.0])},
         ),
+        Refusal(ValueError, f"{scale} must be > 0, got 0.0 at index 2", (X,), {scale: torch.tensor([1.0, 2.0, 0.0])}),
         Refusal(ValueError, COLUMN("mean", "mean"), (X,), {"mean": torch.zeros(3, 1)}),
         Refusal(ValueError, COLUMN(scale, scale), (X,), {scale: torch.ones(3, 1)}),
         Refusal(
