@@ -14,11 +14,11 @@ TEXT_WITHOUT_CODE = """() => {
     return page.textContent
 }"""
 TOO_WIDE = """() => {
-    const page = document.documentElement
-    if (page.scrollWidth <= page.clientWidth) return []
-    return [...document.querySelectorAll('body *')]
-        .filter(node => node.getBoundingClientRect().right > page.clientWidth + 1)
-        .map(node => node.outerHTML.slice(0, 120))
+    const boxes = [document.documentElement, ...document.querySelectorAll('.bd-article-container')]
+    const scroll = boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.className)
+    const over = node => node.getBoundingClientRect().right > innerWidth
+    const wide = [...document.querySelectorAll('article *')].filter(over).map(node => node.outerHTML.slice(0, 120))
+    return scroll.length ? scroll.concat(wide) : []
 }"""
 AUDIT = """options => axe.run(document, options).then(found => found.violations.flatMap(
     violation => violation.nodes.map(node => `${violation.id}: ${node.html.slice(0, 160)}`)))"""
