@@ -68,11 +68,15 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         return tree
 
     context["generate_toctree_html"] = labelled_sidebar
+    if page == "search":
+        app.add_js_file("search.js")
     if "body" not in context:
         return
     body = context["body"]
     # A signature of several lines is a definition list without terms, inside of a term.
     body = re.sub(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", _signature, body, flags=re.DOTALL)
+    # A formula's source is for nobody who reads the page, and would be searched and quoted as text.
+    body = re.sub(r"<annotation.*?</annotation>", "", body, flags=re.DOTALL)
     # The role of a reference was withdrawn from the standard; its parent is a list.
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     # A picture that has its size moves no text when it comes, and the other theme's never comes.

@@ -10,7 +10,7 @@ AXE = Path(__file__).parents[2] / "docs" / "node_modules" / "axe-core" / "axe.mi
 
 TEXT_WITHOUT_CODE = """() => {
     const page = document.body.cloneNode(true)
-    page.querySelectorAll('pre, code, script, annotation').forEach(node => node.remove())
+    page.querySelectorAll('pre, code, script').forEach(node => node.remove())
     return page.textContent
 }"""
 TOO_WIDE = """() => {

@@ -1,0 +1,8 @@
+/* The lines under a hit come from the text of its page, where each formula stands twice: for the eye and for the ear.
+   Only the second is a text. */
+const pageText = Search.htmlToText
+Search.htmlToText = (html, anchor) => {
+  const page = new DOMParser().parseFromString(html, "text/html")
+  page.querySelectorAll(".katex-html").forEach((formula) => formula.remove())
+  return pageText(page.documentElement.outerHTML, anchor)
+}
