@@ -69,7 +69,7 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
     context["generate_toctree_html"] = labelled_sidebar
     if page == "search":
-        app.add_js_file("search.js")
+        app.add_js_file("search.js", loading_method="defer")  # after the search is defined, before it runs
     if "body" not in context:
         return
     body = context["body"]

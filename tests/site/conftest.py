@@ -79,7 +79,9 @@ def faults(tab: Page, address: str) -> Iterator[list[str]]:
         "response": lambda response: (
             response.ok or response.status == 304 or found.append(f"{response.status}: {response.url}")
         ),
-        "requestfailed": lambda request: found.append(f"failed: {request.url} ({request.failure})"),
+        "requestfailed": lambda request: (
+            request.failure == "net::ERR_ABORTED" or found.append(f"failed: {request.url} ({request.failure})")
+        ),
         "console": lambda message: message.type in ("error", "warning") and found.append(f"console: {message.text}"),
         "pageerror": lambda error: found.append(f"script: {error}"),
     }
