@@ -70,7 +70,10 @@ def tab(browser: Browser) -> Page:
 
 @pytest.fixture
 def faults(tab: Page, address: str) -> Iterator[list[str]]:
-    """Collect what goes wrong while pages load: failed and outside requests, errors on the console."""
+    """Collect what goes wrong while pages load: failed and outside requests, errors on the console.
+
+    A request that is aborted has not failed: a page that is left drops what it was still loading.
+    """
     found: list[str] = []
     listeners = {
         "request": lambda request: (
