@@ -20,8 +20,8 @@ TOO_WIDE = """() => {
     const wide = [...document.querySelectorAll('article *')].filter(over).map(node => node.outerHTML.slice(0, 120))
     return scroll.length ? scroll.concat(wide) : []
 }"""
-AUDIT = """options => axe.run(document, {resultTypes: ['violations'], ...options}).then(found => found.violations.flatMap(
-    violation => violation.nodes.map(node => `${violation.id}: ${node.html.slice(0, 160)}`)))"""
+AUDIT = """options => axe.run(document, {resultTypes: ['violations'], ...options}).then(found =>
+    found.violations.flatMap(violation => violation.nodes.map(node => `${violation.id}: ${node.html.slice(0, 160)}`)))"""
 
 
 @pytest.fixture
