@@ -8,8 +8,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["foreach_add_", "foreach_zero_", "qr", "singular_values", "solve_triangular", "split", "svd", "vector_norm"]
+__all__ = [
+    "cholesky",
+    "eigenvalues",
+    "foreach_add_",
+    "foreach_zero_",
+    "qr",
+    "singular_values",
+    "solve_triangular",
+    "split",
+    "svd",
+    "vector_norm",
+]
 
+cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
+eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr

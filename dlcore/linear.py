@@ -1,20 +1,30 @@
 r"""Which weights and which bias make a linear model fit best?
 
 A linear model is :math:`\hat{y} = \mathbf{w}^\top\mathbf{x} + b`. This chapter holds the model, for one target or for
-several, and its best parameters: in closed form where the error is squared. The bias is never penalized.
+several, and its best parameters: for the squared error in closed form, for the logistic and the softmax loss by a
+search that ends where the gradient vanishes. The bias is never penalized.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ._checks import check_floating, check_number, check_rank, check_values, has_values
-from ._linalg import qr, singular_values, solve_triangular
+from ._checks import check_floating, check_integer, check_number, check_rank, check_values
+from ._regression import (
+    Problem,
+    check_examples,
+    check_same_dtype,
+    leave_out_absent,
+    minimize,
+    softmax_of_outputs,
+    squared_error_fit,
+    subtract_one_hot,
+)
 
-__all__ = ["LinearParams", "least_squares", "linear", "ridge"]
+__all__ = ["LinearParams", "least_squares", "linear", "logistic_regression", "ridge", "softmax_regression"]
 
 
 class LinearParams(NamedTuple):
@@ -108,7 +118,7 @@ def linear(
     tensor([3.5000, 7.5000])
     """
     check_floating(x=x, weight=weight, bias=bias)
-    _check_same_dtype(x, weight=weight, bias=bias)
+    check_same_dtype(x, weight=weight, bias=bias)
     check_rank("x", x, 1, "(*, n_in)")
     if weight.dim() not in (1, 2) or weight.shape[0] != x.shape[-1]:
         n_in = x.shape[-1]
@@ -148,18 +158,12 @@ def least_squares(
     Raises
     ------
     TypeError
-        If an argument is not a real floating-point tensor.
-    TypeError
-        If ``y`` or ``weights`` has another dtype than ``x``.
+        If a tensor is not real floating-point, or has another dtype than ``x``.
     ValueError
-        If ``x`` is no matrix with a row and a column at least.
+        If the shapes are not those above, or there is no row or no column.
     ValueError
-        If ``y`` or ``weights`` has not one entry for each row of ``x``.
-    ValueError
-        If a weight is negative or NaN, or all are 0. This and the next two are not seen under ``torch.compile`` and
-        in the transforms of ``torch.func``.
-    ValueError
-        If ``x`` or ``y`` holds an infinite value or NaN.
+        If ``x`` or ``y`` is not finite, a weight negative or NaN, or all are 0. This and the next go unseen under
+        ``torch.compile`` and in the transforms of ``torch.func``.
     ValueError
         If the columns of ``x``, centred, are linearly dependent, so that many models fit equally well.
 
@@ -179,7 +183,7 @@ def least_squares(
     >>> least_squares(x, torch.tensor([1.0, 3.0, 5.0, 7.0]))  # y = 2x + 1
     LinearParams(weight=tensor([2.]), bias=tensor(1.))
     """
-    return _squared_error_fit(x, y, weights, 0.0)
+    return LinearParams(*squared_error_fit(x, y, weights, 0.0))
 
 
 def ridge(
@@ -192,11 +196,10 @@ def ridge(
         \min_{\mathbf{w},\, b}\ \frac12\sum_{i=1}^{n} \beta_i\,(\mathbf{w}^\top\mathbf{x}_i + b - y_i)^2
             + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2
 
-    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty; the bias is free. Twice
-    this is the objective of :class:`sklearn.linear_model.Ridge`, so that :math:`\lambda` is its ``alpha``. It is solved
-    by a QR decomposition of the centred inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or beside them
-    where there are more columns than rows: :math:`\mathbf{X}^\top\mathbf{X}`, which loses half the digits, is never
-    formed.
+    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, the ``alpha`` of
+    scikit-learn, whose objective is twice this; the bias is free. It is solved by a QR decomposition of the centred
+    inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or beside them where there are more columns than rows:
+    :math:`\mathbf{X}^\top\mathbf{X}`, which loses half the digits, is never formed.
 
     Parameters
     ----------
@@ -218,19 +221,11 @@ def ridge(
     Raises
     ------
     TypeError
-        If a tensor is not real floating-point, or ``penalty`` no real number.
-    TypeError
-        If ``y`` or ``weights`` has another dtype than ``x``.
+        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is no real number.
     ValueError
-        If ``penalty`` is negative, infinite or NaN.
+        If ``penalty`` is out of range, the shapes are not those above, or there is no row or no column.
     ValueError
-        If ``x`` is no matrix with a row and a column at least.
-    ValueError
-        If ``y`` or ``weights`` has not one entry for each row of ``x``.
-    ValueError
-        If a weight is negative or NaN, or all are 0; not seen under ``torch.compile`` and ``torch.func``.
-    ValueError
-        If ``x`` or ``y`` holds an infinite value or NaN; not seen there either.
+        If ``x`` or ``y`` is not finite, a weight negative or NaN, or all are 0; unseen as in :func:`least_squares`.
 
     See Also
     --------
@@ -241,8 +236,6 @@ def ridge(
     ----------
     .. [1] A. E. Hoerl and R. W. Kennard, "Ridge regression: biased estimation for nonorthogonal problems",
        *Technometrics* 12(1), 1970.
-    .. [2] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009,
-       section 3.4.1.
 
     Examples
     --------
@@ -252,81 +245,160 @@ def ridge(
     LinearParams(weight=tensor([1.]), bias=tensor(2.))
     """
     check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
-    return _squared_error_fit(x, y, weights, penalty)
+    return LinearParams(*squared_error_fit(x, y, weights, penalty))
 
 
-def _squared_error_fit(x: Tensor, y: Tensor, weights: Tensor | None, penalty: float) -> LinearParams:
-    """Solve both closed forms, on inputs and targets from which their weighted means are taken."""
-    share, total = _check_examples(x, y, weights)
-    if y.dim() not in (1, 2):
-        raise ValueError(f"y must have shape ({len(x)},) or ({len(x)}, k), got {tuple(y.shape)}")
-    (n, d), (_, *k), dtype = x.shape, y.shape, x.dtype
-    x, y = x.to(share.dtype), y.reshape(n, math.prod(k)).to(share.dtype)
-    if weights is not None:
-        x, y = (torch.where(share[:, None] > 0, rows, 0) for rows in (x, y))  # an absent row may hold NaN
-    x_mean, y_mean = ((share[:, None] * rows).sum(0) for rows in (x, y))
-    if has_values(x, y) and not bool(x_mean.isfinite().all() & y_mean.isfinite().all()):
-        check_values("x", x, "finite", torch.isfinite)
-        check_values("y", y, "finite", torch.isfinite)
+def logistic_regression(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "n"], *, penalty: float = 1.0, weights: Float[Tensor, "n"] | None = None
+) -> LinearParams:
+    r"""Return the linear model whose sigmoid fits the labels best.
 
-    root = torch.where(share > 0, share, 1).sqrt() * (share > 0)  # its gradient at weight 0 is 0, not NaN
-    a, b = root[:, None] * (x - x_mean), root[:, None] * (y - y_mean)
-    size = x.detach().abs().amax(0)
-    if penalty == 0:
-        scale = torch.where(size > 0, size, 1)
-        q, r = qr(a / scale)
-        _check_rank(r)
-        solution = solve_triangular(r, q.mT @ b, upper=True)
-    else:
-        scale = torch.where(size > 0, size, 1).amax()
-        below = (penalty / total) ** 0.5 / scale * torch.eye(min(n, d), dtype=x.dtype, device=x.device)
-        if n >= d:
-            q, r = qr(torch.cat([a / scale, below]))
-            solution = solve_triangular(r, q[:n].mT @ b, upper=True)
-        else:
-            q, r = qr(torch.cat([a.mT / scale, below]))
-            solution = q[:d] @ solve_triangular(r.mT, b, upper=False)
-    weight = solution / scale.unsqueeze(-1)
-    bias = y_mean - x_mean @ weight
-    return LinearParams(weight.reshape(d, *k).to(dtype), bias.reshape(k).to(dtype))
+    .. math::
 
+        \min_{\mathbf{w},\, b}\ \sum_{i=1}^{n} \beta_i\,\bigl(\log(1 + e^{z_i}) - y_i z_i\bigr)
+            + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2, \qquad z_i = \mathbf{w}^\top\mathbf{x}_i + b
 
-def _check_rank(r: Tensor) -> None:
-    """Raise ValueError unless the triangular factor of columns not longer than 1 has full rank."""
-    if has_values(r):
-        d = r.shape[-1]
-        rank = int((singular_values(r.detach()) > 16 * d * torch.finfo(r.dtype).eps).sum())
-        if rank < d:
-            raise ValueError(
-                f"x must have rank {d} when centred, got {rank}: drop columns that depend on others, or penalize"
-            )
+    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
+    scikit-learn; the bias is free. The fit runs in float64 until the gradient's norm is below 1e-8, with weights of 1
+    and columns of size 1 (in general, to what float64 resolves). It is not differentiable: its steps depend on values.
 
+    Parameters
+    ----------
+    x : Tensor, shape (n, d)
+        The inputs, one example each row.
+    y : Tensor, shape (n,), in [0, 1]
+        The labels, 0 or 1, or the probabilities of 1.
+    penalty : float, in [0, inf), default 1.0
+        The penalty :math:`\lambda`; with 0 there is a minimum only where no hyperplane separates the classes.
+    weights : Tensor, shape (n,), in [0, inf), optional
+        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
 
-def _check_examples(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | int]:
-    """Return each example's share of the total weight, and that total; half precision is widened."""
+    Returns
+    -------
+    LinearParams
+        ``weight`` of shape (d,) and ``bias`` of shape (), with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is no real number.
+    ValueError
+        If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
+    ValueError
+        If all labels are 0, or all 1: the bias has no bound.
+    ValueError
+        If ``penalty`` is 0, and a hyperplane separates the classes or a column of ``x`` depends on others.
+    RuntimeError
+        If the minimum is not reached.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same for classes, not probabilities, with ``C`` for ``1 / penalty``.
+    softmax_regression : For more than two classes.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009, section 4.4.
+
+    Examples
+    --------
+    Of 4 examples at 0 one has label 1, and of 4 at 1 three: the model meets both frequencies.
+
+    >>> x = torch.tensor([[0.0], [1.0]]).repeat_interleave(4, dim=0)
+    >>> weight, bias = logistic_regression(x, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]), penalty=0)
+    >>> torch.sigmoid(linear(torch.tensor([[0.0], [1.0]]), weight, bias))
+    tensor([0.2500, 0.7500])
+    """
+    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
     check_floating(x=x, y=y)
-    _check_same_dtype(x, y=y)
-    if x.dim() != 2 or x.numel() == 0:  # noqa: PLR2004  # a matrix has two
-        raise ValueError(f"x must have shape (n, d) with a row and a column at least, got {tuple(x.shape)}")
-    n, dtype = len(x), torch.promote_types(x.dtype, torch.float32)
-    if y.shape[:1] != (n,):
-        raise ValueError(f"y must have one entry for each of the {n} rows of x, got shape {tuple(y.shape)}")
-    if weights is None:
-        return torch.full((n,), 1 / n, dtype=dtype, device=x.device), n
-    check_floating(weights=weights)
-    _check_same_dtype(x, weights=weights)
-    if weights.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), got {tuple(weights.shape)}")
-    check_values("weights", weights, ">= 0", lambda weights: weights >= 0)
-    weights = weights.to(dtype)
-    total = weights.sum()
-    if has_values(total) and not 0 < total.item() < math.inf:
-        raise ValueError(f"weights must have a positive, finite sum, got {total.item()}")
-    return weights / total, total
+    check_same_dtype(x, y=y)
+    check_examples(x, weights, y=y)
+    x, y, weights = leave_out_absent(x, y, weights)
+    check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
+    if y.max() == 0 or y.min() == 1:
+        raise ValueError(f"y must hold both classes, got only {y[0].item()}")
+    (params,) = minimize(Problem(x, y.double(), weights, penalty, 1, torch.sigmoid, Tensor.sub_)).to(x.dtype)
+    return LinearParams(params[:-1], params[-1])
 
 
-def _check_same_dtype(x: Tensor, **tensors: Tensor) -> None:
-    """Raise TypeError unless every other argument has the dtype of ``x``."""
-    for name, other in tensors.items():
-        if other.dtype != x.dtype:
-            raise TypeError(f"{name} must have the dtype of x, {x.dtype}, got {other.dtype}")
+def softmax_regression(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, "n"],
+    *,
+    n_classes: int | None = None,
+    penalty: float = 1.0,
+    weights: Float[Tensor, "n"] | None = None,
+) -> LinearParams:
+    r"""Return the linear model whose softmax fits the labels best.
+
+    .. math::
+
+        \min_{\mathbf{W},\, \mathbf{b}}\ \sum_{i=1}^{n} \beta_i\,\Bigl(\log\sum_{j=1}^{k} e^{o_{ij}} - o_{i y_i}\Bigr)
+            + \frac{\lambda}{2}\lVert\mathbf{W}\rVert_F^2,
+            \qquad \mathbf{o}_i = \mathbf{W}^\top\mathbf{x}_i + \mathbf{b}
+
+    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
+    scikit-learn; the bias is free. One vector added to all columns of :math:`\mathbf{W}`, or one number to all of
+    :math:`\mathbf{b}`, changes no probability: of these models the smallest is returned, whose columns, and whose
+    biases, sum to zero. The fit runs as that of :func:`logistic_regression` does.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, d)
+        The inputs, one example each row.
+    labels : Tensor of integers, shape (n,), in [0, k)
+        The classes; each of them must be there.
+    n_classes : int, at least 2, optional
+        The number k of classes; by default, one more than the largest label.
+    penalty : float, in [0, inf), default 1.0
+        The penalty :math:`\lambda`; with 0 there is a minimum only where no linear model separates the classes.
+    weights : Tensor, shape (n,), in [0, inf), optional
+        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+
+    Returns
+    -------
+    LinearParams
+        ``weight`` of shape (d, k) and ``bias`` of shape (k,), with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` or ``weights`` is not real floating-point, ``labels`` not integer, or ``penalty`` no real number.
+    ValueError
+        If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
+    ValueError
+        If a class is absent: its bias has no bound.
+    ValueError
+        If ``penalty`` is 0, and a linear model separates the classes or a column of ``x`` depends on others.
+    RuntimeError
+        If the minimum is not reached.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same, with ``C`` for ``1 / penalty``.
+    logistic_regression : For two classes: its weight is the difference of the two columns, with half the penalty.
+
+    References
+    ----------
+    .. [1] D. Böhning, "Multinomial logistic regression algorithm", *Annals of the Institute of Statistical Mathematics*
+       44(1), 1992.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0], [1.0], [1.0]])
+    >>> weight, bias = softmax_regression(x, torch.tensor([0, 0, 1, 2, 0, 1, 2, 2]), penalty=0)
+    >>> torch.softmax(linear(torch.tensor([[0.0], [1.0]]), weight, bias), dim=1)
+    tensor([[0.5000, 0.2500, 0.2500],
+            [0.2500, 0.2500, 0.5000]])
+    """
+    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_floating(x=x)
+    check_integer(labels=labels)
+    check_examples(x, weights, labels=labels)
+    x, labels, weights = leave_out_absent(x, labels.long(), weights)
+    k = int(labels.max()) + 1 if n_classes is None else n_classes
+    check_number("n_classes", k, ">= 2", lambda k: k >= 2)
+    check_values("labels", labels, f"in [0, {k})", lambda labels: (labels >= 0) & (labels < k))
+    check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
+    params = minimize(Problem(x, labels, weights, penalty, k, softmax_of_outputs, subtract_one_hot)).to(x.dtype)
+    return LinearParams(params[:, :-1].T.contiguous(), params[:, -1])

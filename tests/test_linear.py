@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from torch import Tensor
 
-from dlcore import linear
+from dlcore import _regression, linear
 from tests.oracle import exact, tensors
 
 # The model
@@ -308,3 +308,259 @@ def test_a_small_variation_on_a_large_offset_is_no_rank_deficiency() -> None:
 
     torch.testing.assert_close(weight, torch.tensor([0.5]), rtol=1e-5, atol=0)
     torch.testing.assert_close(bias, torch.tensor(-1000.0), rtol=1e-5, atol=0)
+
+
+# The logistic and the softmax loss, by a search
+
+
+def classes(n: int, d: int, k: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw inputs, labels of a noisy linear model and weights."""
+    x, _, weights = drawn(n, d, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    logits = (x - 3) @ torch.randn(d, k, dtype=x.dtype, generator=generator)
+    labels = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator)[:, 0]
+    labels[:k] = torch.arange(k)
+    return x, labels, weights
+
+
+def logistic_gradient(x: Tensor, y: Tensor, weights: Tensor, penalty: float, params: linear.LinearParams) -> Tensor:
+    """Return the gradient of the logistic objective by weight and bias."""
+    errors = weights * (torch.sigmoid(linear.linear(x, *params)) - y)
+    return torch.cat([errors @ x + penalty * params.weight, errors.sum()[None]])
+
+
+def softmax_gradient(x: Tensor, labels: Tensor, weights: Tensor, penalty: float, params: linear.LinearParams) -> Tensor:
+    """Return the gradient of the softmax objective by weight and bias."""
+    one_hot = torch.nn.functional.one_hot(labels, len(params.bias))
+    errors = weights[:, None] * (torch.softmax(linear.linear(x, *params), 1) - one_hot)
+    return torch.cat([x.T @ errors + penalty * params.weight, errors.sum(0)[None]])
+
+
+def peer(x: Tensor, labels: Tensor, weights: Tensor | None, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return scikit-learn's solution, as exact as it comes."""
+    model = LogisticRegression(C=1 / penalty, solver="newton-cg", tol=1e-12, max_iter=1000)
+    model.fit(x.numpy(), labels.numpy(), sample_weight=None if weights is None else weights.numpy())
+    return torch.from_numpy(model.coef_.T), torch.from_numpy(model.intercept_)
+
+
+@pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_logistic_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
+    x, labels, weights = classes(200, 5, 2)
+    weight, bias = peer(x, labels, weights if weighted else None, penalty)
+
+    params = linear.logistic_regression(x, labels.to(x.dtype), penalty=penalty, weights=weights if weighted else None)
+
+    torch.testing.assert_close(params.weight, weight[:, 0], rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(params.bias, bias[0], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_softmax_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
+    x, labels, weights = classes(200, 5, 4)
+    weight, bias = peer(x, labels, weights if weighted else None, penalty)
+
+    params = linear.softmax_regression(x, labels, penalty=penalty, weights=weights if weighted else None)
+
+    torch.testing.assert_close(params.weight, weight, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(params.bias, bias - bias.mean(), rtol=1e-6, atol=1e-8)
+
+
+def test_logistic_regression_of_two_points_is_its_formula() -> None:
+    # x = -1, 1 and y = 0, 1: b = 0, and w solves w * penalty = 2 * sigmoid(-w)
+    expected = mp.findroot(lambda w: w / 2 - 2 / (1 + mp.exp(w)), 1)
+
+    weight, bias = linear.logistic_regression(
+        torch.tensor([[-1.0], [1.0]], dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64), penalty=0.5
+    )
+
+    assert abs(weight.item() - expected) < 1e-8
+    assert abs(bias.item()) < 1e-8
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.5, 20.0]), st.sampled_from([3, 20, 60]))
+def test_gradient_of_the_logistic_objective_vanishes(seed: int, penalty: float, n: int) -> None:
+    x, labels, weights = classes(n, 4, 2, seed)
+    y = torch.where(weights < 0.5, labels.to(x.dtype), weights)  # labels and probabilities
+
+    params = linear.logistic_regression(x, y, penalty=penalty, weights=weights)
+
+    assert logistic_gradient(x, y, weights, penalty, params).norm() < 1e-8
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.5, 20.0]), st.integers(2, 4), st.sampled_from([5, 60]))
+def test_gradient_of_the_softmax_objective_vanishes(seed: int, penalty: float, k: int, n: int) -> None:
+    x, labels, weights = classes(n, 4, k, seed)
+
+    params = linear.softmax_regression(x, labels, penalty=penalty, weights=weights)
+
+    assert softmax_gradient(x, labels, weights, penalty, params).norm() < 1e-8
+    assert params.weight.sum(1).abs().max() < 1e-10
+    assert params.bias.sum().abs() < 1e-10
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_gradient_vanishes_without_penalty_too(k: int) -> None:
+    x, labels, weights = classes(200, 4, k)
+
+    params = linear.softmax_regression(x, labels, penalty=0, weights=weights)
+
+    assert softmax_gradient(x, labels, weights, 0, params).norm() < 1e-8
+    assert params.weight.sum(1).abs().max() < 1e-10
+    if k == 2:
+        params = linear.logistic_regression(x, labels.to(x.dtype), penalty=0, weights=weights)
+        assert logistic_gradient(x, labels, weights, 0, params).norm() < 1e-8
+
+
+def test_softmax_of_two_classes_is_the_logistic_model() -> None:
+    x, labels, _ = classes(100, 4, 2)
+
+    weight, bias = linear.softmax_regression(x, labels, penalty=1.0)
+    one = linear.logistic_regression(x, labels.to(x.dtype), penalty=0.5)
+
+    torch.testing.assert_close(weight[:, 1] - weight[:, 0], one.weight, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(bias[1] - bias[0], one.bias, rtol=1e-7, atol=1e-9)
+
+
+def test_exchanging_the_labels_turns_the_model_around() -> None:
+    x, labels, _ = classes(100, 4, 2)
+
+    params = linear.logistic_regression(x, labels.to(x.dtype))
+    other = linear.logistic_regression(x, 1.0 - labels.to(x.dtype))
+
+    torch.testing.assert_close(joined(params), -joined(other), rtol=1e-7, atol=1e-9)
+
+
+def test_a_probability_is_two_weighted_labels() -> None:
+    x, _, p = drawn(50, 3)
+    ones = torch.ones_like(p)
+
+    params = linear.logistic_regression(x, p)
+    split = linear.logistic_regression(torch.cat([x, x]), torch.cat([ones, 0 * ones]), weights=torch.cat([p, 1 - p]))
+
+    torch.testing.assert_close(joined(params), joined(split), rtol=1e-7, atol=1e-9)
+
+
+def test_an_absent_example_counts_for_nothing_in_a_search() -> None:
+    x, labels, weights = classes(60, 3, 3)
+    y = (labels > 0).to(x.dtype)
+    expected = linear.softmax_regression(x[:50], labels[:50], weights=weights[:50])
+    expected_logistic = linear.logistic_regression(x[:50], y[:50], weights=weights[:50])
+    weights[50:] = 0
+    x[50], y[51], labels[52] = math.nan, math.nan, 77
+
+    assert joined_equal(linear.softmax_regression(x, labels, weights=weights), expected)
+    assert joined_equal(linear.logistic_regression(x, y, weights=weights), expected_logistic)
+
+
+def joined_equal(a: linear.LinearParams, b: linear.LinearParams) -> bool:
+    return torch.equal(a.weight, b.weight) and torch.equal(a.bias, b.bias)
+
+
+def test_whole_weights_are_repetitions_in_a_search() -> None:
+    x, labels, _ = classes(60, 3, 3)
+    counts = torch.arange(60) % 4 + 1
+
+    weighted = linear.softmax_regression(x, labels, weights=counts.to(x.dtype))
+    repeated = linear.softmax_regression(x.repeat_interleave(counts, 0), labels.repeat_interleave(counts))
+
+    torch.testing.assert_close(weighted, repeated, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("touching", [False, True])
+def test_separable_data_without_penalty_are_an_error_that_says_so(touching: bool) -> None:
+    x = torch.tensor([[-2.0], [-1.0], [0.0], [0.0], [1.0], [2.0]], dtype=torch.float64).repeat(20, 1)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1]).repeat(20)
+    if not touching:
+        x += 0.1 * (labels[:, None] - 0.5)
+
+    for fit, y in ((linear.logistic_regression, labels.double()), (linear.softmax_regression, labels)):
+        with pytest.raises(ValueError, match="x must not separate the classes when penalty is 0"):
+            fit(x, y, penalty=0)
+        assert fit(x, y, penalty=1e-6).weight.isfinite().all()
+
+
+def test_three_separable_classes_without_penalty_are_an_error_too() -> None:
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64).repeat(30, 1)
+    x += 0.1 * torch.randn(90, 2, dtype=x.dtype)
+
+    with pytest.raises(ValueError, match="x must not separate the classes when penalty is 0"):
+        linear.softmax_regression(x, torch.arange(3).repeat(30), penalty=0)
+
+
+def test_search_keeps_its_digits_on_columns_of_any_size_and_offset() -> None:
+    x, labels, _ = classes(100, 4, 2)
+    y = labels.to(x.dtype)
+    sizes = torch.tensor([1e30, 1e-30, 1e3, 1.0], dtype=x.dtype)
+    offsets = torch.tensor([0.0, 0.0, 1.6e9, 2000.0], dtype=x.dtype)
+
+    expected = linear.logistic_regression(x, y, penalty=0)
+    params = linear.logistic_regression(x * sizes + offsets, y, penalty=0)
+
+    torch.testing.assert_close(params.weight * sizes, expected.weight, rtol=1e-5, atol=0)
+
+
+def test_logits_a_million_apart_are_no_obstacle() -> None:
+    x = torch.tensor([[-1e6], [-1.0], [1.0], [1e6]], dtype=torch.float64)
+    y = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+
+    params = linear.logistic_regression(x, y)
+
+    scaled = logistic_gradient(x, y, torch.ones(4, dtype=x.dtype), 1.0, params) / torch.tensor([1e6, 1.0])
+    assert scaled.abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", [2, 3])
+def test_many_rows_start_from_a_sample_and_end_at_the_same_minimum(k: int, weighted: bool) -> None:
+    x, labels, weights = classes(40_000, 3, k)
+    order = labels.argsort()
+    x, labels, weights = x[order], labels[order], weights[order] if weighted else torch.ones_like(weights)
+    state = torch.get_rng_state()
+
+    params = linear.softmax_regression(x, labels, weights=weights if weighted else None)
+
+    assert softmax_gradient(x, labels, weights, 1.0, params).norm() < 1e-8
+    if k == 2:
+        params = linear.logistic_regression(x, labels.to(x.dtype), weights=weights if weighted else None)
+        assert logistic_gradient(x, labels, weights, 1.0, params).norm() < 1e-8
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_column_that_a_sample_misses_is_fitted_all_the_same() -> None:
+    x, labels, weights = classes(40_000, 3, 2)
+    x[:, 1] = 0
+    x[17, 1] = 5.0
+
+    params = linear.logistic_regression(x, labels.to(x.dtype))
+
+    assert logistic_gradient(x, labels, torch.ones_like(weights), 1.0, params).norm() < 1e-8
+
+
+def test_a_value_that_is_not_finite_is_found_among_many_rows() -> None:
+    x, labels, _ = classes(40_000, 3, 2)
+    x[39_999, 2] = math.inf
+
+    for penalty in (0, 1.0):
+        with pytest.raises(ValueError, match=r"x must be finite, got inf at index \(39999, 2\)"):
+            linear.logistic_regression(x, labels.to(x.dtype), penalty=penalty)
+
+
+def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels, _ = classes(100, 4, 3)
+    monkeypatch.setattr(_regression, "STEPS", 3)
+
+    with pytest.raises(RuntimeError, match=r"no minimum found: the norm of the gradient is .* after 2 steps"):
+        linear.softmax_regression(x, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_search_in_a_narrow_dtype_is_the_float64_search_rounded(dtype: torch.dtype) -> None:
+    x, labels, _ = classes(100, 4, 3)
+    x = x.to(dtype)
+
+    params = linear.softmax_regression(x, labels)
+    exact_params = linear.softmax_regression(x.double(), labels)
+
+    assert joined_equal(params, linear.LinearParams(*(value.to(dtype) for value in exact_params)))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,41 +30,73 @@ def make_regression(generator: Generator) -> tuple[Tensor, ...]:
     return draw(generator, 8, 3), draw(generator, 8, 2), draw(generator, 8).exp()
 
 
-def example_refusals(**kwargs: Any) -> tuple[Refusal, ...]:
-    """List what every fit refuses in its examples."""
-    weighted = {**kwargs, "weights": torch.ones(3)}
-    cases = [
-        (TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X), Y), kwargs),
-        (TypeError, "y must have the dtype of x, torch.float32, got torch.float64", (X, Y.double()), kwargs),
+def make_classification(generator: Generator) -> tuple[Tensor, ...]:
+    """Draw inputs, probabilities and weights."""
+    return draw(generator, 8, 3), draw(generator, 8).sigmoid(), draw(generator, 8).exp()
+
+
+def refusals(target: str, y: Tensor, layout: str, *more: Refusal, **kwargs: Any) -> tuple[Refusal, ...]:
+    """List what every fit refuses in its examples and its penalty, and more that it refuses."""
+    no_matrix = "x must have shape (n, d) with a row and a column at least, got"
+    cases: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
+        (TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X), y), {}),
+        (ValueError, f"{no_matrix} (3,)", (X[:, 0], y), {}),
+        (ValueError, f"{no_matrix} (3, 0)", (X[:, :0], y), {}),
+        (ValueError, f"{target} must have shape {layout}, got (2,)", (X, y[:2]), {}),
+        (ValueError, f"{target} must have shape {layout}, got ()", (X, y[0]), {}),
+        (ValueError, f"{target} must have shape {layout}, got (3, 1, 1)", (X, y[:, None, None]), {}),
+        (ValueError, "x must be finite, got nan at index (0, 1)", (X.where(X != 2, NAN), y), {}),
+        (TypeError, "weights must be a real floating-point tensor, got torch.int64", (X, y), {"weights": integers(Y)}),
         (
             TypeError,
             "weights must have the dtype of x, torch.float32, got torch.float64",
-            (X, Y),
-            {**kwargs, "weights": torch.ones(3, dtype=torch.float64)},
+            (X, y),
+            {"weights": torch.ones(3, dtype=torch.float64)},
         ),
-        (ValueError, "x must have shape (n, d) with a row and a column at least, got (3,)", (X[:, 0], Y), kwargs),
-        (ValueError, "x must have shape (n, d) with a row and a column at least, got (3, 0)", (X[:, :0], Y), kwargs),
-        (ValueError, "y must have one entry for each of the 3 rows of x, got shape (2,)", (X, Y[:2]), kwargs),
-        (ValueError, "y must have one entry for each of the 3 rows of x, got shape ()", (X, Y[0]), kwargs),
-        (ValueError, "weights must have shape (2,), got (3,)", (X[:2], Y[:2]), weighted),
-        (ValueError, "x must be finite, got nan at index (0, 1)", (X.where(X != 2, NAN), Y), kwargs),
+        (ValueError, "weights must have shape (3,), got (2,)", (X, y), {"weights": torch.ones(2)}),
         *(
-            (ValueError, message, (X, Y), {**kwargs, "weights": torch.tensor(weights)})
+            (ValueError, f"weights must {message}", (X, y), {"weights": torch.tensor(weights)})
             for message, weights in [
-                ("weights must be >= 0, got -0.5 at index 1", [1.0, -0.5, 0.0]),
-                ("weights must be >= 0, got nan at index 2", [1.0, 0.5, NAN]),
-                ("weights must have a positive, finite sum, got 0.0", [0.0, 0.0, 0.0]),
-                ("weights must have a positive, finite sum, got inf", [0.0, 3e38, 3e38]),
+                ("be >= 0, got -0.5 at index 1", [1.0, -0.5, 0.0]),
+                ("be >= 0, got nan at index 2", [1.0, 0.5, NAN]),
+                ("have a positive, finite sum, got 0.0", [0.0, 0.0, 0.0]),
+                ("have a positive, finite sum, got inf", [0.0, 3e38, 3e38]),
             ]
         ),
     ]
-    return tuple(Refusal(*case) for case in cases)
+    if kwargs:
+        cases += [
+            (TypeError, "penalty must be a real number, got '1'", (X, y), {"penalty": "1"}),
+            *(
+                (ValueError, f"penalty must be >= 0 and finite, got {penalty}", (X, y), {"penalty": penalty})
+                for penalty in (-1.0, math.inf, NAN)
+            ),
+        ]
+    return (*(Refusal(error, message, args, kwargs | changed) for error, message, args, changed in cases), *more)
 
 
-REGRESSION_REFUSALS = (
-    Refusal(ValueError, "y must have shape (3,) or (3, k), got (3, 1, 1)", (X, Y[:, None, None])),
-    Refusal(ValueError, "y must be finite, got inf at index (1, 0)", (X, torch.tensor([0.0, math.inf, 1.0]))),
-)
+def other_dtype(**kwargs: Any) -> Refusal:
+    """Return what every fit refuses whose targets are floating."""
+    message = "y must have the dtype of x, torch.float32, got torch.float64"
+    return Refusal(TypeError, message, (X, Y.double()), kwargs)
+
+
+def infinite_target(**kwargs: Any) -> Refusal:
+    """Return what both closed forms refuse in their targets."""
+    message = "y must be finite, got inf at index (1, 0)"
+    return Refusal(ValueError, message, (X, torch.tensor([0.0, math.inf, 1.0])), kwargs)
+
+
+DEPENDENT = "x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize"
+SEARCH = {
+    "gradient": "the number of steps of the search depends on the values: no formula that autograd could follow",
+    "func_grad": "the search looks at values, which torch.func hides",
+    "vmap": "the search looks at values, which torch.func hides",
+    "compile": "the number of steps of the search depends on the values",
+    "meta": "there is no minimum to search for without values",
+}
+SEPARATED = "x must not separate the classes when penalty is 0: the loss falls for ever as the weights grow"
+OVERFLOW = "no minimum found: the norm of the gradient is {} after 0 steps; scale the columns"
 NO_ROWS = "x must have shape (n, d) with a row and a column at least, got (0, 2)"
 
 ENTRIES = {
@@ -94,14 +125,13 @@ ENTRIES = {
         adapt=with_weights,
         tolerance=64,
         empty=Refusal(ValueError, NO_ROWS, (torch.ones(0, 2), torch.ones(0))),
-        refusals=(
-            *example_refusals(),
-            *REGRESSION_REFUSALS,
-            Refusal(
-                ValueError,
-                "x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize",
-                (X[:2], Y[:2]),
-            ),
+        refusals=refusals(
+            "y",
+            Y,
+            "(3,) or (3, k)",
+            other_dtype(),
+            infinite_target(),
+            Refusal(ValueError, DEPENDENT, (X[:2], Y[:2])),
         ),
     ),
     "linear.ridge": Entry(
@@ -109,13 +139,56 @@ ENTRIES = {
         kwargs={"penalty": 0.7},
         adapt=with_weights,
         empty=Refusal(ValueError, NO_ROWS, (torch.ones(0, 2), torch.ones(0)), {"penalty": 1.0}),
-        refusals=(
-            *example_refusals(penalty=1.0),
-            *(replace(refusal, kwargs={"penalty": 1.0}) for refusal in REGRESSION_REFUSALS),
-            Refusal(TypeError, "penalty must be a real number, got '1'", (X, Y), {"penalty": "1"}),
-            Refusal(ValueError, "penalty must be >= 0 and finite, got -1.0", (X, Y), {"penalty": -1.0}),
-            Refusal(ValueError, "penalty must be >= 0 and finite, got inf", (X, Y), {"penalty": math.inf}),
-            Refusal(ValueError, "penalty must be >= 0 and finite, got nan", (X, Y), {"penalty": NAN}),
+        refusals=refusals(
+            "y", Y, "(3,) or (3, k)", other_dtype(penalty=1.0), infinite_target(penalty=1.0), penalty=1.0
+        ),
+    ),
+    "linear.logistic_regression": Entry(
+        make=make_classification,
+        adapt=with_weights,
+        empty=Refusal(ValueError, NO_ROWS, (torch.ones(0, 2), torch.ones(0))),
+        exempt=SEARCH,
+        refusals=refusals(
+            "y",
+            Y,
+            "(3,)",
+            other_dtype(),
+            Refusal(TypeError, "y must be a real floating-point tensor, got torch.int64", (X, integers(Y))),
+            Refusal(ValueError, "y must be in [0, 1], got 1.5 at index 1", (X, 1.5 * Y)),
+            Refusal(ValueError, "y must be in [0, 1], got nan at index 0", (X, Y / Y)),
+            Refusal(ValueError, "y must hold both classes, got only 0.0", (X, 0 * Y)),
+            Refusal(ValueError, "y must hold both classes, got only 1.0", (X, Y), {"weights": Y}),
+            Refusal(ValueError, DEPENDENT, (X @ torch.ones(2, 2), Y), {"penalty": 0}),
+            Refusal(ValueError, SEPARATED, (X, Y), {"penalty": 0}),
+            Refusal(RuntimeError, OVERFLOW.format("5.0e-01"), (X.double() * 1e200, Y.double())),
+            penalty=1.0,
+        ),
+    ),
+    "linear.softmax_regression": Entry(
+        make=lambda generator: (draw(generator, 8, 3), torch.arange(8) % 3, draw(generator, 8).exp()),
+        adapt=with_weights,
+        empty=Refusal(ValueError, NO_ROWS, (torch.ones(0, 2), torch.ones(0, dtype=torch.int64))),
+        exempt=SEARCH,
+        refusals=refusals(
+            "labels",
+            integers(Y),
+            "(3,)",
+            Refusal(TypeError, "labels must be an integer tensor, got torch.float32", (X, Y)),
+            Refusal(
+                ValueError, "labels must be in [0, 2), got -1 at index 0", (X, integers(Y) - torch.eye(3)[0].long())
+            ),
+            Refusal(ValueError, "labels must be in [0, 2), got 3 at index 1", (X, 3 * integers(Y)), {"n_classes": 2}),
+            Refusal(ValueError, "n_classes must be >= 2, got 1", (X, 0 * integers(Y))),
+            Refusal(
+                ValueError,
+                "the number of each label must be >= 1, got 0 at index 2",
+                (X, integers(Y)),
+                {"n_classes": 3},
+            ),
+            Refusal(ValueError, DEPENDENT, (X @ torch.ones(2, 2), integers(Y)), {"penalty": 0}),
+            Refusal(ValueError, SEPARATED, (X, integers(Y)), {"penalty": 0}),
+            Refusal(RuntimeError, OVERFLOW.format("7.1e-01"), (X.double() * 1e200, integers(Y))),
+            penalty=1.0,
         ),
     ),
 }
