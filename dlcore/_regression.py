@@ -229,7 +229,7 @@ def minimize(problem: Problem) -> Tensor:
 
 def _search(problem: Problem, standard: Tensor, params: Tensor, tolerance: float, first: Problem) -> Tensor:
     """Follow L-BFGS from second derivatives that are kept, those of ``first`` to begin with, for standard columns."""
-    factor, curvature, norm, age, patience = None, first, math.inf, 0, PATIENCE
+    factor, curvature, norm, age, patience, count = None, first, math.inf, 0, PATIENCE, 0
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
     fall, youth = (
         (10, 0) if problem.k == 1 else (2, YOUTH)

@@ -30,9 +30,8 @@ __all__ = ["LinearParams", "least_squares", "linear", "logistic_regression", "ri
 class LinearParams(NamedTuple):
     r"""The parameters of a linear model, :math:`\mathbf{X}\mathbf{W} + \mathbf{b}`.
 
-    A weight has one row for each input and one column for each output, as :func:`linear` multiplies. That is the
-    transpose of what :class:`torch.nn.Linear` keeps, so each way takes one line:
-    ``layer.load_state_dict({"weight": params.weight.T, "bias": params.bias})`` and
+    A weight has one row for each input and one column for each output: the transpose of what :class:`torch.nn.Linear`
+    keeps. Each way takes one line: ``layer.load_state_dict({"weight": params.weight.T, "bias": params.bias})`` and
     ``LinearParams(layer.weight.T, layer.bias)``.
 
     Parameters
@@ -90,9 +89,7 @@ def linear(
     Raises
     ------
     TypeError
-        If an argument is not a real floating-point tensor.
-    TypeError
-        If ``weight`` or ``bias`` has another dtype than ``x``.
+        If an argument is not a real floating-point tensor, or has another dtype than ``x``.
     ValueError
         If ``x`` has no dimension.
     ValueError
@@ -171,7 +168,6 @@ def least_squares(
     --------
     ridge : Has one solution always.
     sklearn.linear_model.LinearRegression : The same; of dependent columns it returns the smallest solution.
-    torch.linalg.lstsq : The same without bias and without weights.
 
     References
     ----------
@@ -259,8 +255,8 @@ def logistic_regression(
             + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2, \qquad z_i = \mathbf{w}^\top\mathbf{x}_i + b
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
-    scikit-learn; the bias is free. The fit runs in float64 until the gradient's norm is below 1e-8, with weights of 1
-    and columns of size 1 (in general, to what float64 resolves). It is not differentiable: its steps depend on values.
+    scikit-learn; the bias is free. The fit runs in float64 until the norm of the gradient over the largest weight is
+    below 1e-8, or what float64 resolves. It cannot be differentiated: the number of its steps depends on values.
 
     Parameters
     ----------
