@@ -1,6 +1,18 @@
 """The core of deep learning as verified formulas."""
 
-from . import activations, batches, information, init, likelihood, linear, metrics, model_selection, norms, optim
+from . import (
+    activations,
+    batches,
+    information,
+    init,
+    likelihood,
+    linear,
+    losses,
+    metrics,
+    model_selection,
+    norms,
+    optim,
+)
 
 __all__ = [
     "activations",
@@ -9,6 +21,7 @@ __all__ = [
     "init",
     "likelihood",
     "linear",
+    "losses",
     "metrics",
     "model_selection",
     "norms",

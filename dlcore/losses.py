@@ -1,0 +1,400 @@
+r"""How wrong is a prediction?
+
+A loss maps a prediction and a target to a number that is 0 where nothing is left to mend. Every function returns one
+value per example; what is minimized is their mean, and :mod:`dlcore.risk` takes it. Logits stay logits: a softmax in
+between would round the small probabilities to 0 before their logarithm is taken. Value and gradient are finite
+wherever the true ones are. Labels are checked, but not while ``torch.compile`` or ``torch.func`` traces.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+
+from ._checks import check_floating, check_integer, check_number, check_rank, check_same_shape, check_values, has_values
+from .activations import softplus
+
+__all__ = [
+    "absolute_loss",
+    "cross_entropy",
+    "cross_entropy_from_probabilities",
+    "huber_loss",
+    "logistic_loss",
+    "squared_loss",
+]
+
+_NO_LABEL = torch.iinfo(torch.int64).min  # torch would ignore the label -100
+
+
+def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return half the squared residuals.
+
+    .. math::
+
+        l(\hat y, y) = \tfrac12\,(\hat y - y)^2, \qquad \frac{\partial l}{\partial\hat y} = \hat y - y
+
+    Up to a constant it is the negative log-likelihood of :math:`y` under normal noise of variance 1.
+
+    Parameters
+    ----------
+    y_hat : Tensor, shape (*)
+        The predictions.
+    y : Tensor, shape (*)
+        The targets, in the same shape: (n, 1) against (n,) would silently become n × n residuals.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses, with the dtype of ``y_hat``, in the squared unit of ``y``.
+
+    Raises
+    ------
+    TypeError
+        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype.
+    ValueError
+        If the shapes differ.
+
+    See Also
+    --------
+    torch.nn.functional.mse_loss : With ``reduction="none"`` **twice** this: it leaves out the ½.
+    dlcore.likelihood.normal_log_density : The log-likelihood.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, section 3.1.1.
+
+    Examples
+    --------
+    >>> squared_loss(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0]))
+    tensor([0.0000, 4.5000])
+    """
+    return huber_loss(y_hat, y, delta=math.inf)  # fused, and halved before it is squared
+
+
+def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the absolute residuals.
+
+    .. math::
+
+        l(\hat y, y) = |\hat y - y|, \qquad \frac{\partial l}{\partial\hat y} = \operatorname{sign}(\hat y - y)
+
+    where :math:`\operatorname{sign}(0) = 0`. Up to a constant it is the negative log-likelihood of :math:`y` under
+    Laplace noise of scale 1. Its mean is least at the median of the targets, that of :func:`squared_loss` at the mean.
+
+    Parameters
+    ----------
+    y_hat : Tensor, shape (*)
+        The predictions.
+    y : Tensor, shape (*)
+        The targets.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses, with the dtype of ``y_hat``, in the unit of ``y``.
+
+    Raises
+    ------
+    TypeError
+        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype.
+    ValueError
+        If the shapes differ.
+
+    See Also
+    --------
+    torch.nn.functional.l1_loss : The same with ``reduction="none"``, but it broadcasts.
+    dlcore.likelihood.laplace_log_density : The log-likelihood.
+
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust estimation of a location parameter", *Annals of Mathematical Statistics* 35(1), 1964.
+
+    Examples
+    --------
+    >>> absolute_loss(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0]))
+    tensor([0., 3.])
+    """
+    _check_pair(y_hat=y_hat, y=y)
+    return (y_hat - y).abs()
+
+
+def huber_loss(
+    y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"], *, delta: float = 1.0
+) -> Float[Tensor, "*shape"]:
+    r"""Return the losses that are squared for small residuals and absolute for large ones.
+
+    .. math::
+
+        l_\delta(\hat y, y) = c\,\Bigl(|r| - \frac c2\Bigr), \quad r = \hat y - y, \quad c = \min(|r|, \delta), \qquad
+        \frac{\partial l_\delta}{\partial\hat y} = c\,\operatorname{sign}(r)
+
+    that is :math:`\frac12 r^2` up to :math:`|r| = \delta`, and from there on its tangent :math:`\delta|r| -
+    \frac12\delta^2`: no outlier pulls harder than :math:`\delta`.
+
+    Parameters
+    ----------
+    y_hat : Tensor, shape (*)
+        The predictions.
+    y : Tensor, shape (*)
+        The targets.
+    delta : float, in (0, inf], default 1.0
+        The residual from which on the loss is linear, in the unit of ``y``; with inf this is :func:`squared_loss`.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses, with the dtype of ``y_hat``, in the squared unit of ``y``.
+
+    Raises
+    ------
+    TypeError
+        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype, or ``delta`` not a real number.
+    ValueError
+        If the shapes differ, or ``delta`` is not positive.
+
+    See Also
+    --------
+    torch.nn.functional.huber_loss : The same with ``reduction="none"``, but it broadcasts.
+
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust estimation of a location parameter", *Annals of Mathematical Statistics* 35(1), 1964.
+
+    Examples
+    --------
+    >>> huber_loss(torch.tensor([0.5, -3.0, 1024.0]), torch.zeros(3), delta=2.0).tolist()
+    [0.125, 4.0, 2046.0]
+    """
+    _check_pair(y_hat=y_hat, y=y)
+    check_number("delta", delta, "> 0", lambda delta: delta > 0)
+    delta = min(delta, torch.finfo(y_hat.dtype).max)  # of infinite delta torch would take inf - inf
+    return F.huber_loss(y_hat, y, reduction="none", delta=delta)
+
+
+def cross_entropy(
+    logits: Float[Tensor, "*batch q"],
+    labels: Integer[Tensor, "*batch"] | Float[Tensor, "*batch q"],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, "*batch"]:
+    r"""Return the surprise at the labels under the softmax of the logits.
+
+    .. math::
+
+        l(\mathbf{o}, \mathbf{y}) = -\sum_{j=1}^{q} y_j \log\hat y_j
+            = \log\sum_{k=1}^{q} e^{o_k} - \sum_{j=1}^{q} y_j o_j, \qquad
+        \frac{\partial l}{\partial\mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{y}
+
+    where :math:`\hat{\mathbf{y}} = \operatorname{softmax}(\mathbf{o})`. The second form and the gradient hold where
+    :math:`\sum_j y_j = 1`, the first is computed everywhere. A class of probability 0 does not count, even if its logit
+    is -inf.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*, q)
+        The scores :math:`\mathbf{o}` of q classes, before any softmax; the classes are the last dimension.
+    labels : Tensor, shape (*) of integers in [0, q), or shape (*, q) of probabilities
+        The class indices, which mean one-hot :math:`\mathbf{y}`, or :math:`\mathbf{y}` itself, which is not checked.
+    label_smoothing : float, in [0, 1], default 0.0
+        The :math:`\varepsilon` of :math:`(1 - \varepsilon)\,\mathbf{y} + \varepsilon / q` in the place of :math:`\mathbf{y}`.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses in nats, with the dtype of ``logits``.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor, or ``label_smoothing`` not a real number.
+    TypeError
+        If ``labels`` is neither an integer tensor nor one with the dtype of ``logits``.
+    ValueError
+        If ``logits`` has no class, or ``labels`` neither of the two shapes.
+    ValueError
+        If a class index is not in [0, q), or ``label_smoothing`` not in [0, 1].
+
+    See Also
+    --------
+    torch.nn.functional.cross_entropy : The same with ``reduction="none"`` and the classes in dimension 1; it ignores
+        the label -100, and is NaN for a probability 0 of a logit -inf.
+    cross_entropy_from_probabilities : The same after a softmax, where too much is lost already.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 6.2.2.3.
+    .. [2] C. Szegedy et al., "Rethinking the Inception architecture for computer vision", *CVPR*, 2016, section 7.
+
+    Examples
+    --------
+    >>> cross_entropy(torch.tensor([[0.0, 1e4], [0.0, 1e4]]), torch.tensor([0, 1])).tolist()
+    [10000.0, 0.0]
+    >>> torch.func.grad(cross_entropy)(torch.zeros(4), torch.tensor(2))
+    tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
+    """
+    q = _check_scores(logits=logits)
+    check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
+    log_p = torch.log_softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
+    if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
+        _check_pair(logits=logits, labels=labels)
+        loss = _weighted(labels, -log_p).sum(-1)
+    else:
+        loss = _at_label(log_p, _class_indices(labels, logits))
+    if label_smoothing > 0:
+        loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(-1)
+    return loss.to(logits.dtype)
+
+
+def cross_entropy_from_probabilities(
+    probabilities: Float[Tensor, "*batch q"], labels: Integer[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    r"""Return the surprise at the labels under given probabilities.
+
+    .. math::
+
+        l(\hat{\mathbf{y}}, y) = -\log\hat y_y
+
+    Who has logits takes :func:`cross_entropy`: at a gap of 105 their softmax is 0 in float32, and this loss inf.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (*, q), in [0, 1]
+        The distributions :math:`\hat{\mathbf{y}}` over q classes, the last dimension; checked only at the labels.
+    labels : Tensor, shape (*) of integers in [0, q)
+        The class indices :math:`y`.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses in nats, with the dtype of ``probabilities``.
+
+    Raises
+    ------
+    TypeError
+        If ``probabilities`` is not a real floating-point tensor, or ``labels`` not an integer tensor.
+    ValueError
+        If ``probabilities`` has no class, or ``labels`` another shape.
+    ValueError
+        If a class index is not in [0, q), or the probability there, which may be a logit, not in [0, 1].
+
+    See Also
+    --------
+    sklearn.metrics.log_loss : The mean of this over the examples, with probabilities clipped away from 0.
+    torch.nn.functional.nll_loss : The same of log-probabilities.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 6.2.2.3.
+
+    Examples
+    --------
+    >>> cross_entropy_from_probabilities(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).tolist()
+    [-0.0, inf]
+    """
+    _check_scores(probabilities=probabilities)
+    y = _class_indices(labels, probabilities)
+    p = probabilities.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    limit = 1 + 8 * torch.finfo(p.dtype).eps  # rounding may leave a sum, and so a probability, a little above 1
+    check_values("probabilities", p, "in [0, 1] at the labels", lambda p: ~((p < 0) | (p > limit)))
+    return -p.log()
+
+
+def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Return the surprise at a yes or no under the sigmoid of the logits.
+
+    .. math::
+
+        l(o, y) = -y\log\sigma(o) - (1 - y)\log(1 - \sigma(o))
+            = y\log(1 + e^{-o}) + (1 - y)\log(1 + e^{o}), \qquad
+        \frac{\partial l}{\partial o} = \sigma(o) - y
+
+    It is the :func:`cross_entropy` of the two logits :math:`(0, o)`. For a label 0 or 1 one of the two terms vanishes,
+    even at an infinite logit.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (*)
+        The log-odds :math:`o`, before any sigmoid.
+    labels : Tensor, shape (*), in [0, 1]
+        The probabilities :math:`y` of a yes: 0 and 1 for hard labels.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The losses in nats, with the dtype of ``logits``.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` and ``labels`` are not two real floating-point tensors of one dtype.
+    ValueError
+        If the shapes differ, or a label is not in [0, 1].
+
+    See Also
+    --------
+    torch.nn.functional.binary_cross_entropy_with_logits : The same with ``reduction="none"``, without the digits of a
+        small loss at label 0, and NaN at infinite logits.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, section 4.3.2.
+
+    Examples
+    --------
+    >>> logistic_loss(torch.tensor([1e4, 1e4, math.inf]), torch.tensor([0.0, 1.0, 1.0])).tolist()
+    [10000.0, 0.0, 0.0]
+    >>> torch.func.grad(logistic_loss)(torch.tensor(0.0), torch.tensor(1.0))
+    tensor(-0.5000)
+    """
+    _check_pair(logits=logits, labels=labels)
+    check_values("labels", labels, "in [0, 1]", lambda labels: labels.clamp(0, 1) == labels)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return (_weighted(labels, softplus(-wide)) + _weighted(1 - labels, softplus(wide))).to(logits.dtype)
+
+
+def _at_label(log_p: Tensor, y: Tensor) -> Tensor:
+    """Return ``-log_p`` at the class of each row."""
+    if log_p.dim() > 2:  # torch would look for the classes in dimension 1
+        return _at_label(log_p.flatten(0, -2), y.flatten()).reshape(y.shape)
+    return F.nll_loss(log_p, y, reduction="none", ignore_index=_NO_LABEL)
+
+
+def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
+    """Return ``p * x`` for a nonnegative ``x``, with ``0 * inf = 0``: what never happens costs nothing."""
+    product = p * x
+    if has_values(product) and not bool(product.detach().sum().isnan()):
+        return product
+    return p * x.masked_fill((p == 0) & x.isinf(), 0)
+
+
+def _check_pair(**tensors: Tensor) -> None:
+    """Raise unless the two tensors are real floating-point ones of one dtype and shape."""
+    check_floating(**tensors)
+    (name, x), (other, y) = tensors.items()
+    if y.dtype != x.dtype:
+        raise TypeError(f"{other} must have the dtype of {name}, {x.dtype}, got {y.dtype}")
+    check_same_shape(**tensors)
+
+
+def _check_scores(**scores: Tensor) -> int:
+    """Return how many classes the tensor holds real numbers for; raise unless there is one."""
+    check_floating(**scores)
+    ((name, x),) = scores.items()
+    check_rank(name, x, 1, "(*, q)")
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name} must have shape (*, q) with q >= 1, got {tuple(x.shape)}")
+    return x.shape[-1]
+
+
+def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
+    """Return the labels as int64, which torch indexes with; raise unless each is the index of a class of its row."""
+    check_integer(labels=labels)
+    *rows, q = scores.shape
+    if list(labels.shape) != rows:
+        raise ValueError(f"labels must have shape {tuple(rows)}, a class index for each row, got {tuple(labels.shape)}")
+    y = labels.long()
+    check_values("labels", y, f"in [0, {q})", lambda y: (y >= 0) & (y < q))
+    return y
