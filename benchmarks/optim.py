@@ -1,0 +1,31 @@
+"""Rows of :mod:`dlcore.optim`."""
+
+import torch
+
+from dlcore import optim
+
+from .frame import Pair, Row
+
+
+def step_in_place() -> Pair:
+    """Set up one step on twenty matrices, with their gradients set anew, as a backward pass would."""
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = ([torch.zeros(64, 64, requires_grad=True) for _ in range(20)] for _ in range(2))
+    grads = [torch.randn(64, 64, generator=generator) for _ in ours]
+    optimizer = torch.optim.SGD(theirs, lr=1e-3)
+
+    def step_ours() -> None:
+        for w, grad in zip(ours, grads, strict=True):
+            w.grad = grad
+        optim.sgd_(ours, lr=0.0)
+
+    def step_theirs() -> None:
+        for w, grad in zip(theirs, grads, strict=True):
+            w.grad = grad
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step_ours, step_theirs
+
+
+ROWS = [Row("sgd_ on 20 matrices of 64 × 64", "torch.optim.SGD", 0.7, step_in_place, compare=False)]
