@@ -235,7 +235,7 @@ def _search(problem: Problem, standard: Tensor, params: Tensor, tolerance: float
         (10, 0) if problem.k == 1 else (2, YOUTH)
     )  # for one output the matrix is complete: a new one pays soon
     gradient = problem.gradient(params @ standard.T) @ standard
-    for count in range(STEPS):
+    for _ in range(STEPS):
         last, norm = norm, float(vector_norm(gradient))
         if not math.isfinite(norm):
             break
@@ -268,7 +268,9 @@ def _search(problem: Problem, standard: Tensor, params: Tensor, tolerance: float
         pairs = [*pairs[-MEMORY + 1 :], (change, of_gradient, (change * of_gradient).sum())]
         params, gradient, age = params + change, moved, age + 1
     check_values("x", problem.x, "finite", torch.isfinite)
-    raise RuntimeError(f"no minimum found: the norm of the gradient is {norm:.1e} after {count} steps; scale the columns")
+    raise RuntimeError(
+        f"no minimum found: the norm of the gradient is {norm:.1e} after {count} steps; scale the columns"
+    )
 
 
 def _direction(gradient: Tensor, factor: Tensor, pairs: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

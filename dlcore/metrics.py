@@ -223,7 +223,7 @@ def calibration_error(
     check_integer(labels=labels)
     check_floating(probabilities=probabilities)
     check_count("n_bins", n_bins, 1)
-    if probabilities.dim() != 2 or probabilities.shape[1] == 0:  # noqa: PLR2004
+    if probabilities.dim() != 2 or probabilities.shape[1] == 0:
         raise ValueError(f"probabilities must have shape (n, k) with k >= 1, got {tuple(probabilities.shape)}")
     if labels.shape != probabilities.shape[:1]:
         raise ValueError(
