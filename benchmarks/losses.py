@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from dlcore import losses
 

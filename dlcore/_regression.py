@@ -235,7 +235,7 @@ def _search(problem: Problem, standard: Tensor, params: Tensor, tolerance: float
         (10, 0) if problem.k == 1 else (2, YOUTH)
     )  # for one output the matrix is complete: a new one pays soon
     gradient = problem.gradient(params @ standard.T) @ standard
-    for _ in range(STEPS):
+    for count in range(STEPS):  # noqa: B007  # told in the error below
         last, norm = norm, float(vector_norm(gradient))
         if not math.isfinite(norm):
             break

@@ -198,7 +198,7 @@ def cross_entropy(
     labels : Tensor, shape (*) of integers in [0, q), or shape (*, q) of probabilities
         The class indices, which mean one-hot :math:`\mathbf{y}`, or :math:`\mathbf{y}` itself, which is not checked.
     label_smoothing : float, in [0, 1], default 0.0
-        The :math:`\varepsilon` of :math:`(1 - \varepsilon)\,\mathbf{y} + \varepsilon / q` in the place of :math:`\mathbf{y}`.
+        The :math:`\varepsilon` of :math:`(1 - \varepsilon)\,\mathbf{y} + \varepsilon / q`, which replaces the labels.
 
     Returns
     -------

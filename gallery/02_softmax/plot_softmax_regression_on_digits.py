@@ -27,8 +27,8 @@ generator = torch.Generator().manual_seed(0)
 # The data
 # --------
 #
-# The pixels run from 0 to 16, so they are divided by 16. The rows are shuffled, and a third of the images, 599, is kept back
-# for the test.
+# The pixels run from 0 to 16, so they are divided by 16. The rows are shuffled, and a
+# third of the images, 599, is kept back for the test.
 
 digits = load_digits()
 x = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -45,8 +45,9 @@ assert len(test) == 599
 # Training
 # --------
 #
-# The loss of a batch is the mean over its rows, so the step is divided by nothing more; the last batch of an epoch is
-# shorter than the others, and its mean is still right. The weights start normal and small, the biases at zero.
+# The loss of a batch is the mean over its rows, so the step is divided by nothing more;
+# the last batch of an epoch is shorter than the others, and its mean is still right.
+# The weights start normal and small, the biases at zero.
 
 
 def mean_loss(
@@ -73,20 +74,23 @@ for _ in range(60):
         )
 
 # %%
-# One layer reads at least 94 of 100 digits that it has never seen. The training loss falls in every ten epochs, the test loss
-# follows it at a distance, and the gap between the two grows: the price of having looked at the training rows.
+# One layer reads at least 94 of 100 digits that it has never seen. The training loss
+# falls in every ten epochs, the test loss follows it at a distance, and the gap between
+# the two grows: the price of having looked at the training rows.
 
 assert history["test accuracy"][-1] >= 0.94
 assert all(
     later < earlier
-    for earlier, later in zip(history["train loss"], history["train loss"][10:])
+    for earlier, later in zip(
+        history["train loss"][:-10], history["train loss"][10:], strict=True
+    )
 )
 gap = torch.tensor(history["test loss"]) - torch.tensor(history["train loss"])
 assert gap[-1] > gap[4] > 0
 
 epochs = range(1, 61)
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
-for ax, quantity in zip(axes, ("loss", "accuracy")):
+for ax, quantity in zip(axes, ("loss", "accuracy"), strict=True):
     for i, name in enumerate(("train", "test")):
         values = history[f"{name} {quantity}"]
         ax.plot(epochs, values, color=f"C{i}")
@@ -104,8 +108,10 @@ axes[0].set_yticks([0.1, 0.2, 0.5, 1.0], labels=["0.1", "0.2", "0.5", "1"])
 axes[0].set_yticks([], minor=True)
 axes[1].set(title="share of digits read right", ylim=(0.85, 1))
 fig.set_label(
-    "Two panels against the epoch. Left, the cross-entropy on a logarithmic scale: steep in the first epochs, then slowly falling, with the test "
-    "curve above the training curve. Right, the accuracy: both curves rise above 0.94, training above test."
+    "Two panels against the epoch. Left, the cross-entropy on a logarithmic scale: "
+    "steep in the first epochs, then slowly falling, the test curve above the "
+    "training curve. Right, the accuracy: both curves rise above 0.94, training above "
+    "test."
 )
 plt.show()
 
@@ -113,8 +119,9 @@ plt.show()
 # Which digits are taken for which?
 # ---------------------------------
 #
-# The confusion matrix counts, for each true digit, what it was read as. Right answers are on the diagonal; the eye should
-# see the others, so the colour shows the errors alone.
+# The confusion matrix counts, for each true digit, what it was read as. Right answers
+# are on the diagonal; the eye should see the others, so the colour shows the errors
+# alone.
 
 predictions = (x[test] @ params[0] + params[1]).argmax(dim=1)
 confusion = metrics.confusion_matrix(labels[test], predictions, n_classes=10)
@@ -150,8 +157,9 @@ plt.show()
 # What has it learned?
 # --------------------
 #
-# Each class has 64 weights, one for each pixel: a picture. Ink on an orange pixel speaks for the class, ink on a purple one
-# against it. The 0 has its hole: ink in the middle of the image is the strongest argument against it.
+# Each class has 64 weights, one for each pixel: a picture. Ink on an orange pixel
+# speaks for the class, ink on a purple one against it. The 0 has its hole: ink in the
+# middle of the image is the strongest argument against it.
 
 weights = params[0].T.reshape(10, 8, 8)
 centre = weights[0, 3:5, 3:5].mean()
@@ -174,20 +182,22 @@ plt.show()
 # The gradient that did the work
 # ------------------------------
 #
-# Everything above was driven by :math:`\operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y`, multiplied by the pixels. Written by
-# hand it is one line, and it is what automatic differentiation found. Each column of it sums to what the biases move by, and all
-# classes together to nothing: what one class gains in probability, the others lose.
+# Everything above was driven by :math:`\operatorname{softmax}(\mathbf{o}) -
+# \mathbf{e}_y`, multiplied by the pixels. Written by hand it is one line, and it is
+# what automatic differentiation found. Each column of it sums to what the biases move
+# by, and all classes together to nothing: what one class gains in probability, the
+# others lose.
 
 weight, bias = params
 residual = activations.softmax(x[train] @ weight + bias) - torch.eye(10)[labels[train]]
 by_hand = (x[train].T @ residual / len(train), residual.mean(dim=0))
 by_autograd = torch.func.grad(mean_loss)(params, x[train], labels[train])
 
-for ours, theirs in zip(by_hand, by_autograd):
+for ours, theirs in zip(by_hand, by_autograd, strict=True):
     assert torch.allclose(ours, theirs, atol=1e-6)
 assert float(residual.sum(dim=1).abs().max()) < 1e-5
 
 # %%
-# So one layer can read digits: :func:`dlcore.losses.cross_entropy` on the logits, :func:`dlcore.batches.minibatches` and
-# :func:`dlcore.optim.sgd_step` are all it takes. What it cannot do is look at two pixels together; that needs a hidden
-# layer.
+# So one layer can read digits: :func:`dlcore.losses.cross_entropy` on the logits,
+# :func:`dlcore.batches.minibatches` and :func:`dlcore.optim.sgd_step` are all it takes.
+# What it cannot do is look at two pixels together; that needs a hidden layer.
