@@ -12,6 +12,7 @@ from . import (
     model_selection,
     norms,
     optim,
+    training,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "model_selection",
     "norms",
     "optim",
+    "training",
 ]

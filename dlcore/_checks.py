@@ -21,6 +21,7 @@ __all__ = [
     "check_same_shape",
     "check_values",
     "has_values",
+    "number_of_rows",
 ]
 
 
@@ -96,3 +97,14 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
         index = tuple(int(i) for i in (~kept).nonzero()[0])
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
         raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}")
+
+
+def number_of_rows(**tensors: Tensor) -> int:
+    """Return the number of rows, or raise ValueError where the tensors differ in it."""
+    (first, x), *others = tensors.items()
+    for name, tensor in tensors.items():
+        check_rank(name, tensor, 1, "(n, *)")
+    for name, tensor in others:
+        if len(tensor) != len(x):
+            raise ValueError(f"{first} and {name} must have the same number of rows, got {len(x)} and {len(tensor)}")
+    return len(x)

@@ -12,6 +12,8 @@ __all__ = [
     "cholesky",
     "eigenvalues",
     "foreach_add_",
+    "foreach_copy_",
+    "foreach_mul_",
     "foreach_zero_",
     "qr",
     "singular_values",
@@ -28,6 +30,8 @@ singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
 solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
 foreach_add_: Callable[..., None] = torch._foreach_add_
+foreach_copy_: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_
+foreach_mul_: Callable[[list[Tensor], float], None] = torch._foreach_mul_
 foreach_zero_: Callable[[list[Tensor]], None] = torch._foreach_zero_
 split: Callable[[Tensor, int], tuple[Tensor, ...]] = torch.split
 

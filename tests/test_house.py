@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from lower floors.
 FLOORS = """
 _checks _linalg
-_regression _trees
+_descent _regression _trees
 activations batches datasets importance information init likelihood linear metrics norms optim
 losses regularization risk
 mlp model_selection._folds training

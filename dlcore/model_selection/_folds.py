@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
-from dlcore._checks import check_count, check_floating, check_number, check_rank
+from dlcore._checks import check_count, check_floating, check_number, number_of_rows
 from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "cross_validate", "k_fold", "number_of_rows", "train_test_split"]
+__all__ = ["CrossValidation", "cross_validate", "k_fold", "train_test_split"]
 
 Model = TypeVar("Model")
 
@@ -298,17 +298,6 @@ def cross_validate(
 def _standard_error(errors: Tensor) -> Tensor:
     k = errors.shape[-1]
     return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
-
-
-def number_of_rows(**tensors: Tensor) -> int:
-    """Return the number of rows, or raise ValueError where the tensors differ in it."""
-    (first, x), *others = tensors.items()
-    for name, tensor in tensors.items():
-        check_rank(name, tensor, 1, "(n, *)")
-    for name, tensor in others:
-        if len(tensor) != len(x):
-            raise ValueError(f"{first} and {name} must have the same number of rows, got {len(x)} and {len(tensor)}")
-    return len(x)
 
 
 def _order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from dlcore._checks import check_floating, check_values, has_values
+from dlcore._checks import check_floating, check_values, has_values, number_of_rows
 from dlcore._linalg import qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
-from ._folds import CrossValidation, k_fold, number_of_rows
+from ._folds import CrossValidation, k_fold
 
 __all__ = ["RidgePath", "ridge_path_cross_validation"]
 

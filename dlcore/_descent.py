@@ -1,0 +1,38 @@
+"""The step of :mod:`dlcore.optim` in place, on leaves that are private to a run."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ._linalg import foreach_add_, foreach_mul_
+
+__all__ = ["decay_of_leaves", "descend_"]
+
+
+def decay_of_leaves(structure: pytree.TreeSpec, weight_decay: pytree.PyTree) -> list[float]:
+    """Return the weight decay of each leaf: a number holds for all of them."""
+    if pytree.tree_is_leaf(weight_decay):
+        return [weight_decay] * structure.num_leaves
+    return structure.flatten_up_to(weight_decay)
+
+
+def descend_(
+    leaves: list[Tensor],
+    grads: Sequence[Tensor],
+    velocity: list[Tensor],
+    *,
+    lr: float,
+    momentum: float,
+    decays: list[float],
+) -> None:
+    """Take the step of :func:`dlcore.optim.momentum_step`; without momentum there is no velocity."""
+    with torch.no_grad():
+        if any(decays):
+            grads = [g.add(w, alpha=decay) for g, w, decay in zip(grads, leaves, decays, strict=True)]
+        if momentum:
+            foreach_mul_(velocity, momentum)
+            foreach_add_(velocity, grads)
+            grads = velocity
+        foreach_add_(leaves, grads, alpha=-lr)
