@@ -220,7 +220,6 @@ def cross_entropy(
     --------
     torch.nn.functional.cross_entropy : The same with ``reduction="none"`` and the classes in dimension 1; it ignores
         the label -100, and is NaN for a probability 0 of a logit -inf.
-    cross_entropy_from_probabilities : The same after a softmax, where too much is lost already.
 
     References
     ----------
@@ -235,17 +234,18 @@ def cross_entropy(
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
     q = _check_scores(logits=logits)
-    check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
-    log_p = torch.log_softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    log_p = torch.log_softmax(logits, -1, dtype=dtype)
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         _check_pair(logits=logits, labels=labels)
         loss = _weighted(labels, -log_p).sum(-1)
     else:
         loss = _at_label(log_p, _class_indices(labels, logits))
-    if label_smoothing > 0:
+    if label_smoothing != 0:
+        check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
         loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(-1)
-    return loss.to(logits.dtype)
+    return loss if logits.dtype == dtype else loss.to(logits.dtype)
 
 
 def cross_entropy_from_probabilities(
@@ -283,7 +283,6 @@ def cross_entropy_from_probabilities(
     See Also
     --------
     sklearn.metrics.log_loss : The mean of this over the examples, with probabilities clipped away from 0.
-    torch.nn.functional.nll_loss : The same of log-probabilities.
 
     References
     ----------
@@ -335,8 +334,7 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
 
     See Also
     --------
-    torch.nn.functional.binary_cross_entropy_with_logits : The same with ``reduction="none"``, without the digits of a
-        small loss at label 0, and NaN at infinite logits.
+    torch.nn.functional.binary_cross_entropy_with_logits : The same; rounds a small loss at label 0 to 0.
 
     References
     ----------
@@ -392,9 +390,10 @@ def _check_scores(**scores: Tensor) -> int:
 def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
     """Return the labels as int64, which torch indexes with; raise unless each is the index of a class of its row."""
     check_integer(labels=labels)
-    *rows, q = scores.shape
-    if list(labels.shape) != rows:
+    q, rows = scores.shape[-1], scores.shape[:-1]
+    if labels.shape != rows:
         raise ValueError(f"labels must have shape {tuple(rows)}, a class index for each row, got {tuple(labels.shape)}")
     y = labels.long()
-    check_values("labels", y, f"in [0, {q})", lambda y: (y >= 0) & (y < q))
+    if has_values(y) and not torch.equal(y.clamp(0, q - 1), y):  # quicker than the check that names the place
+        check_values("labels", y, f"in [0, {q})", lambda y: (y >= 0) & (y < q))
     return y
