@@ -1,0 +1,279 @@
+r"""
+Where does exp break?
+=====================
+
+On paper a classifier takes the softmax of its logits, and the loss is minus the logarithm of the probability of
+the right class,
+
+.. math::
+
+    l(\mathbf{o}, y) = -\log\hat y_y, \qquad \hat y_j = \frac{e^{o_j}}{\sum_k e^{o_k}}, \qquad
+    \frac{\partial l}{\partial \mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y .
+
+But :math:`e^{89}` is more than float32 can hold, and :math:`e^{-104}` is less than its smallest number. There are three
+ways to compute this loss that are the same on paper. How large may the gap between two logits be until each of them
+breaks, and what does it do then?
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+import torch
+
+from dlcore import activations, losses
+
+# %%
+# One loss, three ways
+# --------------------
+#
+# The *naive* way follows the formula. The *shifted* way subtracts the largest logit first, which
+# changes no probability and keeps every exponential at most 1. The *fused* way never forms
+# the probabilities: the logarithm is taken on paper,
+# :math:`-\log\hat y_y = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o)` with :math:`\bar o = \max_k o_k`, and
+# what is left is computed.
+
+
+def naive(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the loss by exp, sum, division and log, as written."""
+    exps = logits.exp()
+    probabilities = exps / exps.sum(-1, keepdim=True)
+    return -probabilities.gather(-1, labels[:, None])[:, 0].log()
+
+
+def shifted(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the same after subtracting the largest logit."""
+    return naive(logits - logits.amax(-1, keepdim=True), labels)
+
+
+ways = {"naive": naive, "shifted": shifted, "fused": losses.cross_entropy}
+
+# %%
+# For moderate logits they agree.
+
+generator = torch.Generator().manual_seed(0)
+logits = torch.randn(100, 10, generator=generator, dtype=torch.float64)
+labels = torch.randint(10, (100,), generator=generator)
+for loss in ways.values():
+    assert torch.allclose(loss(logits, labels), naive(logits, labels), rtol=1e-12)
+
+# %%
+# The naive way does not need a mistake to break. At the logits (100, 0) the first class is as
+# good as certain, but in float32 its probability is ∞/∞. The shift mends this, and it is
+# what :func:`dlcore.activations.softmax` does.
+
+sure = torch.tensor([[100.0, 0.0]])
+first, second = torch.tensor([0]), torch.tensor([1])
+assert naive(sure, first).isnan()
+assert shifted(sure, first) == 0
+assert activations.softmax(sure)[0, 0] == 1
+
+# %%
+# The value
+# ---------
+#
+# A mistake is what a loss is there for. So from now on the label is the class with
+# the *smaller* logit. At logits :math:`(g, 0)` the loss is
+# :math:`\log(1 + e^g)`, as good as the gap :math:`g` itself, and its gradient is
+# :math:`(\sigma(g), -\sigma(g))`, soon as good as :math:`(1, -1)`.
+
+
+def measure(name: str, gaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss, and its gradient at the larger logit, for each gap."""
+    logits = torch.stack([gaps, torch.zeros_like(gaps)], dim=-1).requires_grad_()
+    loss = ways[name](logits, torch.ones(len(gaps), dtype=torch.int64))
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    return loss.detach(), gradient[:, 0]
+
+
+gaps = torch.arange(1.0, 131.0)
+measured = {name: measure(name, gaps) for name in ways}
+truth = gaps + torch.log1p(torch.exp(-gaps))
+
+# %%
+# In float32 the naive way loses the value where :math:`e^g` overflows, from a gap of 89 on; the
+# shifted way loses it where :math:`e^{-g}` is rounded to 0, from 104 on. Both then return ∞. Subtracting the
+# largest logit has only moved the cliff. The fused way has none.
+
+limits = torch.finfo(torch.float32)
+overflow = math.log(limits.max)
+underflow = -math.log(limits.smallest_normal * limits.eps)
+assert 88 < overflow < 89
+assert 103 < underflow < 104
+for name, last in [("naive", overflow), ("shifted", underflow), ("fused", math.inf)]:
+    loss, _ = measured[name]
+    assert torch.allclose(loss[gaps < last], truth[gaps < last], rtol=0.01)
+    assert (loss[gaps > last] == math.inf).all()
+
+# %%
+# In the figures the three lines lie on top of each other, the fused one widest and lowest, as
+# long as they agree.
+
+widths = {"fused": 12, "shifted": 6, "naive": 2}
+colors = {"fused": "C0", "shifted": "C1", "naive": "C2"}
+
+
+def draw(ax: plt.Axes, values: dict[str, torch.Tensor]) -> None:
+    """Draw each way's line over the gaps as far as it is finite, and mark where it ends."""
+    for name, width in widths.items():
+        finite = values[name].isfinite()
+        x, y = gaps[finite], values[name][finite]
+        alpha = 0.4 if name == "fused" else 1
+        ax.plot(x, y, color=colors[name], linewidth=width, alpha=alpha)
+        if name != "fused":
+            ax.plot(x[-1], y[-1], "o", markersize=width + 4, color=colors[name])
+
+
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+draw(ax, {name: loss for name, (loss, _) in measured.items()})
+ax.text(91, 78, "naive: ∞ from 89 on", color="C2")
+ax.text(110, 97, "shifted: ∞\nfrom 104 on", color="C1", va="center")
+ax.text(116, 127, "fused", color="C0", ha="right", va="center")
+ax.set(xlim=(0, 150), xlabel="gap between the logits", ylabel="loss")
+ax.set(title="The loss in float32")
+fig.set_label(
+    "The loss against the gap between the logits, in float32. All three ways follow the same "
+    "rising line. The naive one ends at a gap of 88, the shifted one at 103, and the "
+    "fused one goes on to the edge of the figure at 130."
+)
+plt.show()
+
+# %%
+# The gradient
+# ------------
+#
+# Training sees the gradient only, and the gradient breaks earlier. The chain rule takes the naive way
+# backwards through the division, where :math:`e^{-2g}` arises. That is rounded to 0 at half the gap:
+# from 52 on the gradient is *zero* while the loss is still right. Nothing warns, and
+# the example that is most wrong teaches nothing. From 89 on it is NaN.
+#
+# The shifted way has the right gradient up to 88. Then the logarithm's slope, 1 over a
+# probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is still right up to 103.
+
+_, of_naive = measured["naive"]
+assert torch.allclose(of_naive[4:43], torch.ones(39), atol=0.01)
+assert (of_naive[(gaps > underflow / 2) & (gaps < overflow)] == 0).all()
+assert of_naive[gaps > overflow].isnan().all()
+_, of_shifted = measured["shifted"]
+assert torch.allclose(of_shifted[gaps < overflow], gaps[gaps < overflow].sigmoid())
+assert of_shifted[gaps > overflow].isnan().all()
+_, of_fused = measured["fused"]
+assert torch.allclose(of_fused, gaps.sigmoid())
+
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+draw(ax, {name: gradient for name, (_, gradient) in measured.items()})
+ax.text(92, 0, "naive: NaN\nfrom 89 on", color="C2", va="center")
+ax.text(55, 0.1, "zero from 52 on", color="C2")
+ax.text(92, 0.9, "shifted: NaN\nfrom 89 on", color="C1", va="top")
+ax.text(130, 1.07, "fused", color="C0", ha="right", va="center")
+ax.set(xlim=(0, 150), ylim=(-0.1, 1.15), yticks=[0, 0.5, 1])
+ax.set(xlabel="gap between the logits", ylabel="gradient at the larger logit")
+ax.set_title("The gradient of the loss in float32")
+fig.set_label(
+    "The gradient at the larger logit against the gap, in float32. The fused way rises to 1 and "
+    "stays there up to the edge at 130. The shifted one does so up to a gap of 88, where it "
+    "ends. The naive one falls from 1 to 0 between 44 and 52, stays 0, and ends at 88."
+)
+plt.show()
+
+# %%
+# Four formats
+# ------------
+#
+# A format breaks where its exponents end, however many digits it has. bfloat16 shares its exponents with
+# float32, and breaks near the same gaps. float16 has more digits but fewer exponents: there the naive way
+# breaks at a gap of 8. And float64 breaks, too, only later. For
+# each format, up to which gap are both the value and the gradient right to 2 %?
+
+
+def reach(name: str, dtype: torch.dtype, gaps: torch.Tensor) -> float:
+    """Return the last gap up to which value and gradient are right to 2 %."""
+    loss, gradient = measure(name, gaps.to(dtype))
+    gaps = gaps.to(dtype).double()
+    right = (loss.double() - gaps - torch.log1p(torch.exp(-gaps))).abs() <= 0.02 * gaps
+    right &= (gradient.double() - gaps.sigmoid()).abs() <= 0.02
+    return float(gaps[right.long().cumprod(0).bool()][-1])
+
+
+formats = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+steps = torch.arange(1.0, 801.0, dtype=torch.float64)
+reached = {
+    dtype: [reach(name, dtype, steps) for name in ("naive", "shifted")]
+    for dtype in formats
+}
+for dtype, (of_naive, of_shifted) in reached.items():
+    limits = torch.finfo(dtype)
+    overflow = math.log(limits.max)
+    underflow = -math.log(limits.smallest_normal * limits.eps)
+    assert math.floor(overflow) == of_shifted
+    assert underflow / 2 - 5 < of_naive < underflow / 2
+print({str(dtype).removeprefix("torch."): gaps for dtype, gaps in reached.items()})
+
+# %%
+# The fused way has no such gap. It is right at every power of ten that the format holds.
+
+for dtype in formats:
+    largest = math.floor(math.log10(torch.finfo(dtype).max))
+    powers = 10 ** torch.arange(0.0, largest + 1, dtype=torch.float64)
+    assert reach("fused", dtype, powers) == float(powers.to(dtype)[-1])
+
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+for row, last in enumerate(reached.values()):
+    ax.plot([2, 4e3], [row, row], color=colors["fused"], linewidth=12, alpha=0.4)
+    for name, gap in [("shifted", last[1]), ("naive", last[0])]:
+        ax.plot([2, gap], [row, row], color=colors[name], linewidth=widths[name])
+        ax.plot(gap, row, "o", markersize=widths[name] + 4, color=colors[name])
+        text = f"{name} {gap:.0f}" if row == 0 else f"{gap:.0f}"
+        align = "right" if name == "naive" else "left"
+        place = {"xytext": (0, 11), "textcoords": "offset points", "ha": align}
+        ax.annotate(text, (gap, row), color=colors[name], **place)
+ax.annotate("fused: no end", (4e3, 0), color=colors["fused"], **place)
+ax.texts[-1].set(ha="right")
+ax.set(xscale="log", xlim=(2, 4e3), xticks=[10, 100, 1000])
+ax.set_xticklabels(["10", "100", "1000"])
+ax.set_yticks(range(4), [str(dtype).removeprefix("torch.") for dtype in formats])
+ax.set(ylim=(3.4, -0.6), xlabel="gap between the logits")
+ax.set_title("Where value and gradient are right")
+fig.set_label(
+    "For each format, up to which gap value and gradient are right, on a logarithmic axis. "
+    "naive and shifted: 7 and 11 in float16, 45 and 88 in bfloat16, 50 and 88 in float32, 370 "
+    "and 709 in float64. The fused way goes on to the right edge in all four."
+)
+plt.show()
+
+# %%
+# What one bad example does
+# -------------------------
+#
+# One such example in a batch is enough. At a gap of 95 both broken ways give it a gradient of NaN, the mean over
+# the batch carries it into the weights, and the next step ends the training. The fused way goes on.
+
+x = torch.rand(32, 4, generator=generator)
+labels = torch.randint(10, (32,), generator=generator)
+logits = torch.randn(32, 10, generator=generator)
+logits[7] = 0
+logits[7, labels[7] - 1] = 95.0
+for name, loss in ways.items():
+    leaf = logits.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf, labels).mean(), leaf)
+    of_weights = x.T @ gradient
+    assert of_weights.isnan().any() == (name != "fused")
+    assert of_weights.isfinite().all() == (name == "fused")
+
+# %%
+# Conclusion
+# ----------
+#
+# There is no safe logarithm of a probability that is already rounded. So a classifier returns its logits, and
+# the loss takes them: :func:`dlcore.losses.cross_entropy` for classes and
+# :func:`dlcore.losses.logistic_loss` for a yes or no are right, in value and gradient, at every gap that a
+# format can hold.
+# :func:`dlcore.activations.softmax` is for reading probabilities, and
+# :func:`dlcore.activations.log_softmax` for their logarithms. If you have probabilities from
+# elsewhere, :func:`dlcore.losses.cross_entropy_from_probabilities` takes them, and says ∞ where they are 0.
+
+hopeless = torch.tensor([[1e4, 0.0]])
+assert losses.cross_entropy(hopeless, second) == 1e4
+assert losses.logistic_loss(hopeless[0, 0], torch.tensor(0.0)) == 1e4
+assert activations.log_softmax(hopeless)[0, 1] == -1e4
+rounded = activations.softmax(hopeless)
+assert losses.cross_entropy_from_probabilities(rounded, second) == math.inf
