@@ -4,6 +4,7 @@ A guard costs little: kinds and shapes are read from the tensor's head, values i
 looked at only where they exist (see :func:`has_values`).
 """
 
+import math
 from collections.abc import Callable
 from numbers import Integral, Real
 
@@ -16,6 +17,7 @@ __all__ = [
     "check_count",
     "check_floating",
     "check_integer",
+    "check_nonnegative",
     "check_number",
     "check_rank",
     "check_same_shape",
@@ -52,6 +54,11 @@ def check_integer(**tensors: Tensor) -> None:
             raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
             raise TypeError(f"{name} must be an integer tensor, got {x.dtype}")
+
+
+def check_nonnegative(name: str, value: float) -> None:
+    """Raise TypeError unless ``value`` is a real number, ValueError unless it is finite and not negative."""
+    check_number(name, value, ">= 0 and finite", lambda value: 0 <= value < math.inf)
 
 
 def check_number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:

@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_number
+from ._checks import check_count, check_nonnegative, check_number
 
 __all__ = ["constant", "he_normal", "he_uniform", "normal", "xavier_normal", "xavier_uniform", "zeros"]
 
@@ -87,7 +87,7 @@ def normal(
     >>> weight.shape, round(weight.std().item(), 3)
     (torch.Size([784, 10]), 0.01)
     """
-    check_number("std", std, ">= 0 and finite", lambda std: 0 <= std < math.inf)
+    check_nonnegative("std", std)
     return std * torch.randn(_sizes(shape, dtype), generator=generator, dtype=dtype, device=device)
 
 
@@ -380,7 +380,7 @@ def he_normal(
 def _check_layer(n_in: int, n_out: int, gain: float) -> None:
     check_count("n_in", n_in, 1)
     check_count("n_out", n_out, 1)
-    check_number("gain", gain, ">= 0 and finite", lambda gain: 0 <= gain < math.inf)
+    check_nonnegative("gain", gain)
 
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:

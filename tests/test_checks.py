@@ -69,6 +69,14 @@ def test_check_count_names_parameter_rule_and_value(checks: ModuleType) -> None:
         checks.check_count("batch_size", 0, 1)
 
 
+@pytest.mark.parametrize("value", [-1, math.inf, math.nan])
+def test_check_nonnegative_wants_a_finite_number_that_is_not_negative(checks: ModuleType, value: float) -> None:
+    checks.check_nonnegative("lr", 0)
+
+    with pytest.raises(ValueError, match=f"^lr must be >= 0 and finite, got {value}$"):
+        checks.check_nonnegative("lr", value)
+
+
 def test_check_rank_names_the_layout(checks: ModuleType) -> None:
     checks.check_rank("x", torch.ones(2, 3), 2, "(n, d)")
 

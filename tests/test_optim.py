@@ -238,12 +238,6 @@ def test_a_mapping_of_gradients_may_have_its_keys_in_another_order() -> None:
     assert torch.equal(stepped["b"], torch.ones(3))
 
 
-def test_parameters_keep_their_dtype_when_gradients_are_wider() -> None:
-    stepped = optim.sgd_step(torch.ones(2, dtype=torch.bfloat16), torch.ones(2), lr=0.5)
-
-    assert stepped.dtype == torch.bfloat16
-
-
 def test_a_step_can_be_differentiated_to_learn_through_it() -> None:
     def after(w: Tensor) -> Tensor:
         return optim.sgd_step(w, torch.func.grad(lambda v: (v**2).sum())(w), lr=0.25).square().sum()

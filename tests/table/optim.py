@@ -54,6 +54,9 @@ TREES = (
     Refusal(TypeError, "params['weight'] must be a torch.Tensor, got float", ({"weight": 1.0}, {"weight": W}), LR),
     Refusal(TypeError, "grads[1] must be a torch.Tensor, got NoneType", ([W, W], [W, None]), LR),
     Refusal(TypeError, "grads must be a real floating-point tensor, got torch.int64", (W, W.long()), LR),
+    Refusal(
+        TypeError, "grads must have the dtype of params, torch.float32, got torch.float64", (W, W.to(torch.float64)), LR
+    ),
     Refusal(ValueError, "grads must have the structure of params, [*], got (*,)", ([W], (W,)), LR),
     Refusal(
         ValueError,
