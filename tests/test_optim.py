@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 from torch import Tensor
 
-from dlcore import batches, optim
+from dlcore import batches, norms, optim
 from tests.oracle import tensors
 
 rates = st.floats(0, 2)
@@ -351,3 +351,183 @@ def test_steps_scale_at_the_extremes(scale: float) -> None:
     w = torch.tensor([1.0, -2.0]) * scale
 
     torch.testing.assert_close(optim.sgd_step(w, w, lr=0.5), w / 2, rtol=1e-6, atol=0.0)
+
+
+# Momentum
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_trajectory_of_momentum_step_is_that_of_torch(nesterov: bool, weight_decay: float) -> None:
+    x, y, params = regression()
+    leaves = as_leaves(params)
+    optimizer = torch.optim.SGD(leaves, lr=0.1, momentum=0.8, nesterov=nesterov, weight_decay=weight_decay)
+    velocity = None
+
+    for _ in range(20):
+        grads = torch.func.grad(mean_loss)(params, x, y)
+        params, velocity = optim.momentum_step(
+            params, grads, velocity, lr=0.1, momentum=0.8, nesterov=nesterov, weight_decay=weight_decay
+        )
+        optimizer.zero_grad()
+        mean_loss(leaves, x, y).backward()
+        optimizer.step()
+
+    for ours, theirs in zip(params, leaves, strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-12, atol=1e-12)
+
+
+@given(tensors(min_size=3, max_size=3), rates, st.floats(0, 0.9))
+def test_constant_gradient_gives_the_geometric_sum_of_velocities(g: Tensor, lr: float, momentum: float) -> None:
+    w, velocity = torch.zeros(3, dtype=torch.float64), None
+
+    for _ in range(4):
+        w, velocity = optim.momentum_step(w, g, velocity, lr=lr, momentum=momentum)
+
+    powers = [sum(momentum**i for i in range(step + 1)) for step in range(4)]
+    torch.testing.assert_close(velocity, g * powers[-1])
+    torch.testing.assert_close(w, -lr * g * sum(powers))
+
+
+def test_momentum_zero_is_the_plain_step() -> None:
+    w, g = torch.randn(2, 5, dtype=torch.float64)
+
+    stepped, velocity = optim.momentum_step(w, g, None, lr=0.1, momentum=0.0)
+
+    torch.testing.assert_close(stepped, optim.sgd_step(w, g, lr=0.1))
+    assert torch.equal(velocity, g)
+
+
+def test_polyaks_heavy_ball_differs_from_torchs_when_the_rate_falls() -> None:
+    w = polyak = torch.ones(1, dtype=torch.float64)
+    g, velocity, change = torch.ones(1, dtype=torch.float64), None, torch.zeros(1, dtype=torch.float64)
+    gaps = []
+
+    for lr in (0.5, 0.5, 0.1):
+        w, velocity = optim.momentum_step(w, g, velocity, lr=lr, momentum=0.5)
+        change = 0.5 * change - lr * g
+        polyak = polyak + change
+        gaps.append(float(w - polyak))
+
+    assert gaps[:2] == [0, 0]
+    assert gaps[2] > 0.1
+
+
+def test_with_momentum_weight_decay_and_the_l2_penalty_differ_which_row_26_leaves_out() -> None:
+    w = torch.ones(1, dtype=torch.float64)
+    penalized, velocity, shrunk, plain = w, None, w, None
+
+    for _ in range(3):
+        penalized, velocity = optim.momentum_step(penalized, 0 * w, velocity, lr=0.5, momentum=0.5, weight_decay=0.5)
+        shrunk, plain = optim.momentum_step(0.75 * shrunk, 0 * w, plain, lr=0.5, momentum=0.5)
+
+    assert not torch.isclose(penalized, shrunk)
+
+
+# Clipping
+
+
+@given(tensors(min_size=4, max_size=4), st.floats(0, 2e3))
+def test_clipped_gradients_keep_their_direction_and_at_most_the_maximum(g: Tensor, max_norm: float) -> None:
+    first, second = optim.clip_gradients([g[:1], g[1:]], max_norm=max_norm)
+
+    clipped = torch.cat([first, second])
+    norm = norms.l2_norm(g)
+    factor = 1.0 if norm <= max_norm else max_norm / norm
+    torch.testing.assert_close(clipped, g * factor, rtol=1e-12, atol=1e-280)
+
+
+def test_short_gradients_are_left_as_they_are() -> None:
+    g = torch.randn(5)
+
+    assert torch.equal(optim.clip_gradients(g, max_norm=1e3), g)
+    assert torch.equal(optim.clip_gradients(g, max_norm=math.inf), g)
+
+
+def test_clipping_agrees_with_torch_up_to_its_1e_minus_6() -> None:
+    leaves = [torch.zeros(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    for w in leaves:
+        w.grad = torch.randn(3, 2, dtype=torch.float64)
+
+    ours = optim.clip_gradients([w.grad for w in leaves], max_norm=0.5)
+    torch.nn.utils.clip_grad_norm_(leaves, 0.5)
+
+    for clipped, w in zip(ours, leaves, strict=True):
+        torch.testing.assert_close(clipped, w.grad, rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1.0])
+def test_clipping_neither_overflows_nor_vanishes(scale: float) -> None:
+    g = torch.tensor([3.0, 4.0]) * scale
+
+    clipped = optim.clip_gradients(g, max_norm=0.5 * scale)
+
+    torch.testing.assert_close(clipped, torch.tensor([0.3, 0.4]) * scale, rtol=1e-6, atol=0.0)
+
+
+def test_clipping_to_zero_gives_zeros_and_zeros_stay_zeros() -> None:
+    assert torch.equal(optim.clip_gradients(torch.ones(3), max_norm=0.0), torch.zeros(3))
+    assert torch.equal(optim.clip_gradients(torch.zeros(3), max_norm=0.0), torch.zeros(3))
+    assert optim.clip_gradients({}, max_norm=1.0) == {}
+    assert optim.clip_gradients([torch.ones(0)], max_norm=1.0)[0].shape == (0,)
+
+
+def test_an_infinite_gradient_shows_after_clipping() -> None:
+    clipped = optim.clip_gradients(torch.tensor([1.0, math.inf]), max_norm=1.0)
+
+    assert clipped[0] == 0
+    assert clipped[1].isnan()
+    assert optim.clip_gradients(torch.tensor([1.0, math.nan]), max_norm=1.0).isnan().all()
+
+
+def test_half_precision_gradients_have_their_norm_taken_in_float32() -> None:
+    g = torch.full((4096,), 100.0, dtype=torch.float16)  # of norm 6400; the sum of squares is far above 65504
+
+    assert torch.equal(optim.clip_gradients(g, max_norm=3200.0), g / 2)
+
+
+# Schedules
+
+
+def test_cosine_schedule_agrees_with_torch() -> None:
+    schedule = optim.cosine_schedule(0.5, n_steps=10, final_lr=0.1)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.1)
+
+    for step in range(11):
+        assert schedule(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+def test_a_schedule_never_rises_after_its_warmup() -> None:
+    schedule = optim.warmup_schedule(optim.cosine_schedule(1.0, n_steps=20), n_steps=5)
+    rates = [schedule(step) for step in range(40)]
+
+    assert rates[:6] == sorted(rates[:6])
+    assert rates[5] == max(rates) == 1
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[25:] == [0.0] * 15
+
+
+def test_warmup_to_a_constant_rate_rises_in_equal_steps() -> None:
+    schedule = optim.warmup_schedule(1.0, n_steps=3)
+
+    assert [schedule(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_warmup_of_no_steps_changes_nothing() -> None:
+    assert [optim.warmup_schedule(0.3, n_steps=0)(step) for step in range(3)] == [0.3] * 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optim: optim.constant_schedule(1.0),
+        lambda optim: optim.cosine_schedule(1.0, n_steps=3),
+        lambda optim: optim.warmup_schedule(1.0, n_steps=3),
+    ],
+)
+def test_a_step_before_the_first_is_refused(make: Any, plain: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"^step must be >= 0, got -1$"):
+        make(plain.optim)(-1)

@@ -157,12 +157,12 @@ def warmup_schedule(after: float | Schedule, *, n_steps: int) -> Schedule:
     [0.25, 0.5, 0.75, 1.0, 0.5, 0.0]
     """
     check_count("n_steps", n_steps, 0)
-    following = after if callable(after) else constant_schedule(after)
+    if not callable(after):
+        check_nonnegative("after", after)
 
     def schedule(step: int) -> float:
         check_count("step", step, 0)
-        if step < n_steps:
-            return (step + 1) / (n_steps + 1) * following(0)
-        return following(step - n_steps)
+        full_rate = after(max(step - n_steps, 0)) if callable(after) else after
+        return full_rate * min((step + 1) / (n_steps + 1), 1.0)
 
     return schedule

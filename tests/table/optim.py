@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,6 +42,36 @@ def on_a_mapping(step: Callable[..., Any]) -> Callable[..., Tensor]:
         return params["weight"] * params["rest"][0]
 
     return stepped
+
+
+def on_a_pair(step: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Take the step with momentum on a list of two, and return what became of both and of their velocities."""
+
+    def stepped(*tensors: Tensor, **kwargs: Any) -> Tensor:
+        params, velocity = step(list(tensors[:2]), list(tensors[2:4]), list(tensors[4:]), **kwargs)
+        return params[0] * params[1] + 2 * velocity[0] * velocity[1]
+
+    return stepped
+
+
+def on_the_first_of_a_pair(clip: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Clip a list of two gradients by their common norm, and return their product."""
+
+    def clipped(g: Tensor, h: Tensor, **kwargs: Any) -> Tensor:
+        first, second = clip([g, h], **kwargs)
+        return first * second
+
+    return clipped
+
+
+def at_steps(make: Callable[..., Callable[[int], float]]) -> Callable[..., Tensor]:
+    """Return the rates of the first steps."""
+
+    def rates(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        schedule = make(*args, **kwargs)
+        return x * torch.tensor([schedule(step) for step in range(4)], dtype=x.dtype, device=x.device)
+
+    return rates
 
 
 RATES = (
@@ -94,6 +125,28 @@ DECAYS = (
         LR | {"weight_decay": [0.1, 0.1]},
     ),
 )
+NOTHING_TO_STEP = (
+    (torch.ones(0, 2), torch.ones(2), torch.ones(0, 2), torch.ones(2), torch.ones(0, 2), torch.ones(2)),
+    (0, 2),
+)
+
+
+def with_velocity(refusal: Refusal) -> Refusal:
+    """Put no velocity after the parameters and the gradients."""
+    return replace(refusal, args=(*refusal.args, None))
+
+
+def schedule_entry(args: tuple[Any, ...], kwargs: dict[str, Any], *refusals: Refusal) -> Entry:
+    """Return the entry of a schedule, which maps a step to a number and touches no tensor."""
+    return Entry(
+        make=lambda generator: (draw(generator, 4), *args),
+        kwargs=kwargs,
+        adapt=at_steps,
+        empty=((torch.ones(0, 4), *args), (0, 4)),
+        refusals=refusals,
+    )
+
+
 IN_PLACE = "it writes into leaves of the graph, where no derivative passes"
 
 ENTRIES = {
@@ -122,6 +175,12 @@ ENTRIES = {
             ),
             Refusal(
                 ValueError,
+                "params must hold at least one tensor, got none: an iterator yields its parameters only once",
+                (iter([]),),
+                LR,
+            ),
+            Refusal(
+                ValueError,
                 "params['bias'] must have a gradient, got .grad = None: has backward() reached it?",
                 ({"weight": fresh(W), "bias": fresh()},),
                 LR,
@@ -144,5 +203,62 @@ ENTRIES = {
         adapt=on_a_mapping,
         empty=((torch.ones(0, 2), torch.ones(2), torch.ones(0, 2), torch.ones(2)), (0, 2)),
         refusals=(*RATES, *TREES, *DECAYS),
+    ),
+    "optim.momentum_step": Entry(
+        make=lambda generator: tuple(draw(generator, *shape) for shape in ((3, 2), (2,)) * 3),
+        kwargs={"lr": 0.5, "momentum": 0.75, "nesterov": True, "weight_decay": [0.5, 0.0]},
+        adapt=on_a_pair,
+        empty=NOTHING_TO_STEP,
+        refusals=(
+            *(with_velocity(refusal) for refusal in (*RATES, *TREES, *DECAYS)),
+            Refusal(TypeError, "momentum must be a real number, got None", (W, W, None), LR | {"momentum": None}),
+            Refusal(ValueError, "momentum must be in [0, 1), got 1.0", (W, W, None), LR | {"momentum": 1.0}),
+            Refusal(ValueError, "momentum must be in [0, 1), got -0.1", (W, W, None), LR | {"momentum": -0.1}),
+            Refusal(TypeError, "velocity must be a torch.Tensor, got float", (W, W, 0.0), LR),
+            Refusal(
+                ValueError,
+                "params[0] and velocity[0] must have the same shape, got (2,) and (3,)",
+                ([W], [W], [torch.ones(3)]),
+                LR,
+            ),
+        ),
+    ),
+    "optim.clip_gradients": Entry(
+        make=lambda generator: (draw(generator, 3, 2), draw(generator, 2)),
+        kwargs={"max_norm": 0.5},
+        adapt=on_the_first_of_a_pair,
+        empty=((torch.ones(0, 2), torch.ones(2)), (0, 2)),
+        refusals=(
+            Refusal(TypeError, "grads[1] must be a torch.Tensor, got NoneType", ([W, None],), {"max_norm": 1.0}),
+            Refusal(
+                TypeError, "grads must be a real floating-point tensor, got torch.int64", (W.long(),), {"max_norm": 1.0}
+            ),
+            Refusal(TypeError, "max_norm must be a real number, got None", (W,), {"max_norm": None}),
+            Refusal(ValueError, "max_norm must be >= 0, got -1.0", (W,), {"max_norm": -1.0}),
+            Refusal(ValueError, "max_norm must be >= 0, got nan", (W,), {"max_norm": math.nan}),
+        ),
+    ),
+    "optim.constant_schedule": schedule_entry(
+        (0.25,),
+        {},
+        Refusal(TypeError, "lr must be a real number, got None", (None,)),
+        Refusal(ValueError, "lr must be >= 0 and finite, got -1.0", (-1.0,)),
+    ),
+    "optim.cosine_schedule": schedule_entry(
+        (1.0,),
+        {"n_steps": 4},
+        Refusal(TypeError, "lr must be a real number, got None", (None,), {"n_steps": 4}),
+        Refusal(TypeError, "n_steps must be an integer, got 4.0", (1.0,), {"n_steps": 4.0}),
+        Refusal(ValueError, "lr must be >= 0 and finite, got inf", (math.inf,), {"n_steps": 4}),
+        Refusal(ValueError, "final_lr must be >= 0 and finite, got -1", (1.0,), {"n_steps": 4, "final_lr": -1}),
+        Refusal(ValueError, "n_steps must be >= 1, got 0", (1.0,), {"n_steps": 0}),
+    ),
+    "optim.warmup_schedule": schedule_entry(
+        (1.0,),
+        {"n_steps": 3},
+        Refusal(TypeError, "after must be a real number, got None", (None,), {"n_steps": 3}),
+        Refusal(ValueError, "after must be >= 0 and finite, got -1.0", (-1.0,), {"n_steps": 3}),
+        Refusal(TypeError, "n_steps must be an integer, got True", (1.0,), {"n_steps": True}),
+        Refusal(ValueError, "n_steps must be >= 0, got -1", (1.0,), {"n_steps": -1}),
     ),
 }
