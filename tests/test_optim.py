@@ -525,7 +525,7 @@ def test_warmup_of_no_steps_changes_nothing() -> None:
     [
         lambda optim: optim.constant_schedule(1.0),
         lambda optim: optim.cosine_schedule(1.0, n_steps=3),
-        lambda optim: optim.warmup_schedule(1.0, n_steps=3),
+        lambda optim: optim.warmup_schedule(optim.constant_schedule(1.0), n_steps=3),
     ],
 )
 def test_a_step_before_the_first_is_refused(make: Any, plain: ModuleType) -> None:
