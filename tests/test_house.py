@@ -22,6 +22,7 @@ _checks _linalg
 _descent _regression _trees
 activations batches datasets importance information init likelihood linear metrics norms optim
 losses regularization risk
+_network
 mlp model_selection._folds training
 model_selection model_selection._ridge_path
 propagation shift shift.covariate shift.label shift.detect shift.concept

@@ -1,0 +1,109 @@
+"""What the chapters on networks share: schemes, activations and losses by name, with derivatives by hand; layers."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from . import activations, init, losses
+from ._checks import check_floating, check_rank
+from .activations import sigmoid
+from .linear import LinearParams, linear
+
+__all__ = ["ACTIVATIONS", "LOSSES", "SCHEMES", "Activation", "Loss", "layer_values", "named"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation φ and its derivative φ', both elementwise functions of the pre-activation."""
+
+    function: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss l(o, y) of each example, and its derivative with respect to the outputs o."""
+
+    per_example: Callable[[Tensor, Tensor], Tensor]
+    derivative: Callable[[Tensor, Tensor], Tensor]
+
+
+def named(parameter: str, name: str, table: Mapping[str, T]) -> T:
+    """Return what the table holds under the name, or raise ValueError with the names it has."""
+    if name not in table:
+        raise ValueError(f"{parameter} must be one of {', '.join(table)}, got {name!r}")
+    return table[name]
+
+
+def _gelu_derivative(z: Tensor) -> Tensor:
+    """Return Φ(z) + z Φ'(z), where Φ is the standard normal distribution function."""
+    z = z.clamp(-1e3, 1e3)  # an infinite z would meet a density of zero
+    return torch.erfc(-z / math.sqrt(2)) / 2 + z * torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _swish_derivative(z: Tensor) -> Tensor:
+    """Return σ(z) + z σ'(z)."""
+    z = z.clamp(-1e3, 1e3)  # an infinite z would meet a slope of zero
+    return sigmoid(z) * (1 + z * sigmoid(-z))
+
+
+def _as_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return class indices as rows with probability one at the class, and probabilities as they are."""
+    if labels.is_floating_point():
+        return labels
+    return (labels[:, None] == torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
+
+
+def _normal(n_in: int, n_out: int, **options: Any) -> Tensor:  # noqa: ANN401
+    return init.normal((n_in, n_out), **options)
+
+
+# 1 − σ(z) and 1 − tanh(z)² lose their digits where they vanish; σ(−z) and 4σ(2z)σ(−2z) keep them
+ACTIVATIONS: Mapping[str, Activation] = {
+    "relu": Activation(activations.relu, lambda z: (z > 0).to(z.dtype)),
+    "sigmoid": Activation(sigmoid, lambda z: sigmoid(z) * sigmoid(-z)),
+    "tanh": Activation(activations.tanh, lambda z: 4 * sigmoid(2 * z) * sigmoid(-2 * z)),
+    "softplus": Activation(activations.softplus, sigmoid),
+    "gelu": Activation(activations.gelu, _gelu_derivative),
+    "swish": Activation(activations.swish, _swish_derivative),
+    "identity": Activation(lambda z: z, torch.ones_like),
+}
+LOSSES: Mapping[str, Loss] = {
+    "cross_entropy": Loss(losses.cross_entropy, lambda o, y: activations.softmax(o) - _as_probabilities(y, o)),
+    "squared_loss": Loss(lambda o, y: losses.squared_loss(o, y).sum(1), lambda o, y: o - y),
+}
+SCHEMES: Mapping[str, Callable[..., Tensor]] = {
+    "xavier_uniform": init.xavier_uniform,
+    "xavier_normal": init.xavier_normal,
+    "he_uniform": init.he_uniform,
+    "he_normal": init.he_normal,
+    "normal": _normal,
+}
+
+
+def layer_values(
+    params: Sequence[LinearParams], x: Tensor, activation: str
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    """Return the pre-activations z and the activations h of the hidden layers, and the outputs o."""
+    phi = named("activation", activation, ACTIVATIONS).function
+    if len(params) == 0:
+        raise ValueError("params must hold at least one layer, got none")
+    check_floating(x=x)
+    check_rank("x", x, 1, "(*, n_in)")
+    z: list[Tensor] = []
+    h = [x]
+    for k, (weight, bias) in enumerate(params):
+        if k > 0:
+            h.append(phi(z[-1]))
+        check_floating(**{f"params[{k}].weight": weight, f"params[{k}].bias": bias})
+        n_in = h[-1].shape[-1]
+        if weight.dim() != 2 or weight.shape[0] != n_in:
+            raise ValueError(f"params[{k}].weight must have shape ({n_in}, n_out), got {tuple(weight.shape)}")
+        z.append(linear(h[-1], weight, bias))
+    return tuple(z[:-1]), tuple(h[1:]), z[-1]

@@ -1,0 +1,399 @@
+r"""How does a network of layers compute its output, and how do its gradients come back?
+
+A multilayer perceptron alternates affine maps and an activation :math:`\phi`: ``"relu"``, ``"sigmoid"``, ``"tanh"``,
+``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``. This chapter holds the model, its parameters, a forward pass
+that keeps every value of the computational graph, and backpropagation: the chain rule applied to it by hand. The
+parameters are a sequence of :class:`~dlcore.linear.LinearParams`, first layer first. Each row of a matrix is one
+example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Generator, Tensor
+
+from . import init
+from ._checks import check_number
+from ._network import ACTIVATIONS, LOSSES, SCHEMES, layer_values, named
+from .linear import LinearParams
+
+__all__ = ["Gradients", "Trace", "backward", "forward", "gradients", "init_mlp", "mlp"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Every value of the computational graph of one pass, by its name in the formulas of :func:`forward`.
+
+    Parameters
+    ----------
+    params, x, y : tuple of LinearParams, Tensor and Tensor
+        The parameters, the inputs, and the labels or targets, as given.
+    z, h : tuple of Tensor, shape (n, width)
+        The pre-activations and the activations of the hidden layers.
+    o : Tensor, shape (n, n_out)
+        The outputs, before any softmax.
+    L, s, J : Tensor, shape ()
+        The mean loss, the penalty on the weights, and the objective, their sum.
+    activation, loss, penalty : str, str and float
+        The options, as given.
+    """
+
+    params: tuple[LinearParams, ...]
+    x: Float[Tensor, "n n_in"]
+    y: Float[Tensor, "n n_out"] | Integer[Tensor, "n"]
+    z: tuple[Float[Tensor, "n _"], ...]
+    h: tuple[Float[Tensor, "n _"], ...]
+    o: Float[Tensor, "n n_out"]
+    L: Float[Tensor, ""]
+    s: Float[Tensor, ""]
+    J: Float[Tensor, ""]
+    activation: str
+    loss: str
+    penalty: float
+
+
+class Gradients(NamedTuple):
+    """The gradient of the objective at each value of a :class:`Trace`, as :func:`gradients` computes it.
+
+    Parameters
+    ----------
+    params, x, z, h, o : tuple of LinearParams, Tensor, tuple of Tensor, tuple of Tensor and Tensor
+        The gradient with respect to each value, in its structure.
+    """
+
+    params: tuple[LinearParams, ...]
+    x: Float[Tensor, "n n_in"]
+    z: tuple[Float[Tensor, "n _"], ...]
+    h: tuple[Float[Tensor, "n _"], ...]
+    o: Float[Tensor, "n n_out"]
+
+
+def init_mlp(
+    sizes: Sequence[int],
+    *,
+    scheme: str = "xavier_uniform",
+    scale: float = 1.0,
+    generator: Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | int | None = None,
+) -> tuple[LinearParams, ...]:
+    r"""Return random weights and zero biases for the layers of a multilayer perceptron.
+
+    .. math::
+
+        (\mathbf{W}_k)_{ij} \sim a\,P(n_{k-1}, n_k), \qquad \mathbf{b}_k = \mathbf{0}, \qquad k = 1, \dots, K
+
+    where :math:`n_0, \dots, n_K` are the sizes, :math:`P` is the scheme's distribution, and :math:`a` the scale.
+
+    Parameters
+    ----------
+    sizes : sequence of int, at least two
+        The number of inputs, the width of each hidden layer, and the number of outputs.
+    scheme : str, default "xavier_uniform"
+        The function of :mod:`dlcore.init` that draws the weights: ``"xavier_uniform"``, ``"xavier_normal"``,
+        ``"he_uniform"``, ``"he_normal"``, or ``"normal"`` with the standard deviation it has by default.
+    scale : float, default 1.0
+        A factor on every weight.
+    generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
+        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+
+    Returns
+    -------
+    tuple of LinearParams
+        The parameters, first layer first: weights (n_in, n_out) and biases (n_out,).
+
+    Raises
+    ------
+    TypeError
+        If ``scale`` is not a real number.
+    ValueError
+        If ``sizes`` has fewer than two entries, ``scheme`` is none of the names, or ``scale`` is not finite.
+
+    See Also
+    --------
+    torch.nn.Linear : It draws weight and bias uniformly from ±1/√n_in, whatever comes after it.
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       *AISTATS*, 2010.
+
+    Examples
+    --------
+    >>> params = init_mlp([4, 8, 3], generator=torch.Generator().manual_seed(0))
+    >>> [tuple(layer.weight.shape) for layer in params]
+    [(4, 8), (8, 3)]
+
+    One line loads them into the linear layers of a torch module, whose weights are (n_out, n_in), and one back:
+
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    >>> net.load_state_dict(dict(zip(net.state_dict(), (x.t() for layer in params for x in layer), strict=True)))
+    <All keys matched successfully>
+    >>> back = tuple(LinearParams(layer.weight.detach().t(), layer.bias.detach()) for layer in net[::2])
+    >>> all(torch.equal(x, y) for layer, same in zip(params, back, strict=True) for x, y in zip(layer, same))
+    True
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must have at least two entries, got {list(sizes)}")
+    check_number("scale", scale, "finite", math.isfinite)
+    draw = named("scheme", scheme, SCHEMES)
+    return tuple(
+        LinearParams(
+            scale * draw(n_in, n_out, generator=generator, dtype=dtype, device=device),
+            init.zeros(n_out, dtype=dtype, device=device),
+        )
+        for n_in, n_out in pairwise(sizes)
+    )
+
+
+def mlp(
+    params: Sequence[LinearParams], x: Float[Tensor, "*batch n_in"], *, activation: str = "relu"
+) -> Float[Tensor, "*batch n_out"]:
+    r"""Return the outputs of a multilayer perceptron.
+
+    .. math::
+
+        \mathbf{o} = \mathbf{h}_{K-1}\mathbf{W}_K + \mathbf{b}_K, \qquad
+        \mathbf{h}_k = \phi(\mathbf{h}_{k-1}\mathbf{W}_k + \mathbf{b}_k), \qquad \mathbf{h}_0 = \mathbf{x}
+
+    If :math:`\phi` is no polynomial, one hidden layer can **approximate** any **continuous** function on a **compact**
+    set as closely as one likes, with enough units. That says nothing of how many, of whether training finds them, or
+    of what happens outside the set. With ``activation="identity"`` all layers together are one affine map.
+
+    Parameters
+    ----------
+    params : sequence of LinearParams
+        The parameters of the :math:`K` layers; one layer is a linear model.
+    x : Tensor, shape (*, n_in)
+        The inputs.
+    activation : str, default "relu"
+        The name of the activation :math:`\phi`.
+
+    Returns
+    -------
+    Tensor, shape (*, n_out)
+        The outputs, before any softmax, with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is not real floating-point, or has another dtype than ``x``.
+    ValueError
+        If ``params`` is empty, a layer does not fit what comes into it, or ``activation`` is none of the names.
+
+    See Also
+    --------
+    torch.nn.Sequential : The same model as a module of linear layers and activations.
+
+    References
+    ----------
+    .. [1] M. Leshno, V. Y. Lin, A. Pinkus and S. Schocken, "Multilayer feedforward networks with a nonpolynomial
+       activation function can approximate any function", *Neural Networks* 6(6), 1993.
+
+    Examples
+    --------
+    Two hidden units make the absolute value, which no affine map is:
+
+    >>> hidden = LinearParams(torch.tensor([[1.0, -1.0]]), torch.zeros(2))
+    >>> output = LinearParams(torch.ones(2, 1), torch.zeros(1))
+    >>> mlp([hidden, output], torch.tensor([[-3.0], [2.0]]))
+    tensor([[3.],
+            [2.]])
+    """
+    return layer_values(params, x, activation)[-1]
+
+
+def forward(
+    params: Sequence[LinearParams],
+    x: Float[Tensor, "n n_in"],
+    y: Float[Tensor, "n n_out"] | Integer[Tensor, "n"],
+    *,
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    penalty: float = 0.0,
+) -> Trace:
+    r"""Return every value between the inputs and the objective.
+
+    .. math::
+
+        \begin{aligned}
+        \mathbf{z}_k &= \mathbf{h}_{k-1}\mathbf{W}_k + \mathbf{b}_k, & \mathbf{h}_k &= \phi(\mathbf{z}_k), &
+            \mathbf{o} &= \mathbf{h}_{K-1}\mathbf{W}_K + \mathbf{b}_K, \\
+        L &= \frac1n\sum_{i=1}^{n} l(\mathbf{o}_i, \mathbf{y}_i), &
+            s &= \frac\lambda2\sum_{k=1}^{K}\lVert\mathbf{W}_k\rVert_F^2, & J &= L + s
+        \end{aligned}
+
+    where :math:`\mathbf{h}_0 = \mathbf{x}`, and :math:`l` is the cross-entropy of the softmax of the outputs, or
+    :math:`\frac12\lVert\mathbf{o}_i - \mathbf{y}_i\rVert^2`. :math:`L` is the **mean** over the batch, so that no
+    optimizer need divide by its size again. Biases are not penalized.
+
+    Parameters
+    ----------
+    params : sequence of LinearParams
+        The parameters of the :math:`K` layers.
+    x : Tensor, shape (n, n_in)
+        The inputs, of at least one example.
+    y : Tensor, shape (n,) or (n, n_out)
+        Class indices or probabilities for the cross-entropy, targets of the shape of the outputs for the squared loss.
+    activation : str, default "relu"
+        The name of the activation :math:`\phi`.
+    loss : str, default "cross_entropy"
+        The loss :math:`l`, ``"cross_entropy"`` or ``"squared_loss"``.
+    penalty : float, at least 0, default 0.0
+        The strength :math:`\lambda`.
+
+    Returns
+    -------
+    Trace
+        The values by their names in the formulas, with all that :func:`backward` needs.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is not real floating-point, or has another dtype than ``x``, or ``penalty`` is not a real number.
+    ValueError
+        If ``x`` is no matrix of at least one example, ``params`` does not fit it, or ``y`` does not fit the outputs.
+    ValueError
+        If ``activation`` or ``loss`` is none of the names, or ``penalty`` is negative.
+
+    See Also
+    --------
+    mlp : The outputs alone.
+    torch.nn.MSELoss : Twice the squared loss, and averaged over the outputs, too.
+
+    References
+    ----------
+    .. [1] A. Zhang, Z. C. Lipton, M. Li and A. J. Smola, *Dive into Deep Learning*, 2023, section 5.3.
+
+    Examples
+    --------
+    >>> hidden = LinearParams(torch.tensor([[1.0, -1.0], [2.0, 1.0]]), torch.tensor([0.0, -2.0]))
+    >>> output = LinearParams(torch.tensor([[1.0], [3.0]]), torch.tensor([1.0]))
+    >>> x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0]])
+    >>> trace = forward([hidden, output], x, y, loss="squared_loss", penalty=0.5)
+    >>> trace.z, trace.h, trace.o
+    ((tensor([[ 5., -1.]]),), (tensor([[5., 0.]]),), tensor([[6.]]))
+    >>> trace.L, trace.s, trace.J
+    (tensor(2.), tensor(4.2500), tensor(6.2500))
+    """
+    check_number("penalty", penalty, ">= 0", lambda penalty: penalty >= 0)
+    per_example = named("loss", loss, LOSSES).per_example
+    z, h, o = layer_values(params, x, activation)
+    if x.dim() != 2 or x.shape[0] == 0:
+        raise ValueError(f"x must have shape (n, n_in) with n >= 1, got {tuple(x.shape)}")
+    mean = per_example(o, y).mean()
+    s = penalty / 2 * torch.stack([layer.weight.square().sum() for layer in params]).sum()
+    return Trace(tuple(params), x, y, z, h, o, mean, s, mean + s, activation, loss, penalty)
+
+
+def backward(trace: Trace) -> tuple[LinearParams, ...]:
+    r"""Return the gradient of the objective with respect to the parameters, by the chain rule.
+
+    .. math::
+
+        \frac{\partial J}{\partial\mathbf{W}_k}
+            = \mathbf{h}_{k-1}^\top\frac{\partial J}{\partial\mathbf{z}_k} + \lambda\mathbf{W}_k, \qquad
+        \frac{\partial J}{\partial\mathbf{b}_k} = \sum_{i=1}^{n}\frac{\partial J}{\partial\mathbf{z}_{k,i}}
+
+    where :math:`\mathbf{h}_0 = \mathbf{x}`, :math:`\mathbf{z}_K = \mathbf{o}`, and :func:`gradients` has the rest.
+
+    Parameters
+    ----------
+    trace : Trace
+        The values of a forward pass.
+
+    Returns
+    -------
+    tuple of LinearParams
+        The gradients, in the structure and the dtype of the parameters.
+
+    See Also
+    --------
+    torch.autograd.grad : The same from the graph that torch has recorded; none is needed here.
+
+    References
+    ----------
+    .. [1] D. E. Rumelhart, G. E. Hinton and R. J. Williams, "Learning representations by back-propagating errors",
+       *Nature* 323, 1986.
+
+    Examples
+    --------
+    The second hidden unit is off: nothing comes back through it.
+
+    >>> hidden = LinearParams(torch.tensor([[1.0, -1.0], [2.0, 1.0]]), torch.tensor([0.0, -2.0]))
+    >>> output = LinearParams(torch.tensor([[1.0], [3.0]]), torch.tensor([1.0]))
+    >>> x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0]])
+    >>> of_hidden, of_output = backward(forward([hidden, output], x, y, loss="squared_loss"))
+    >>> of_output.weight.T, of_output.bias
+    (tensor([[10.,  0.]]), tensor([2.]))
+    >>> of_hidden.weight, of_hidden.bias
+    (tensor([[2., 0.],
+            [4., 0.]]), tensor([2., 0.]))
+    """
+    return _of_params(trace, _of_values(trace)[0])
+
+
+def gradients(trace: Trace) -> Gradients:
+    r"""Return the gradient of the objective with respect to every value of the computational graph.
+
+    .. math::
+
+        \frac{\partial J}{\partial\mathbf{o}_i} = \frac1n\frac{\partial l}{\partial\mathbf{o}_i}, \qquad
+        \frac{\partial J}{\partial\mathbf{h}_k} = \frac{\partial J}{\partial\mathbf{z}_{k+1}}\mathbf{W}_{k+1}^\top,
+        \qquad
+        \frac{\partial J}{\partial\mathbf{z}_k} = \frac{\partial J}{\partial\mathbf{h}_k} \odot \phi'(\mathbf{z}_k)
+
+    where :math:`\partial l/\partial\mathbf{o}_i` is :math:`\operatorname{softmax}(\mathbf{o}_i) - \mathbf{y}_i` for the
+    cross-entropy and :math:`\mathbf{o}_i - \mathbf{y}_i` for the squared loss, and :math:`\mathbf{z}_K = \mathbf{o}`.
+
+    Parameters
+    ----------
+    trace : Trace
+        The values of a forward pass.
+
+    Returns
+    -------
+    Gradients
+        Those with respect to ``params``, ``x``, ``z``, ``h`` and ``o``, each in the shape of the value.
+
+    See Also
+    --------
+    backward : Those with respect to the parameters alone.
+
+    References
+    ----------
+    .. [1] A. Zhang, Z. C. Lipton, M. Li and A. J. Smola, *Dive into Deep Learning*, 2023, section 5.3.
+
+    Examples
+    --------
+    >>> params = [LinearParams(torch.eye(2), torch.zeros(2)), LinearParams(torch.ones(2, 1), torch.zeros(1))]
+    >>> found = gradients(forward(params, torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0]]), loss="squared_loss"))
+    >>> found.o, found.h, found.z
+    (tensor([[2.]]), (tensor([[2., 2.]]),), (tensor([[2., 0.]]),))
+    """
+    of_z, of_h = _of_values(trace)
+    of_x = of_z[0] @ trace.params[0].weight.mT
+    return Gradients(_of_params(trace, of_z), of_x, tuple(of_z[:-1]), tuple(of_h), of_z[-1])
+
+
+def _of_values(trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
+    """Return ∂J/∂z of every layer, the last of them ∂J/∂o, and ∂J/∂h of the hidden ones."""
+    derivative = ACTIVATIONS[trace.activation].derivative
+    of_z = [LOSSES[trace.loss].derivative(trace.o, trace.y) / trace.x.shape[0]]
+    of_h: list[Tensor] = []
+    for z, layer in zip(reversed(trace.z), reversed(trace.params[1:]), strict=True):
+        of_h.insert(0, of_z[0] @ layer.weight.mT)
+        of_z.insert(0, of_h[0] * derivative(z))
+    return of_z, of_h
+
+
+def _of_params(trace: Trace, of_z: list[Tensor]) -> tuple[LinearParams, ...]:
+    return tuple(
+        LinearParams(h.mT @ of_output + trace.penalty * layer.weight, of_output.sum(0))
+        for h, of_output, layer in zip((trace.x, *trace.h), of_z, trace.params, strict=True)
+    )
