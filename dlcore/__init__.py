@@ -13,6 +13,7 @@ from . import (
     model_selection,
     norms,
     optim,
+    propagation,
     training,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "model_selection",
     "norms",
     "optim",
+    "propagation",
     "training",
 ]
