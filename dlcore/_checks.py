@@ -41,8 +41,7 @@ def has_values(*tensors: Tensor) -> bool:
 def check_floating(**tensors: Tensor) -> None:
     """Raise TypeError unless every argument is a real floating-point tensor."""
     for name, x in tensors.items():
-        if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+        _check_tensor(name, x)
         if not x.is_floating_point():
             raise TypeError(f"{name} must be a real floating-point tensor, got {x.dtype}")
 
@@ -50,10 +49,16 @@ def check_floating(**tensors: Tensor) -> None:
 def check_integer(**tensors: Tensor) -> None:
     """Raise TypeError unless every argument is an integer tensor (bool is none)."""
     for name, x in tensors.items():
-        if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+        _check_tensor(name, x)
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
             raise TypeError(f"{name} must be an integer tensor, got {x.dtype}")
+
+
+def _check_tensor(name: str, x: object) -> None:
+    """Raise TypeError unless ``x`` is a tensor; of an array, say how it becomes one."""
+    if not isinstance(x, Tensor):
+        hint = f"; torch.as_tensor({name}) converts it" if hasattr(x, "__array__") else ""
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}{hint}")
 
 
 def check_nonnegative(name: str, value: float) -> None:
@@ -107,9 +112,10 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
 
 
 def number_of_rows(**tensors: Tensor) -> int:
-    """Return the number of rows, or raise ValueError where the tensors differ in it."""
+    """Return the number of rows; raise TypeError for what is no tensor, ValueError where they differ in it."""
     (first, x), *others = tensors.items()
     for name, tensor in tensors.items():
+        _check_tensor(name, tensor)
         check_rank(name, tensor, 1, "(n, *)")
     for name, tensor in others:
         if len(tensor) != len(x):

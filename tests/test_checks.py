@@ -5,6 +5,7 @@ import re
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,14 @@ def test_check_floating_and_check_integer_want_a_tensor(checks: ModuleType, valu
     for check in (checks.check_floating, checks.check_integer):
         with pytest.raises(TypeError, match=rf"^x must be a torch\.Tensor, got {got}"):
             check(x=value)
+
+
+def test_a_numpy_array_is_told_how_to_convert(checks: ModuleType) -> None:
+    for check in (checks.check_floating, checks.check_integer, checks.number_of_rows):
+        with pytest.raises(
+            TypeError, match=r"^x must be a torch\.Tensor, got ndarray; torch\.as_tensor\(x\) converts it$"
+        ):
+            check(x=np.ones(2))
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])

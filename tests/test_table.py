@@ -232,3 +232,16 @@ def test_every_raises_line_has_a_refusal(name: str, plain: ModuleType) -> None:
 
     assert set(documented) == set(tested)
     assert documented <= tested
+
+
+PLAIN_ADAPT = Entry.__dataclass_fields__["adapt"].default
+WELCOME_ARRAYS = {"model_selection.train_test_split"}  # as torch itself takes them at the boundary
+TENSORS_IN = sorted(name for name, entry in TABLE.items() if entry.adapt is PLAIN_ADAPT and name not in WELCOME_ARRAYS)
+
+
+@pytest.mark.parametrize("name", TENSORS_IN)
+def test_numpy_arrays_are_told_how_to_convert(name: str, plain: ModuleType) -> None:
+    arrays = on_tensors(Tensor.numpy, draws(TABLE[name])[0])
+
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got ndarray; torch\.as_tensor\(.*\) converts it"):
+        called(plain, name)(*arrays)
