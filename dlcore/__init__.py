@@ -14,6 +14,7 @@ from . import (
     norms,
     optim,
     propagation,
+    regularization,
     training,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "norms",
     "optim",
     "propagation",
+    "regularization",
     "training",
 ]

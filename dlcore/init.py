@@ -88,7 +88,7 @@ def normal(
     (torch.Size([784, 10]), 0.01)
     """
     check_nonnegative("std", std)
-    return std * torch.randn(_sizes(shape, dtype), generator=generator, dtype=dtype, device=device)
+    return std * torch.randn(sizes_of(shape, dtype), generator=generator, dtype=dtype, device=device)
 
 
 def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[Tensor, "..."]:
@@ -176,7 +176,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
     tensor([[2., 2., 2.]])
     """
     check_number("value", value, "a number", lambda _: True)
-    return torch.full(_sizes(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
+    return torch.full(sizes_of(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
 
 
 def xavier_uniform(
@@ -384,10 +384,10 @@ def _check_layer(n_in: int, n_out: int, gain: float) -> None:
 
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:
-    return bound * (2 * torch.rand(_sizes(shape, dtype), generator=generator, dtype=dtype, device=device) - 1)
+    return bound * (2 * torch.rand(sizes_of(shape, dtype), generator=generator, dtype=dtype, device=device) - 1)
 
 
-def _sizes(shape: Shape, dtype: DType) -> tuple[int, ...]:
+def sizes_of(shape: Shape, dtype: DType) -> tuple[int, ...]:
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     for place, size in enumerate(sizes):
         check_count(f"shape[{place}]", size, 0)

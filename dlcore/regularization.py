@@ -1,0 +1,270 @@
+r"""How does one keep a network from fitting the noise?
+
+Two ways change what is minimized: a penalty on the size of the parameters, added to the loss, and noise in the
+hidden values, which dropout draws anew at each step. Dropped values are 0 and kept ones grow by :math:`1/(1-p)`,
+so that the mean stays :math:`h` and nothing has to be rescaled when the network is used.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from math import floor, prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ._checks import check_floating, check_number, has_values
+from ._trees import floating_leaves
+from .init import Device, DType, Shape, Source, sizes_of
+
+__all__ = ["dropout", "dropout_mask", "l1_penalty", "l2_penalty"]
+
+HALF = {torch.float16, torch.bfloat16}
+
+
+def dropout(
+    h: Float[Tensor, "*shape"], p: float, *, training: bool = True, generator: Source = None
+) -> Float[Tensor, "*shape"]:
+    r"""Return the hidden values with each of them dropped with probability :math:`p`.
+
+    .. math::
+
+        h' = \begin{cases} 0 & \text{with probability } p \\ h / (1 - p) & \text{otherwise,} \end{cases} \qquad
+        \mathrm{E}[h'] = h, \qquad \operatorname{Var}[h'] = \frac{h^2 p}{1 - p}
+
+    At :math:`p = 0` no value is dropped and at :math:`p = 1` every one, and what is dropped is 0 even where
+    :math:`h` is infinite. Each value is dropped with probability :math:`p` exactly, as far as :math:`2^{-40}`. For
+    speed it is decided by 16 random bits, against :math:`2^{16}p` rounded up or down at random, once for the whole
+    tensor: through that, two values of a tensor are correlated, by less than :math:`2^{-16}`.
+
+    Parameters
+    ----------
+    h : Tensor, shape (*)
+        The hidden values :math:`h`, the outputs of a layer.
+    p : float, in [0, 1]
+        The probability that a value is dropped.
+    training : bool, default True
+        Whether to drop anything; without, ``h`` itself comes back.
+    generator : torch.Generator, optional
+        Where the randomness comes from; with a generator, the global random state is left alone.
+
+    Returns
+    -------
+    Tensor, shape (*)
+        The hidden values :math:`h'`, with the dtype of ``h``.
+
+    Raises
+    ------
+    TypeError
+        If ``h`` is not a real floating-point tensor, or ``p`` not a real number.
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    See Also
+    --------
+    torch.nn.functional.dropout : The same without a generator; a dropped infinity is NaN there, as in
+        ``h * mask``.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov, "Dropout: A simple way to prevent
+       neural networks from overfitting", *Journal of Machine Learning Research* 15, 2014.
+
+    Examples
+    --------
+    >>> h = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    >>> dropout(h, 0.0), dropout(h, 1.0), dropout(h, 0.5, training=False)
+    (tensor([1., 2., 3., 4.]), tensor([0., 0., 0., 0.]), tensor([1., 2., 3., 4.]))
+
+    Every value is dropped or divided by :math:`1 - p`:
+
+    >>> dropout(torch.ones(1000), 0.75).unique()
+    tensor([0., 4.])
+    """
+    check_floating(h=h)
+    _check_probability(p)
+    if not training:
+        return h
+    return _keep(h, _draw_kept(h.shape, p, generator, h.device), p)
+
+
+def dropout_mask(
+    shape: Shape, p: float, *, generator: Source = None, dtype: DType = None, device: Device = None
+) -> Float[Tensor, "..."]:
+    r"""Return the factors by which :func:`dropout` multiplies, to use one draw in several places.
+
+    .. math::
+
+        m = \begin{cases} 0 & \text{with probability } p \\ 1 / (1 - p) & \text{otherwise} \end{cases}
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        The shape, such as (n, n_hidden).
+    p : float, in [0, 1]
+        The probability of a 0.
+    generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
+        As for :func:`torch.rand`; with a generator, the global random state is left alone.
+
+    Returns
+    -------
+    Tensor, shape ``shape``, of 0 and 1 / (1 - p)
+        The factors :math:`m`.
+
+    Raises
+    ------
+    TypeError
+        If an entry of ``shape`` is not an integer, ``p`` not a real number, or ``dtype`` not a floating-point one.
+    ValueError
+        If an entry of ``shape`` is negative, or ``p`` not in [0, 1].
+
+    See Also
+    --------
+    torch.bernoulli : Draws 0 and 1 from a tensor of probabilities.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov, "Dropout: A simple way to prevent
+       neural networks from overfitting", *Journal of Machine Learning Research* 15, 2014.
+
+    Examples
+    --------
+    >>> dropout_mask((2, 2), 0.0)
+    tensor([[1., 1.],
+            [1., 1.]])
+
+    The same seed drops the same values:
+
+    >>> h = torch.ones(1000)
+    >>> mask = dropout_mask(1000, 0.5, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(h * mask, dropout(h, 0.5, generator=torch.Generator().manual_seed(0)))
+    True
+    """
+    _check_probability(p)
+    sizes = sizes_of(shape, dtype)
+    return _scale(p) * _draw_kept(sizes, p, generator, device).to(dtype or torch.get_default_dtype())
+
+
+def l1_penalty(params: pytree.PyTree) -> Float[Tensor, ""]:
+    r"""Return the sum of the absolute values of all parameters.
+
+    .. math::
+
+        \lVert\mathbf{w}\rVert_1 = \sum_i |w_i|, \qquad \nabla\lVert\mathbf{w}\rVert_1 = \operatorname{sign}\mathbf{w}
+
+    Its gradient does not shrink with :math:`\mathbf{w}`, so that many parameters end at 0; at 0 itself the gradient
+    is 0.
+
+    Parameters
+    ----------
+    params : Tensor, or nested sequences and mappings of tensors
+        The parameters :math:`\mathbf{w}`.
+
+    Returns
+    -------
+    Tensor, shape (), in [0, inf]
+        The penalty; 0 without parameters.
+
+    Raises
+    ------
+    TypeError
+        If ``params`` holds anything but real floating-point tensors.
+
+    See Also
+    --------
+    dlcore.norms.l1_norm : The same for one tensor, or for each row of it.
+
+    References
+    ----------
+    .. [1] R. Tibshirani, "Regression shrinkage and selection via the lasso", *Journal of the Royal Statistical Society*
+       B 58, 1996.
+
+    Examples
+    --------
+    >>> l1_penalty({"weight": torch.tensor([[3.0, -4.0]]), "bias": torch.tensor([1.0])})
+    tensor(8.)
+    """
+    return _sum(lambda w: w.abs().sum(), params)
+
+
+def l2_penalty(params: pytree.PyTree) -> Float[Tensor, ""]:
+    r"""Return half the squared Euclidean norm of all parameters.
+
+    .. math::
+
+        \frac12\lVert\mathbf{w}\rVert_2^2 = \frac12\sum_i w_i^2, \qquad
+        \nabla\,\frac12\lVert\mathbf{w}\rVert_2^2 = \mathbf{w}
+
+    It is the *squared* norm, with the half that makes the gradient :math:`\mathbf{w}` itself. Under plain gradient
+    descent, adding :math:`\lambda` times it to the loss is weight decay with :math:`\lambda`; under an optimizer that
+    rescales gradients, such as Adam, it is not.
+
+    Parameters
+    ----------
+    params : Tensor, or nested sequences and mappings of tensors
+        The parameters :math:`\mathbf{w}`.
+
+    Returns
+    -------
+    Tensor, shape (), in [0, inf]
+        The penalty; 0 without parameters. It overflows only where the true value does.
+
+    Raises
+    ------
+    TypeError
+        If ``params`` holds anything but real floating-point tensors.
+
+    See Also
+    --------
+    dlcore.optim.sgd_step : Its ``weight_decay`` is the factor of this penalty.
+    dlcore.linear.ridge : Squared loss with this penalty, minimized in closed form.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 7.1.1.
+
+    Examples
+    --------
+    >>> l2_penalty({"weight": torch.tensor([[3.0, -4.0]]), "bias": torch.tensor([1.0])})
+    tensor(13.)
+    >>> torch.func.grad(l2_penalty)(torch.tensor([3.0, -4.0]))
+    tensor([ 3., -4.])
+    """
+    return _sum(lambda w: torch.dot((w / 2).flatten(), w.flatten()), params)
+
+
+def _check_probability(p: float) -> None:
+    check_number("p", p, "in [0, 1]", lambda p: 0 <= p <= 1)
+
+
+def _scale(p: float) -> float:
+    return 0.0 if p == 1 else 1 / (1 - p)
+
+
+def _keep(h: Tensor, kept: Tensor, p: float) -> Tensor:
+    if h.is_cpu and has_values(h):  # there a product takes half the time of a choice, but 0 times infinity is NaN
+        product = h * _scale(p) * kept.to(h.dtype)
+        if product.detach().sum().isfinite():
+            return product
+    return torch.where(kept, h * _scale(p), 0)
+
+
+def _draw_kept(sizes: tuple[int, ...], p: float, generator: Source, device: Device) -> Tensor:
+    """Draw which entries are kept, by 16 bits each: they decide whether the rarer of both cases happens."""
+    n = prod(sizes)
+    words = torch.randint(-(2**63), 2**63 - 1, ((n + 3) // 4,), generator=generator, dtype=torch.int64, device=device)
+    bits = words.view(torch.int16)[:n].reshape(sizes)
+    rarer = 2**16 * min(p, 1 - p)
+    rounded_up = torch.rand((), generator=generator, dtype=torch.float32, device=device) < rarer - floor(rarer)
+    threshold = floor(rarer) - 2**15 + rounded_up
+    return bits >= threshold if p <= 0.5 else bits < threshold
+
+
+def _sum(penalty: Callable[[Tensor], Tensor], params: pytree.PyTree) -> Tensor:
+    """Add up the leaves' penalties, in single precision where the leaves are in half."""
+    leaves, _ = floating_leaves("params", params)
+    if not leaves:
+        return torch.zeros(())
+    penalties = [penalty(w.float() if w.dtype in HALF else w) for w in leaves]
+    return reduce(torch.add, penalties).to(reduce(torch.promote_types, [w.dtype for w in leaves]))
