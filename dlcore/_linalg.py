@@ -33,7 +33,7 @@ foreach_add_: Callable[..., None] = torch._foreach_add_
 foreach_copy_: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_
 foreach_mul_: Callable[[list[Tensor], float], None] = torch._foreach_mul_
 foreach_zero_: Callable[[list[Tensor]], None] = torch._foreach_zero_
-split: Callable[[Tensor, int], tuple[Tensor, ...]] = torch.split
+split: Callable[..., tuple[Tensor, ...]] = torch.split
 
 
 def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

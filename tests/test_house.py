@@ -24,7 +24,7 @@ activations batches datasets importance information init likelihood linear metri
 losses regularization risk
 _network
 mlp model_selection._folds training
-model_selection model_selection._ridge_path
+model_selection model_selection._ridge_path model_selection._vectorized
 propagation shift shift.covariate shift.label shift.detect shift.concept
 """
 FLOOR = {module: number for number, modules in enumerate(FLOORS.strip().splitlines()) for module in modules.split()}

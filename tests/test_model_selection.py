@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from sklearn import datasets, linear_model
 from sklearn import model_selection as sklearn_selection
 from torch import Generator, Tensor
 
-from dlcore import linear, model_selection
+from dlcore import linear, model_selection, training
+from dlcore.linear import LinearParams
 from tests.oracle import assert_matches, tensors
 
 
@@ -562,3 +564,142 @@ def test_half_precision_is_computed_in_float32() -> None:
     single = model_selection.ridge_path_cross_validation(x.float(), y.float(), penalties=torch.tensor([1.0]), k=3)
 
     assert torch.equal(half.folds.validation_errors, single.folds.validation_errors.half())
+
+
+# All folds of a model that is trained by gradient descent, at once
+
+
+def network_loss(params: dict[str, LinearParams], x: Tensor, y: Tensor) -> Tensor:
+    hidden = linear.linear(x.flatten(1), *params["hidden"]).tanh()
+    return (linear.linear(hidden, *params["out"]) - y) ** 2 / 2
+
+
+def network(d: int) -> dict[str, LinearParams]:
+    draw = torch.randn(d * 5 + 5, dtype=torch.float64)
+    zero = torch.zeros(5, dtype=torch.float64)
+    return {
+        "hidden": LinearParams(draw[: d * 5].reshape(d, 5), zero),
+        "out": LinearParams(draw[d * 5 :], zero[0]),
+    }
+
+
+def trained_one_by_one(
+    loss: Callable[..., Tensor], params: Any, x: Tensor, y: Tensor, *, generator: Generator, k: int, **options: Any
+) -> model_selection.CrossValidation:
+    """Train fold after fold, each on batches drawn from a copy of the generator."""
+    shuffle = options.pop("shuffle", False)
+
+    def fit(x: Tensor, y: Tensor) -> Any:
+        copy = Generator().set_state(generator.get_state())
+        return training.fit(loss, params, (x, y), generator=copy, progress=False, **options).params
+
+    return model_selection.cross_validate(fit, loss, x, y, k=k, shuffle=shuffle, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "batch_size"),
+    [
+        (24, 4, 6),  # all batches are full
+        (24, 4, 7),  # the last is short
+        (23, 4, 6),  # a fold has one row less than the others
+        (23, 4, 17),  # and no row left for a second batch
+        (5, 5, 100),  # one batch
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "weight_decay": 0.1}, {"shuffle": True}])
+def test_folds_trained_at_once_are_those_trained_one_by_one(
+    n: int, k: int, batch_size: int, options: dict[str, Any]
+) -> None:
+    params, x, y = network(6), torch.randn(n, 2, 3, dtype=torch.float64), torch.randn(n, dtype=torch.float64)
+    run: dict[str, Any] = {"k": k, "epochs": 3, "batch_size": batch_size, "lr": 0.1, **options}
+
+    at_once = model_selection.cross_validate_vectorized(network_loss, params, x, y, generator=seeded(), **run)
+
+    expected = trained_one_by_one(network_loss, params, x, y, generator=seeded(), **run)
+    torch.testing.assert_close(at_once, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_each_parameter_may_decay_on_its_own_in_every_fold() -> None:
+    params, x, y = network(3), torch.randn(23, 3, dtype=torch.float64), torch.randn(23, dtype=torch.float64)
+    decay = {"out": LinearParams(0.3, 0.0), "hidden": LinearParams(0.1, 0.0)}
+    run: dict[str, Any] = {"k": 4, "epochs": 2, "batch_size": 17, "lr": 0.1, "weight_decay": decay}
+
+    at_once = model_selection.cross_validate_vectorized(network_loss, params, x, y, generator=seeded(), **run)
+
+    expected = trained_one_by_one(network_loss, params, x, y, generator=seeded(), **run)
+    torch.testing.assert_close(at_once, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_training_all_folds_comes_to_the_exact_fits() -> None:
+    x, y = torch.randn(23, 2, dtype=torch.float64), torch.randn(23, dtype=torch.float64)
+    start = (torch.zeros(2, dtype=torch.float64), torch.zeros((), dtype=torch.float64))
+
+    at_once = model_selection.cross_validate_vectorized(
+        squared_loss_of_line, start, x, y, k=4, epochs=1000, batch_size=23, lr=0.3
+    )
+
+    expected = model_selection.cross_validate(linear.least_squares, squared_loss_of_line, x, y, k=4)
+    torch.testing.assert_close(at_once, expected)
+
+
+def test_training_all_folds_leaves_the_parameters_alone_and_returns_no_gradient() -> None:
+    w, y = torch.zeros((), requires_grad=True), torch.arange(6.0)
+
+    result = model_selection.cross_validate_vectorized(
+        squared_loss_of_constant_parameter, w, y, y, k=3, epochs=2, batch_size=2, lr=0.5
+    )
+
+    assert w == 0
+    assert w.grad is None
+    assert not result.validation_errors.requires_grad
+
+
+def squared_loss_of_constant_parameter(w: Tensor, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
+    return (w - y) ** 2 / 2
+
+
+def test_a_generator_moves_on_and_the_global_state_stays() -> None:
+    y, generator, before = torch.randn(9), seeded(), torch.get_rng_state()
+    run: dict[str, Any] = {"k": 3, "epochs": 2, "batch_size": 2, "lr": 0.3, "generator": generator}
+
+    first = model_selection.cross_validate_vectorized(squared_loss_of_constant_parameter, torch.zeros(()), y, y, **run)
+    second = model_selection.cross_validate_vectorized(squared_loss_of_constant_parameter, torch.zeros(()), y, y, **run)
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first.train_errors, second.train_errors)
+
+
+def test_without_a_generator_the_global_state_decides() -> None:
+    y = torch.randn(9)
+    run: dict[str, Any] = {"k": 3, "epochs": 2, "batch_size": 2, "lr": 0.3}
+
+    torch.manual_seed(5)
+    first = model_selection.cross_validate_vectorized(squared_loss_of_constant_parameter, torch.zeros(()), y, y, **run)
+    second = model_selection.cross_validate_vectorized(squared_loss_of_constant_parameter, torch.zeros(()), y, y, **run)
+    torch.manual_seed(5)
+    again = model_selection.cross_validate_vectorized(squared_loss_of_constant_parameter, torch.zeros(()), y, y, **run)
+
+    assert torch.equal(first.train_errors, again.train_errors)
+    assert not torch.equal(first.train_errors, second.train_errors)
+
+
+def test_a_fold_that_diverges_does_not_touch_the_others() -> None:
+    y = torch.arange(9.0)
+    y[4] = math.nan
+
+    result = model_selection.cross_validate_vectorized(
+        squared_loss_of_constant_parameter, torch.zeros(()), y, y, k=3, epochs=2, batch_size=2, lr=0.3
+    )
+
+    assert result.train_errors.isfinite().tolist() == [False, True, False]
+
+
+def test_the_folds_draw_their_own_dropout() -> None:
+    y = torch.ones(8)
+
+    def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return (w - y * torch.rand_like(x)) ** 2 / 2
+
+    result = model_selection.cross_validate_vectorized(loss, torch.zeros(()), y, y, k=4, epochs=1, batch_size=6, lr=1.0)
+
+    assert len(set(result.train_errors.tolist())) == 4

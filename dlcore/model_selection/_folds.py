@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from dlcore._checks import check_count, check_floating, check_number, number_of_rows
 from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "cross_validate", "k_fold", "train_test_split"]
+__all__ = ["CrossValidation", "check_losses", "cross_validate", "fold_errors", "k_fold", "take", "train_test_split"]
 
 Model = TypeVar("Model")
 
@@ -137,7 +137,7 @@ def train_test_split(
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
     order = _order(n, shuffle=shuffle, generator=generator)
-    return tuple(_take(x, rows) for x in columns for rows in (order[:n_train], order[n_train:]))
+    return tuple(take(x, rows) for x in columns for rows in (order[:n_train], order[n_train:]))
 
 
 def k_fold(
@@ -282,17 +282,35 @@ def cross_validate(
     tensor([4.5000, 0.5000])
     """
     n = number_of_rows(x=x, y=y)
+    errors = [
+        fold_errors(loss, fit(take(x, train), take(y, train)), x, y, train, validation)
+        for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator)
+    ]
+    return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
+
+
+def fold_errors(
+    loss: Callable[[Model, Tensor, Tensor], Tensor],
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *folds: Tensor,
+) -> tuple[Tensor, ...]:
+    """Return the mean loss of a model on each of several sets of rows."""
     errors: list[Tensor] = []
-    for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
-        model = fit(_take(x, train), _take(y, train))
-        for rows in (train, validation):
-            losses = loss(model, _take(x, rows), _take(y, rows))
-            check_floating(losses=losses)
-            if losses.shape != rows.shape:
-                expected, got = tuple(rows.shape), tuple(losses.shape)
-                raise ValueError(f"loss must return one value per example, shape {expected}, got {got}")
-            errors.append(losses.mean())
-    return CrossValidation(torch.stack(errors[::2]), torch.stack(errors[1::2]))
+    for rows in folds:
+        losses = loss(model, take(x, rows), take(y, rows))
+        check_losses(losses, rows)
+        errors.append(losses.mean())
+    return tuple(errors)
+
+
+def check_losses(losses: Tensor, rows: Tensor) -> None:
+    """Raise unless a loss has returned one floating-point value for each row."""
+    check_floating(losses=losses)
+    if losses.shape != rows.shape:
+        expected, got = tuple(rows.shape), tuple(losses.shape)
+        raise ValueError(f"loss must return one value per example, shape {expected}, got {got}")
 
 
 def _standard_error(errors: Tensor) -> Tensor:
@@ -307,5 +325,6 @@ def _order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
     return torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
 
 
-def _take(x: Tensor, rows: Tensor) -> Tensor:
+def take(x: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows of a tensor, on its device."""
     return x.index_select(0, rows.to(x.device))

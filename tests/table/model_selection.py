@@ -54,6 +54,32 @@ def of_path(ridge_path_cross_validation: Callable[..., Any]) -> Callable[..., tu
     return errors
 
 
+def dot_loss(params: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the squared loss of a line through the origin."""
+    return (x @ params - y) ** 2 / 2
+
+
+def of_trained_folds(cross_validate_vectorized: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the errors of a line after an epoch with one batch in each fold."""
+
+    def errors(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        start = torch.zeros_like(x[0])
+        return tuple(cross_validate_vectorized(dot_loss, start, x, y, k=3, epochs=1, batch_size=9, lr=0.1))
+
+    return errors
+
+
+def refused(error: type[Exception], message: str, *args: Any, **changed: Any) -> Refusal:
+    """Return the refusal of a vectorized cross-validation of which some arguments are changed."""
+    given = (dot_loss, torch.zeros(2), X, Y)
+    return Refusal(
+        error, message, (*args, *given[len(args) :]), {"k": 2, "epochs": 1, "batch_size": 2, "lr": 0.5} | changed
+    )
+
+
+CUT = "the folds are trained with a gradient of their own, and what is returned is cut off from it"
+LEAVES = "the parameters of the folds become leaves of a graph, which torch.func does not allow inside a transform"
+DRAWS = "each fold draws its batches from a copy of the generator, and torch.compile cannot make one"
 PENALTIES = torch.tensor([0.5, 2.0])
 PATH = {"penalties": PENALTIES, "k": 2}
 TWIN = torch.tensor([[1.0, 2.0], [2.0, 4.0], [4.0, 8.0], [3.0, 6.0], [5.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.0]])
@@ -180,6 +206,55 @@ ENTRIES = {
                 (TWIN, torch.ones(8)),
                 {"penalties": torch.tensor([1.0, 0.0]), "k": 2},
             ),
+        ),
+    ),
+    "model_selection.cross_validate_vectorized": Entry(
+        make=lambda generator: (draw(generator, 8, 2), draw(generator, 8)),
+        adapt=of_trained_folds,
+        empty=refused(ValueError, "n must be >= 2, got 0", dot_loss, torch.zeros(2), X[:0], Y[:0]),
+        exempt={"gradient": CUT, "func_grad": CUT, "vmap": LEAVES, "compile": DRAWS},
+        refusals=(
+            refused(TypeError, "params must be a torch.Tensor, got float", dot_loss, 0.0),
+            refused(
+                TypeError,
+                "losses must be a real floating-point tensor, got torch.bool",
+                lambda params, x, y: x @ params > y,
+            ),
+            refused(TypeError, "k must be an integer, got 2.5", k=2.5),
+            refused(ValueError, "k must be >= 2, got 1", k=1),
+            refused(ValueError, "n must be >= 5, got 4", k=5),
+            refused(TypeError, "epochs must be an integer, got 1.5", epochs=1.5),
+            refused(ValueError, "epochs must be >= 0, got -1", epochs=-1),
+            refused(TypeError, "batch_size must be an integer, got 2.0", batch_size=2.0),
+            refused(ValueError, "batch_size must be >= 1, got 0", batch_size=0),
+            refused(TypeError, "lr must be a real number, got None", lr=None),
+            refused(ValueError, "lr must be >= 0 and finite, got -0.5", lr=-0.5),
+            refused(TypeError, "momentum must be a real number, got None", momentum=None),
+            refused(ValueError, "momentum must be in [0, 1), got 1.0", momentum=1.0),
+            refused(TypeError, "weight_decay must be a real number, got '0'", weight_decay="0"),
+            refused(ValueError, "weight_decay must be >= 0 and finite, got -0.5", weight_decay=-0.5),
+            refused(
+                ValueError,
+                "weight_decay must have the structure of params, [*], got [*, *]",
+                dot_loss,
+                [torch.zeros(2)],
+                weight_decay=[0.0, 0.0],
+            ),
+            refused(ValueError, "y must have shape (n, *), got ()", dot_loss, torch.zeros(2), X, SCALAR),
+            refused(
+                ValueError,
+                "x and y must have the same number of rows, got 4 and 3",
+                dot_loss,
+                torch.zeros(2),
+                X,
+                Y[1:],
+            ),
+            refused(
+                ValueError,
+                "loss must return one value per example, shape (2, 2), got (2,)",
+                lambda *args: dot_loss(*args).mean(),
+            ),
+            refused(ValueError, "loss must depend on params, got one that does not", lambda _, x, y: x[:, 0] - y),
         ),
     ),
 }
