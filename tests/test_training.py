@@ -111,6 +111,21 @@ def test_a_run_is_that_of_torch_with_the_same_batches(momentum: float, weight_de
     torch.testing.assert_close(history.params, LinearParams(*(w.detach() for w in params)), rtol=1e-12, atol=1e-12)
 
 
+def test_a_run_is_the_loop_of_pure_momentum_steps() -> None:
+    start, x, y = line_data()
+
+    history = training.fit(
+        line_loss, start, (x, y), epochs=2, batch_size=8, lr=0.1, momentum=0.8, weight_decay=0.2, shuffle=False
+    )
+
+    params, velocity = start, None
+    for _ in range(2):
+        for rows in batches.minibatches(x, y, batch_size=8, shuffle=False):
+            grads = torch.func.grad(lambda params, *rows: line_loss(params, *rows).mean())(params, *rows)
+            params, velocity = optim.momentum_step(params, grads, velocity, lr=0.1, momentum=0.8, weight_decay=0.2)
+    torch.testing.assert_close(history.params, params, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("params", [torch.zeros(3), [torch.zeros(3)], {"line": (torch.zeros(3),)}])
 def test_parameters_keep_their_structure(params: Any) -> None:
     def loss(params: Any, x: Tensor) -> Tensor:
