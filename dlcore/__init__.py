@@ -3,6 +3,7 @@
 from . import (
     activations,
     batches,
+    importance,
     information,
     init,
     likelihood,
@@ -21,6 +22,7 @@ from . import (
 __all__ = [
     "activations",
     "batches",
+    "importance",
     "information",
     "init",
     "likelihood",

@@ -1,0 +1,167 @@
+"""What to think of importance weights, in words."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._weights import check_weights, effective_sample_size, pareto_shape
+
+__all__ = ["WeightReport", "diagnose"]
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    r"""What the weights alone say about an estimate that uses them, as Python numbers.
+
+    Parameters
+    ----------
+    n : int
+        The number of weights.
+    effective_sample_size : float, in {0} or [1, n]
+        How many examples of equal weight would do as well.
+    mean_weight : float, in [0, inf)
+        The mean, 1 for a density ratio.
+    largest_weight : float, in [0, inf)
+        The largest weight.
+    pareto_shape : float
+        How heavy the tail is; NaN where there is no tail to fit.
+
+    See Also
+    --------
+    diagnose : Measures all this.
+    """
+
+    n: int
+    effective_sample_size: float
+    mean_weight: float
+    largest_weight: float
+    pareto_shape: float
+
+    @property
+    def effective_fraction(self) -> float:
+        """The effective sample size as a share of the sample size, in [0, 1]."""
+        return self.effective_sample_size / self.n
+
+    @property
+    def largest_share(self) -> float:
+        """The share of the sum that the largest weight holds, in [0, 1]."""
+        return self.largest_weight / (self.mean_weight * self.n) if self.mean_weight else 0.0
+
+    @property
+    def largest_trusted_shape(self) -> float:
+        """The Pareto shape from which on so many weights are too few: 1 - 1 / log10(n), and 0.7 at most."""
+        return min(1 - 1 / math.log10(self.n), 0.7) if self.n > 1 else -math.inf
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether nothing speaks against the weights."""
+        return not self._objection()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says whether to trust the weights, and why not."""
+        objection = self._objection()
+        if objection:
+            return f"Do not trust these weights: {objection}."
+        worth = f"they are worth {self.effective_sample_size:.3g} of {self.n} unweighted examples"
+        if self.pareto_shape >= 0.5:
+            return (
+                f"Trust these weights with care: {worth}, and no standard error holds, their variance being infinite."
+            )
+        return f"Trust these weights: {worth}."
+
+    def _objection(self) -> str:
+        """Return what speaks against the weights, or nothing."""
+        if self.largest_weight == 0:
+            return "all are 0, as when source and target do not overlap"
+        if self.pareto_shape >= 1:
+            return "their tail is so heavy that they have no mean"
+        if self.pareto_shape >= self.largest_trusted_shape:
+            return f"their tail is too heavy for {self.n} examples; clip or flatten them"
+        if self.effective_sample_size < 10:
+            return f"they are worth {self.effective_sample_size:.3g} unweighted examples, fewer than ten"
+        standard_error = self.mean_weight * math.sqrt(max(1 / self.effective_sample_size - 1 / self.n, 0))
+        if abs(self.mean_weight - 1) > 0.1 + 3 * standard_error:
+            return f"their mean is {self.mean_weight:.3g}, and that of a density ratio is 1"
+        return ""
+
+    def __str__(self) -> str:
+        """Return the report in lines."""
+        return (
+            f"Importance weights of {self.n} examples\n"
+            f"  effective sample size  {self.effective_sample_size:.4g} ({self.effective_fraction:.1%})\n"
+            f"  mean weight            {self.mean_weight:.4g}\n"
+            f"  largest weight         {self.largest_weight:.4g} ({self.largest_share:.1%} of the sum)\n"
+            f"  Pareto shape           {self.pareto_shape:.2f} (trusted below {self.largest_trusted_shape:.2f})\n"
+            f"{self.verdict}"
+        )
+
+
+def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
+    r"""Return a report on importance weights, with a verdict in words.
+
+    Not to be trusted are weights for which one of these holds, where :math:`k` is their Pareto shape:
+
+    .. math::
+
+        \max_i w_i = 0, \qquad k \ge \min(1 - 1/\log_{10} n,\ 0.7), \qquad n_\text{eff} < 10, \qquad
+        |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
+
+    The second is the bound of Vehtari et al. above which a large error is likely, the third what the same bound asks of
+    :math:`n` at :math:`k = 0`. The last compares the mean with 1, by a tenth and three standard errors: it alone tells
+    of separable domains, or of a forgotten factor :math:`n_\text{source}/n_\text{target}`, whose weights can be equal,
+    and equally wrong. From :math:`k = \frac12` on the variance of the weights is infinite.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights, as a density ratio: of mean 1.
+
+    Returns
+    -------
+    WeightReport
+        The measures as Python numbers; ``verdict`` is the sentence, ``trustworthy`` its answer, ``print`` shows all.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor.
+    ValueError
+        If ``w`` has not one dimension or no entry, or a negative, infinite or NaN entry.
+
+    See Also
+    --------
+    effective_sample_size : What is most often looked at, alone.
+    pareto_shape : What sees a tail of which the sample shows little.
+
+    References
+    ----------
+    .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", *Journal of
+       Machine Learning Research* 25, 2024, section 3.2.4.
+
+    Examples
+    --------
+    Equal weights look perfect by their effective sample size. The mean tells that they are no density ratio:
+
+    >>> print(diagnose(torch.full((1000,), 0.25)))
+    Importance weights of 1000 examples
+      effective sample size  1000 (100.0%)
+      mean weight            0.25
+      largest weight         0.25 (0.1% of the sum)
+      Pareto shape           nan (trusted below 0.67)
+    Do not trust these weights: their mean is 0.25, and that of a density ratio is 1.
+    """
+    check_weights(w)
+    if not len(w):
+        raise ValueError("w must hold at least one weight, got shape (0,)")
+    wide = w.detach().to("cpu", torch.float64)
+    return WeightReport(
+        n=len(w),
+        effective_sample_size=effective_sample_size(wide).item(),
+        mean_weight=wide.mean().item(),
+        largest_weight=wide.max().item(),
+        pareto_shape=pareto_shape(wide).item(),
+    )

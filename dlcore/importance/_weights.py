@@ -1,0 +1,313 @@
+"""Measures of importance weights, and their remedies."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dlcore._checks import check_floating, check_number, check_values, has_values
+
+__all__ = [
+    "check_weights",
+    "clip_weights",
+    "effective_sample_size",
+    "flatten_weights",
+    "normalize_weights",
+    "pareto_shape",
+]
+
+SMALLEST_TAIL = 5  # as many weights a tail must have for a fit
+
+
+def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+    r"""Return how many examples of equal weight would estimate a mean as well.
+
+    .. math::
+
+        n_\text{eff} = \frac{\bigl(\sum_i w_i\bigr)^2}{\sum_i w_i^2}
+
+    It sees how unequal the weights are, and nothing else: weights that are all wrong by one factor look perfect to it.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights, on any scale.
+
+    Returns
+    -------
+    Tensor, shape (), in {0} or [1, n]
+        The effective sample size, with the dtype of ``w``; 0 if all weights are 0.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor.
+    ValueError
+        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+
+    See Also
+    --------
+    diagnose : The same with what it does not see.
+
+    References
+    ----------
+    .. [1] L. Kish, *Survey Sampling*, 1965, section 11.7.
+    .. [2] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, section 9.3.
+
+    Examples
+    --------
+    Four examples of equal weight count as four, whatever the weight; one that carries all counts as one:
+
+    >>> effective_sample_size(torch.full((4,), 1e30)), effective_sample_size(torch.tensor([0.0, 0.0, 7.0, 0.0]))
+    (tensor(4.), tensor(1.))
+    >>> effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 3.0]))
+    tensor(3.)
+    """
+    check_weights(w)
+    share = _relative_to_the_largest(w)
+    squares = share.square().sum()
+    return (share.sum() ** 2 / torch.where(squares > 0, squares, 1)).to(w.dtype)
+
+
+def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+    r"""Return how heavy the upper tail of the weights is.
+
+    The largest :math:`M = \lceil\min(n/5, 3\sqrt{n})\rceil` weights, less the next largest, are fitted by a generalized
+    Pareto distribution,
+
+    .. math::
+
+        P(w - u > x) = \Bigl(1 + \frac{k x}{\sigma}\Bigr)^{-1/k},
+
+    whose shape :math:`k` is what comes back. As many moments exist as :math:`1/k` says: from :math:`k = \frac12` on the
+    variance of the weights is infinite, from :math:`k = 1` on their mean. The fit is the posterior mean of Zhang and
+    Stephens, drawn towards ½ as if by ten more examples, as Pareto-smoothed importance sampling does it.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights, on any scale.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The shape :math:`k`, with the dtype of ``w``; NaN if fewer than five weights are above the next largest, as for
+        :math:`n \le 20` and for equal weights.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor.
+    ValueError
+        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+
+    See Also
+    --------
+    diagnose : What the shape means for this many weights.
+
+    References
+    ----------
+    .. [1] J. Zhang and M. A. Stephens, "A new and efficient estimation method for the generalized Pareto distribution",
+       *Technometrics* 51(3), 2009.
+    .. [2] A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", *Journal of
+       Machine Learning Research* 25, 2024.
+
+    Examples
+    --------
+    Weights that are spread like :math:`u^{-k}` for uniform :math:`u` have the shape :math:`k`:
+
+    >>> u = (torch.arange(10_000) + 0.5) / 10_000
+    >>> [round(pareto_shape(u**-k).item(), 1) for k in (0.25, 0.5, 1.0)]
+    [0.3, 0.5, 1.0]
+    """
+    check_weights(w)
+    n_tail = math.ceil(min(len(w) / 5, 3 * math.sqrt(len(w))))
+    if n_tail < SMALLEST_TAIL:
+        return w.sum() * math.nan
+    share = _relative_to_the_largest(w)
+    largest = share.topk(n_tail + 1).values
+    excess = (largest[:-1] - largest[-1].clamp(min=torch.finfo(share.dtype).tiny)).clamp(min=0)
+    count = (excess > 0).sum()
+
+    # the posterior mean of b = -k/σ on a grid, under a prior that the largest and the lower quartile of the tail scale
+    n_grid = 30 + count.sqrt().floor()
+    steps = torch.arange(30 + math.isqrt(n_tail), dtype=share.dtype, device=w.device) + 0.5
+    quartile = excess.gather(0, (count - (count + 2) // 4).reshape(1))
+    b = 1 / excess[0] + (1 - (n_grid / steps.minimum(n_grid - 0.5)).sqrt()) / (3 * quartile)
+    b = torch.where(b == 0, torch.finfo(b.dtype).eps, b)  # at 0 the tail is exponential, and b / k is 0 / 0
+    k = _shape_given(b, excess, count)
+    log_likelihood = torch.where(steps < n_grid, count * ((-b / k).log() - k - 1), -math.inf)
+    shape = _shape_given((log_likelihood.softmax(0) * b).sum(0, keepdim=True), excess, count)[0]
+
+    towards_half = (count * shape + 10 * 0.5) / (count + 10)
+    return torch.where(count < SMALLEST_TAIL, math.nan, towards_half).to(w.dtype)
+
+
+def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]:
+    r"""Return the weights, none above a maximum.
+
+    .. math::
+
+        \min(w_i, c)
+
+    where :math:`c` is the maximum: it takes variance out of an estimate and puts bias into it.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf]
+        The importance weights.
+    maximum : float, > 0
+        The largest weight to be left.
+
+    Returns
+    -------
+    Tensor, shape (n,), in [0, maximum]
+        The clipped weights, with the dtype of ``w``.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor, or ``maximum`` not a real number.
+    ValueError
+        If ``w`` has not one dimension, or a negative or NaN entry, or ``maximum`` is not positive.
+
+    See Also
+    --------
+    torch.clamp : The same with ``max=maximum``, for any numbers.
+    flatten_weights : Draws in all weights, and needs no maximum.
+
+    References
+    ----------
+    .. [1] E. L. Ionides, "Truncated importance sampling", *J. of Computational and Graphical Statistics* 17(2), 2008.
+
+    Examples
+    --------
+    >>> clip_weights(torch.tensor([0.5, 2.0, 50.0, math.inf]), maximum=5.0)
+    tensor([0.5000, 2.0000, 5.0000, 5.0000])
+    """
+    check_weights(w, finite=False)
+    check_number("maximum", maximum, "> 0", lambda maximum: maximum > 0)
+    return w.clamp(max=maximum)
+
+
+def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    r"""Return the weights, scaled to the mean 1.
+
+    .. math::
+
+        \frac{w_i}{\frac1n \sum_j w_j}
+
+    A density ratio has mean 1 under the source; an estimate of it need not. With these weights, dividing by :math:`n`
+    and dividing by :math:`\sum_i w_i` is the same.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights, on any scale.
+
+    Returns
+    -------
+    Tensor, shape (n,), in [0, n]
+        The scaled weights, with the dtype of ``w``.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor.
+    ValueError
+        If ``w`` has not one dimension, a negative, infinite or NaN entry, or no positive one.
+
+    See Also
+    --------
+    dlcore.risk.importance_weighted_risk : With ``normalize=True`` it does the same to a risk.
+
+    References
+    ----------
+    .. [1] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, section 9.2.
+
+    Examples
+    --------
+    >>> normalize_weights(torch.tensor([1e30, 3e30, 0.0, 0.0]))
+    tensor([1., 3., 0., 0.])
+    """
+    check_weights(w)
+    share = _relative_to_the_largest(w)
+    mean = share.mean()
+    if has_values(mean) and not mean > 0:
+        raise ValueError(f"w must have a positive entry, got none among {len(w)}")
+    return (share / mean).to(w.dtype)
+
+
+def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, "n"]:
+    r"""Return the weights, drawn towards equality.
+
+    .. math::
+
+        w_i^\tau
+
+    where :math:`\tau` is the exponent: 1 leaves the weights as they are, 0 makes them all 1, and between the two, bias
+    is traded for variance. The mean changes: normalize afterwards where it matters.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights.
+    exponent : float, in [0, 1]
+        The flattening exponent :math:`\tau`.
+
+    Returns
+    -------
+    Tensor, shape (n,), in [0, inf)
+        The flattened weights, with the dtype of ``w``. For an exponent inside (0, 1) the slope at weight 0 is infinite.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor, or ``exponent`` not a real number.
+    ValueError
+        If ``w`` has not one dimension, or a negative, infinite or NaN entry, or ``exponent`` is not in [0, 1].
+
+    See Also
+    --------
+    clip_weights : Touches the large weights only.
+
+    References
+    ----------
+    .. [1] H. Shimodaira, "Improving predictive inference under covariate shift by weighting the log-likelihood
+       function", *Journal of Statistical Planning and Inference* 90(2), 2000.
+
+    Examples
+    --------
+    >>> w = torch.tensor([0.0, 0.25, 1.0, 16.0])
+    >>> flatten_weights(w, exponent=0.5)
+    tensor([0.0000, 0.5000, 1.0000, 4.0000])
+    >>> flatten_weights(w, exponent=0)
+    tensor([1., 1., 1., 1.])
+    """
+    check_weights(w)
+    check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
+    return w**exponent
+
+
+def _shape_given(b: Tensor, excess: Tensor, count: Tensor) -> Tensor:
+    """Return the most likely shape for each b; an excess of 0, a tie with the threshold, adds nothing."""
+    return (-b[:, None] * excess).log1p().sum(1) / count
+
+
+def _relative_to_the_largest(w: Tensor) -> Tensor:
+    """Return the weights over the largest, in float32 at least: their scale does not matter, but may overflow."""
+    wide = w.to(torch.promote_types(w.dtype, torch.float32))
+    largest = wide.detach().amax() if len(w) else wide.new_ones(())
+    return wide / torch.where(largest > 0, largest, 1)
+
+
+def check_weights(w: Tensor, *, finite: bool = True) -> None:
+    """Raise TypeError unless ``w`` is a floating tensor, ValueError unless it is a vector of weights."""
+    check_floating(w=w)
+    if w.dim() != 1:
+        raise ValueError(f"w must have shape (n,), got {tuple(w.shape)}")
+    if finite:
+        check_values("w", w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
+    else:
+        check_values("w", w, ">= 0", lambda w: w >= 0)

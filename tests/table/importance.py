@@ -1,0 +1,86 @@
+"""Entries of :mod:`dlcore.importance`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import astuple
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from . import Entry, Refusal, draw
+
+W = torch.tensor([1.0, 2.0])
+EMPTY = torch.ones(0)
+
+
+def weights(generator: Generator) -> tuple[Tensor]:
+    return (draw(generator, 60).exp(),)
+
+
+def as_tensor(diagnose: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return the numbers of the report."""
+    return lambda w: torch.tensor(astuple(diagnose(w)))
+
+
+def refusals(rule: str = ">= 0 and finite", **kwargs: float) -> tuple[Refusal, ...]:
+    """Return what every function refuses of its weights."""
+    return (
+        Refusal(TypeError, "w must be a real floating-point tensor, got torch.int64", (W.long(),), kwargs),
+        Refusal(TypeError, "w must be a torch.Tensor, got list", ([1.0, 2.0],), kwargs),
+        Refusal(ValueError, "w must have shape (n,), got (2, 1)", (W.reshape(2, 1),), kwargs),
+        Refusal(ValueError, f"w must be {rule}, got -0.5 at index 1", (torch.tensor([1.0, -0.5]),), kwargs),
+        Refusal(ValueError, f"w must be {rule}, got nan at index 0", (torch.tensor([math.nan, 1.0]),), kwargs),
+    )
+
+
+INFINITE = Refusal(ValueError, "w must be >= 0 and finite, got inf at index 0", (torch.tensor([math.inf, 1.0]),))
+NUMBERS = "a report holds Python numbers, so the weights must have values, and no graph of autograd begins at them"
+
+ENTRIES = {
+    "importance.effective_sample_size": Entry(make=weights, empty=((EMPTY,), ()), refusals=(*refusals(), INFINITE)),
+    "importance.pareto_shape": Entry(
+        make=weights,
+        empty=((EMPTY,), ()),
+        refusals=(*refusals(), INFINITE),
+        tolerance=256.0,  # the tail's excess over its threshold is a difference, and its logarithm is what counts
+    ),
+    "importance.clip_weights": Entry(
+        make=weights,
+        kwargs={"maximum": 1.5},
+        empty=((EMPTY,), (0,)),
+        refusals=(
+            *refusals(rule=">= 0", maximum=1.5),
+            Refusal(TypeError, "maximum must be a real number, got None", (W,), {"maximum": None}),
+            Refusal(ValueError, "maximum must be > 0, got 0.0", (W,), {"maximum": 0.0}),
+            Refusal(ValueError, "maximum must be > 0, got nan", (W,), {"maximum": math.nan}),
+        ),
+    ),
+    "importance.normalize_weights": Entry(
+        make=weights,
+        empty=Refusal(ValueError, "w must have a positive entry, got none among 0", (EMPTY,)),
+        refusals=(
+            *refusals(),
+            INFINITE,
+            Refusal(ValueError, "w must have a positive entry, got none among 2", (torch.zeros(2),)),
+        ),
+    ),
+    "importance.flatten_weights": Entry(
+        make=weights,
+        kwargs={"exponent": 0.5},
+        empty=((EMPTY,), (0,)),
+        refusals=(
+            *refusals(exponent=0.5),
+            Refusal(TypeError, "exponent must be a real number, got '1'", (W,), {"exponent": "1"}),
+            Refusal(ValueError, "exponent must be in [0, 1], got -0.5", (W,), {"exponent": -0.5}),
+            Refusal(ValueError, "exponent must be in [0, 1], got 1.5", (W,), {"exponent": 1.5}),
+        ),
+    ),
+    "importance.diagnose": Entry(
+        make=weights,
+        adapt=as_tensor,
+        empty=Refusal(ValueError, "w must hold at least one weight, got shape (0,)", (EMPTY,)),
+        refusals=(*refusals(), INFINITE),
+        exempt=dict.fromkeys(("gradient", "func_grad", "vmap", "dtypes", "meta"), NUMBERS),
+    ),
+}
