@@ -16,6 +16,7 @@ from . import (
     optim,
     propagation,
     regularization,
+    risk,
     training,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "optim",
     "propagation",
     "regularization",
+    "risk",
     "training",
 ]

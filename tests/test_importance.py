@@ -227,7 +227,15 @@ def test_pareto_shape_of_too_few_weights_is_nan(n: int) -> None:
     assert importance.pareto_shape(torch.rand(n)).isnan()
 
 
-@pytest.mark.parametrize("w", [torch.ones(100), torch.zeros(100), torch.arange(100.0).clamp(max=50.0)])
+@pytest.mark.parametrize(
+    "w",
+    [
+        torch.ones(100),
+        torch.zeros(100),
+        torch.arange(100.0).clamp(max=50.0),
+        torch.cat([torch.ones(96), torch.tensor([2.0, 3.0, 4.0, 7.0])]),
+    ],
+)
 def test_pareto_shape_without_a_tail_is_nan(w: Tensor) -> None:
     assert importance.pareto_shape(w).isnan()
 
@@ -236,6 +244,7 @@ def test_pareto_shape_is_fitted_to_the_weights_above_a_tie() -> None:
     w = torch.cat([torch.ones(94, dtype=torch.float64), torch.rand(26, dtype=torch.float64) + 0.5])
 
     assert importance.pareto_shape(w).item() == pytest.approx(float(shape_in_50_digits(w)), rel=1e-12)
+    assert torch.func.grad(importance.pareto_shape)(w).isfinite().all()
 
 
 def test_pareto_shape_survives_a_grid_point_where_the_tail_is_exponential() -> None:
@@ -245,6 +254,13 @@ def test_pareto_shape_survives_a_grid_point_where_the_tail_is_exponential() -> N
     actual = importance.pareto_shape(w)
 
     torch.testing.assert_close(actual, importance.pareto_shape(torch.where(w == 4, w + step, w)), rtol=1e-6, atol=0.0)
+
+
+def test_pareto_shape_is_not_fitted_to_weights_that_vanish_beside_the_largest() -> None:
+    visible = torch.linspace(0.5, 1.0, 8)
+    w = torch.cat([torch.zeros(80), torch.full((12,), 1e-40), visible])
+
+    torch.testing.assert_close(importance.pareto_shape(w), importance.pareto_shape(torch.where(w < 1e-30, 0, w)))
 
 
 def test_pareto_shape_does_not_depend_on_how_far_the_weights_are_apart_in_float32() -> None:

@@ -154,7 +154,7 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
       Pareto shape           nan (trusted below 0.67)
     Do not trust these weights: their mean is 0.25, and that of a density ratio is 1.
     """
-    check_weights(w)
+    check_weights("w", w)
     if not len(w):
         raise ValueError("w must hold at least one weight, got shape (0,)")
     wide = w.detach().to("cpu", torch.float64)

@@ -15,6 +15,7 @@ __all__ = [
     "flatten_weights",
     "normalize_weights",
     "pareto_shape",
+    "scaled_to_mean_one",
 ]
 
 SMALLEST_TAIL = 5  # as many weights a tail must have for a fit
@@ -64,7 +65,7 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 3.0]))
     tensor(3.)
     """
-    check_weights(w)
+    check_weights("w", w)
     share = _relative_to_the_largest(w)
     squares = share.square().sum()
     return (share.sum() ** 2 / torch.where(squares > 0, squares, 1)).to(w.dtype)
@@ -121,7 +122,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> [round(pareto_shape(u**-k).item(), 1) for k in (0.25, 0.5, 1.0)]
     [0.3, 0.5, 1.0]
     """
-    check_weights(w)
+    check_weights("w", w)
     n_tail = math.ceil(min(len(w) / 5, 3 * math.sqrt(len(w))))
     if n_tail < SMALLEST_TAIL:
         return w.sum() * math.nan
@@ -137,7 +138,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     b = 1 / excess[0] + (1 - (n_grid / steps.minimum(n_grid - 0.5)).sqrt()) / (3 * quartile)
     b = torch.where(b == 0, torch.finfo(b.dtype).eps, b)  # at 0 the tail is exponential, and b / k is 0 / 0
     k = _shape_given(b, excess, count)
-    log_likelihood = torch.where(steps < n_grid, count * ((-b / k).log() - k - 1), -math.inf)
+    log_likelihood = torch.where(steps < n_grid, count * ((-b / k).log() - k), -math.inf)  # up to a constant
     shape = _shape_given((log_likelihood.softmax(0) * b).sum(0, keepdim=True), excess, count)[0]
 
     towards_half = (count * shape + 10 * 0.5) / (count + 10)
@@ -186,7 +187,7 @@ def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]
     >>> clip_weights(torch.tensor([0.5, 2.0, 50.0, math.inf]), maximum=5.0)
     tensor([0.5000, 2.0000, 5.0000, 5.0000])
     """
-    check_weights(w, finite=False)
+    check_weights("w", w, finite=False)
     check_number("maximum", maximum, "> 0", lambda maximum: maximum > 0)
     return w.clamp(max=maximum)
 
@@ -231,12 +232,8 @@ def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     >>> normalize_weights(torch.tensor([1e30, 3e30, 0.0, 0.0]))
     tensor([1., 3., 0., 0.])
     """
-    check_weights(w)
-    share = _relative_to_the_largest(w)
-    mean = share.mean()
-    if has_values(mean) and not mean > 0:
-        raise ValueError(f"w must have a positive entry, got none among {len(w)}")
-    return (share / mean).to(w.dtype)
+    check_weights("w", w)
+    return scaled_to_mean_one("w", w).to(w.dtype)
 
 
 def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, "n"]:
@@ -285,7 +282,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     >>> flatten_weights(w, exponent=0)
     tensor([1., 1., 1., 1.])
     """
-    check_weights(w)
+    check_weights("w", w)
     check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
     return w**exponent
 
@@ -302,12 +299,21 @@ def _relative_to_the_largest(w: Tensor) -> Tensor:
     return wide / torch.where(largest > 0, largest, 1)
 
 
-def check_weights(w: Tensor, *, finite: bool = True) -> None:
+def check_weights(name: str, w: Tensor, *, finite: bool = True) -> None:
     """Raise TypeError unless ``w`` is a floating tensor, ValueError unless it is a vector of weights."""
-    check_floating(w=w)
+    check_floating(**{name: w})
     if w.dim() != 1:
-        raise ValueError(f"w must have shape (n,), got {tuple(w.shape)}")
+        raise ValueError(f"{name} must have shape (n,), got {tuple(w.shape)}")
     if finite:
-        check_values("w", w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
+        check_values(name, w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
     else:
-        check_values("w", w, ">= 0", lambda w: w >= 0)
+        check_values(name, w, ">= 0", lambda w: w >= 0)
+
+
+def scaled_to_mean_one(name: str, w: Tensor) -> Tensor:
+    """Return the weights over their mean, half precision in float32; raise ValueError where that is no number."""
+    share = _relative_to_the_largest(w)
+    mean = share.mean()
+    if has_values(mean) and not mean > 0:
+        raise ValueError(f"{name} must be finite and not all 0 to be divided by their sum")
+    return share / mean

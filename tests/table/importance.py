@@ -58,11 +58,11 @@ ENTRIES = {
     ),
     "importance.normalize_weights": Entry(
         make=weights,
-        empty=Refusal(ValueError, "w must have a positive entry, got none among 0", (EMPTY,)),
+        empty=Refusal(ValueError, "w must be finite and not all 0 to be divided by their sum", (EMPTY,)),
         refusals=(
             *refusals(),
             INFINITE,
-            Refusal(ValueError, "w must have a positive entry, got none among 2", (torch.zeros(2),)),
+            Refusal(ValueError, "w must be finite and not all 0 to be divided by their sum", (torch.zeros(2),)),
         ),
     ),
     "importance.flatten_weights": Entry(

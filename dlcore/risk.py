@@ -1,0 +1,289 @@
+r"""How large is the loss on average, and how well is that known?
+
+The risk of a model is its expected loss over the distribution it will meet, which nobody knows; the empirical risk is
+the mean over examples. Where the examples come from another distribution, importance weights correct the mean. Losses
+are per example throughout, and this is where they are reduced: to a mean, never to a sum. Each risk is a differentiable
+tensor that can be minimized, and :func:`standard_error` tells how far it may be off.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._checks import check_floating, check_same_shape
+from .importance._weights import check_weights, scaled_to_mean_one
+from .norms import l2_norm
+
+__all__ = [
+    "empirical_risk",
+    "generalization_gap",
+    "importance_weighted_risk",
+    "standard_error",
+]
+
+
+def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+    r"""Return the mean loss.
+
+    .. math::
+
+        R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell_i, \qquad R = \mathbb{E}_{p(\mathbf{x}, y)}[\ell]
+
+    where :math:`\ell_i` is the loss of example :math:`i`. It estimates the risk :math:`R`, the expected loss over the
+    distribution :math:`p` of the examples, without bias if the model was not fitted to them. The total loss is
+    :math:`n R_\text{emp}`: it has the same minimum, and gradients :math:`n` times as long.
+
+    Parameters
+    ----------
+    losses : Tensor, shape (n,), n > 0
+        The loss of each example.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The empirical risk, with the unit and dtype of ``losses``.
+
+    Raises
+    ------
+    TypeError
+        If ``losses`` is not a real floating-point tensor.
+    ValueError
+        If ``losses`` has not one dimension, or no entry.
+
+    See Also
+    --------
+    torch.mean : The same for tensors of any shape; NaN for none.
+    standard_error : How far it may be from the risk.
+
+    References
+    ----------
+    .. [1] V. N. Vapnik, "Principles of risk minimization for learning theory", *Advances in Neural Information
+       Processing Systems* 4, 1991.
+
+    Examples
+    --------
+    >>> losses = torch.tensor([0.0, 1.0, 2.0, 5.0])
+    >>> empirical_risk(losses)
+    tensor(2.)
+
+    Its gradient is one over n for each example, where that of the sum is 1:
+
+    >>> torch.func.grad(empirical_risk)(losses)
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    _check_losses(losses=losses)
+    return losses.mean()
+
+
+def importance_weighted_risk(
+    losses: Float[Tensor, "n"], weights: Float[Tensor, "n"], *, normalize: bool = False
+) -> Float[Tensor, ""]:
+    r"""Return the weighted mean loss, which estimates the risk under another distribution.
+
+    .. math::
+
+        \frac1n \sum_{i=1}^{n} w_i \ell_i \qquad\text{or, normalized,}\qquad
+        \frac{\sum_{i=1}^{n} w_i \ell_i}{\sum_{i=1}^{n} w_i}
+
+    where :math:`w_i = p(\mathbf{x}_i)/q(\mathbf{x}_i)` if the examples come from :math:`q` and :math:`p` is the target.
+    Divided by :math:`n` it is unbiased, if the weights are right. Divided by :math:`\sum_i w_i` it is only consistent,
+    but the scale of the weights cancels, the result lies between the smallest and the largest loss, and it varies
+    less as a rule. Neither sees a region where :math:`p > 0` and :math:`q = 0`: no example comes from there.
+
+    Parameters
+    ----------
+    losses : Tensor, shape (n,), n > 0
+        The loss of each example.
+    weights : Tensor, shape (n,), >= 0
+        The importance weights; their values are not checked under ``torch.compile`` and ``torch.func``.
+    normalize : bool, default False
+        Divide by the sum of the weights, not by n.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The weighted risk, with the unit of ``losses``, in the dtype that both promote to.
+
+    Raises
+    ------
+    TypeError
+        If ``losses`` or ``weights`` is not a real floating-point tensor.
+    ValueError
+        If ``losses`` has not one dimension, or no entry, or ``weights`` another shape.
+    ValueError
+        If a weight is negative or NaN, or, with ``normalize``, if all are 0.
+
+    See Also
+    --------
+    numpy.average : Divides by the sum of the weights.
+    dlcore.importance.diagnose : Whether the weights can be trusted.
+
+    References
+    ----------
+    .. [1] H. Shimodaira, "Improving predictive inference under covariate shift by weighting the log-likelihood
+       function", *Journal of Statistical Planning and Inference* 90(2), 2000.
+    .. [2] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, sections 9.1 and 9.2.
+
+    Examples
+    --------
+    >>> losses, weights = torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([2.0, 1.0, 1.0, 0.0])
+    >>> importance_weighted_risk(losses, weights)
+    tensor(2.)
+
+    What the weights sum to matters, unless it is divided by:
+
+    >>> importance_weighted_risk(losses, 10 * weights), importance_weighted_risk(losses, 10 * weights, normalize=True)
+    (tensor(20.), tensor(2.))
+    """
+    _check_weighted(losses, weights)
+    dtype = torch.promote_types(losses.dtype, weights.dtype)
+    losses, weights = _wide(losses), _wide(weights)
+    if normalize:
+        weights = scaled_to_mean_one("weights", weights)
+    return (weights * losses).mean().to(dtype)
+
+
+def standard_error(
+    losses: Float[Tensor, "n"], weights: Float[Tensor, "n"] | None = None, *, normalize: bool = False
+) -> Float[Tensor, ""]:
+    r"""Return the standard error of an empirical or an importance-weighted risk.
+
+    .. math::
+
+        \sqrt{\frac{1}{n(n-1)} \sum_{i=1}^{n} (w_i \ell_i - R)^2} \qquad\text{or, normalized,}\qquad
+        \frac{n}{\sum_i w_i} \sqrt{\frac{1}{n(n-1)} \sum_{i=1}^{n} w_i^2 (\ell_i - R)^2}
+
+    where :math:`R` is the risk, and :math:`w_i = 1` without weights. The square of the first is an unbiased estimate of
+    the variance; the second is the delta method, right for large :math:`n`, and the same as the first where all weights
+    are 1. Both take the examples as independent, the model as fixed and the weights as known, and say too little where
+    few weights speak.
+
+    Parameters
+    ----------
+    losses : Tensor, shape (n,), n > 1
+        The loss of each example.
+    weights : Tensor, shape (n,), >= 0, optional
+        The importance weights; their values are not checked under ``torch.compile`` and ``torch.func``.
+    normalize : bool, default False
+        Whether the risk was divided by the sum of the weights, not by n.
+
+    Returns
+    -------
+    Tensor, shape (), in [0, inf)
+        The standard error, with the unit of ``losses``, in the dtype that both promote to; where it is 0, its gradient
+        is 0.
+
+    Raises
+    ------
+    TypeError
+        If ``losses`` or ``weights`` is not a real floating-point tensor.
+    ValueError
+        If ``losses`` has not one dimension, or fewer than two entries, or ``weights`` another shape.
+    ValueError
+        If a weight is negative or NaN, or, with ``normalize``, if all are 0.
+
+    See Also
+    --------
+    torch.std : The standard deviation; this is it over the root of n.
+    dlcore.importance.diagnose : Whether the weights have a variance at all.
+
+    References
+    ----------
+    .. [1] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, sections 2.2 and 9.2.
+
+    Examples
+    --------
+    The deviations from the mean 3 are -2, -2, 0 and 4, their squares sum to 24, and 24 / (4 · 3) = 2:
+
+    >>> losses = torch.tensor([1.0, 1.0, 3.0, 7.0])
+    >>> standard_error(losses) ** 2
+    tensor(2.)
+
+    A gap between independent sets of examples has the root of the sum of the squares:
+
+    >>> torch.hypot(standard_error(losses), standard_error(losses))
+    tensor(2.)
+    """
+    if weights is None:
+        _check_losses(losses=losses)
+        weights = torch.ones_like(losses)
+    _check_weighted(losses, weights)
+    n = len(losses)
+    if n < 2:
+        raise ValueError("losses must hold at least two examples, got shape (1,)")
+    dtype = torch.promote_types(losses.dtype, weights.dtype)
+    losses, weights = _wide(losses), _wide(weights)
+    if normalize:
+        weights = scaled_to_mean_one("weights", weights)
+        deviations = weights * (losses - (weights * losses).mean())
+    else:
+        deviations = weights * losses - (weights * losses).mean()
+    return (l2_norm(deviations) / math.sqrt(n * (n - 1))).to(dtype)
+
+
+def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
+    r"""Return how much larger the risk is on new examples than on those that the model was fitted to.
+
+    .. math::
+
+        \frac1m \sum_{j=1}^{m} \ell_j^\text{test} - \frac1n \sum_{i=1}^{n} \ell_i^\text{train}
+
+    It estimates :math:`R - R_\text{emp}`. The test examples must be new: a gap to examples that chose the model, the
+    penalty or the moment to stop is too small.
+
+    Parameters
+    ----------
+    train_losses : Tensor, shape (n,), n > 0
+        The loss of each example that the model was fitted to.
+    test_losses : Tensor, shape (m,), m > 0
+        The loss of each new example.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The gap, with the unit of the losses, in the dtype that both promote to; as a rule it is positive.
+
+    Raises
+    ------
+    TypeError
+        If ``train_losses`` or ``test_losses`` is not a real floating-point tensor.
+    ValueError
+        If ``train_losses`` or ``test_losses`` has not one dimension, or no entry.
+
+    See Also
+    --------
+    dlcore.model_selection.cross_validate : Both risks, for each fold.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, *Deep Learning*, 2016, section 5.2.
+
+    Examples
+    --------
+    >>> generalization_gap(torch.tensor([0.5, 1.5, 1.0]), torch.tensor([1.0, 2.0]))
+    tensor(0.5000)
+    """
+    _check_losses(train_losses=train_losses, test_losses=test_losses)
+    return test_losses.mean() - train_losses.mean()
+
+
+def _check_losses(**named: Tensor) -> None:
+    check_floating(**named)
+    for name, losses in named.items():
+        if losses.dim() != 1:
+            raise ValueError(f"{name} must have shape (n,), one loss per example, got {tuple(losses.shape)}")
+        if not len(losses):
+            raise ValueError(f"{name} must hold at least one example, got shape (0,)")
+
+
+def _check_weighted(losses: Tensor, weights: Tensor) -> None:
+    _check_losses(losses=losses)
+    check_floating(weights=weights)
+    check_same_shape(losses=losses, weights=weights)
+    check_weights("weights", weights, finite=False)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
