@@ -3,6 +3,7 @@
 from . import (
     activations,
     batches,
+    datasets,
     importance,
     information,
     init,
@@ -23,6 +24,7 @@ from . import (
 __all__ = [
     "activations",
     "batches",
+    "datasets",
     "importance",
     "information",
     "init",
