@@ -1,0 +1,36 @@
+"""No passage of the study notes is without its function, and none that was mended without its test."""
+
+import ast
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.library import public_functions
+
+ROOT = Path(__file__).parents[1]
+ROWS: list[dict[str, Any]] = tomllib.loads((ROOT / "docs" / "notes_map.toml").read_text())["row"]
+
+
+def tests_of(module: str) -> set[str]:
+    """Return the names of the tests of one module."""
+    tree = ast.parse((ROOT / "tests" / f"test_{module}.py").read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_all_34_passages_of_the_core_are_there() -> None:
+    assert len(ROWS) == 34
+    assert len({row["passage"] for row in ROWS}) == 34
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["passage"])
+def test_every_passage_has_its_functions_and_its_tests(row: dict[str, Any]) -> None:
+    functions = public_functions()
+
+    assert row["functions"]
+    assert row["tests"]
+    assert [name for name in row["functions"] if name not in functions] == []
+    for test in row["tests"]:
+        module, _, name = test.partition("::")
+        assert name in tests_of(module)
