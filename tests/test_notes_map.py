@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ROWS: list[dict[str, Any]] = tomllib.loads((ROOT / "docs" / "notes_map.toml").read_text())["row"]
 
 
-def tests_of(module: str) -> set[str]:
+def names_of_tests(module: str) -> set[str]:
     """Return the names of the tests of one module."""
     tree = ast.parse((ROOT / "tests" / f"test_{module}.py").read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -33,4 +33,4 @@ def test_every_passage_has_its_functions_and_its_tests(row: dict[str, Any]) -> N
     assert [name for name in row["functions"] if name not in functions] == []
     for test in row["tests"]:
         module, _, name = test.partition("::")
-        assert name in tests_of(module)
+        assert name in names_of_tests(module)
