@@ -1,0 +1,176 @@
+"""The best linear models for the logistic and the softmax loss, by a search."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from dlcore._checks import check_count, check_floating, check_integer, check_number, check_values
+from dlcore._regression import check_examples, check_same_dtype, leave_out_absent, minimize
+from dlcore.linear._model import LinearParams
+
+
+def logistic_regression(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "n"], *, penalty: float = 1.0, weights: Float[Tensor, "n"] | None = None
+) -> LinearParams:
+    r"""Return the linear model whose sigmoid fits the labels best.
+
+    .. math::
+
+        \min_{\mathbf{w},\, b}\ \sum_{i=1}^{n} \beta_i\,\bigl(\log(1 + e^{z_i}) - y_i z_i\bigr)
+            + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2, \qquad z_i = \mathbf{w}^\top\mathbf{x}_i + b
+
+    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
+    scikit-learn; the bias is free. The fit runs in float64 until the norm of the gradient over the largest weight is
+    below 1e-8, or what float64 resolves. It does not carry gradients back: how many steps it takes depends on values.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, d)
+        The inputs, one example each row.
+    y : Tensor, shape (n,), in [0, 1]
+        The labels, 0 or 1, or the probabilities of 1.
+    penalty : float, in [0, inf), default 1.0
+        The penalty :math:`\lambda`; with 0 there is a minimum only where no hyperplane separates the classes.
+    weights : Tensor, shape (n,), in [0, inf), optional
+        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+
+    Returns
+    -------
+    LinearParams
+        ``weight`` of shape (d,) and ``bias`` of shape (), with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is no real number.
+    ValueError
+        If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
+    ValueError
+        If all labels are 0, or all 1: the bias has no bound.
+    ValueError
+        If ``penalty`` is 0, and a hyperplane separates the classes or a column of ``x`` depends on others.
+    RuntimeError
+        If the minimum is not reached.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same for classes, not probabilities, with ``C`` for ``1 / penalty``.
+    softmax_regression : For more than two classes.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani and J. Friedman, *The Elements of Statistical Learning*, 2nd ed., 2009, section 4.4.
+
+    Examples
+    --------
+    Of 4 examples at 0 one has label 1, and of 4 at 1 three: the model meets both frequencies.
+
+    >>> x = torch.tensor([[0.0], [1.0]]).repeat_interleave(4, dim=0)
+    >>> weight, bias = logistic_regression(x, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]), penalty=0)
+    >>> torch.sigmoid(torch.tensor([[0.0], [1.0]]) @ weight + bias)
+    tensor([0.2500, 0.7500])
+    """
+    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_floating(x=x, y=y)
+    check_same_dtype(x, y=y)
+    check_examples(x, weights, y=y)
+    x, y, weights = leave_out_absent(x, y, weights)
+    check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
+    if y.max() == 0 or y.min() == 1:
+        raise ValueError(f"y must hold both classes, got only {y[0].item()}")
+    (params,) = minimize(x, y.double(), weights, penalty=penalty, k=1, link=torch.sigmoid, subtract=Tensor.sub_)
+    return LinearParams(params[:-1].to(x.dtype), params[-1].to(x.dtype))
+
+
+def softmax_regression(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, "n"],
+    *,
+    n_classes: int | None = None,
+    penalty: float = 1.0,
+    weights: Float[Tensor, "n"] | None = None,
+) -> LinearParams:
+    r"""Return the linear model whose softmax fits the labels best.
+
+    .. math::
+
+        \min_{\mathbf{W},\, \mathbf{b}}\ \sum_{i=1}^{n} \beta_i\,\Bigl(\log\sum_{j=1}^{k} e^{o_{ij}} - o_{i y_i}\Bigr)
+            + \frac{\lambda}{2}\lVert\mathbf{W}\rVert_F^2,
+            \qquad \mathbf{o}_i = \mathbf{W}^\top\mathbf{x}_i + \mathbf{b}
+
+    where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
+    scikit-learn; the bias is free. One vector added to all columns of :math:`\mathbf{W}`, or one number to all of
+    :math:`\mathbf{b}`, changes no probability: of these models the smallest is returned, whose columns, and whose
+    biases, sum to zero. The fit runs as that of :func:`logistic_regression` does.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, d)
+        The inputs, one example each row.
+    labels : Tensor of integers, shape (n,), in [0, k)
+        The classes; each of them must be there.
+    n_classes : int, at least 2, optional
+        The number k of classes; by default, one more than the largest label.
+    penalty : float, in [0, inf), default 1.0
+        The penalty :math:`\lambda`; with 0 there is a minimum only where no linear model separates the classes.
+    weights : Tensor, shape (n,), in [0, inf), optional
+        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+
+    Returns
+    -------
+    LinearParams
+        ``weight`` of shape (d, k) and ``bias`` of shape (k,), with the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` or ``weights`` is not real floating-point, ``labels`` not integer, or ``penalty`` no real number.
+    ValueError
+        If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
+    ValueError
+        If a class is absent: its bias has no bound.
+    ValueError
+        If ``penalty`` is 0, and a linear model separates the classes or a column of ``x`` depends on others.
+    RuntimeError
+        If the minimum is not reached.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same, with ``C`` for ``1 / penalty``.
+    logistic_regression : For two classes: its weight is the difference of the two columns, with half the penalty.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, section 4.3.4.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0], [1.0], [1.0]])
+    >>> weight, bias = softmax_regression(x, torch.tensor([0, 0, 1, 2, 0, 1, 2, 2]), penalty=0)
+    >>> torch.softmax(torch.tensor([[0.0], [1.0]]) @ weight + bias, dim=1)
+    tensor([[0.5000, 0.2500, 0.2500],
+            [0.2500, 0.2500, 0.5000]])
+    """
+    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_floating(x=x)
+    check_integer(labels=labels)
+    check_examples(x, weights, labels=labels)
+    x, labels, weights = leave_out_absent(x, labels.long(), weights)
+    k = int(labels.max()) + 1 if n_classes is None else n_classes
+    check_count("n_classes", k, 2)
+    check_values("labels", labels, f"in [0, {k})", lambda labels: (labels >= 0) & (labels < k))
+    check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
+    params = minimize(
+        x, labels, weights, penalty=penalty, k=k, link=_softmax_of_columns, subtract=_subtract_one_hot
+    ).to(x.dtype)
+    return LinearParams(params[:, :-1].T.contiguous(), params[:, -1])
+
+
+def _softmax_of_columns(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, dim=0)
+
+
+def _subtract_one_hot(probabilities: Tensor, labels: Tensor) -> Tensor:
+    return probabilities.scatter_add_(0, labels[None], probabilities.new_full((1, len(labels)), -1))
