@@ -20,10 +20,11 @@ from ._linalg import cholesky, eigenvalues, vector_norm
 
 __all__ = ["check_examples", "check_full_rank", "check_same_dtype", "leave_out_absent", "minimize"]
 
-BLOCK = 2**17  # entries of the inputs that are worked on at a time, 1 MB
-SAMPLE = 2**13  # rows of the sample that the search starts from
+BLOCK = 2**16  # entries of the inputs that are worked on at a time, 512 KB
+FEW = 2**15  # rows beyond which a search starts from a sample
+SAMPLE = 2**13  # rows of that sample
 STEPS = 500
-NEWTON = 64  # columns up to which second derivatives by one output's parameters are formed in each step
+NEWTON = 64  # columns up to which, with few rows and one output, second derivatives are formed in each step
 MEMORY = 10  # steps that correct a kept matrix
 YOUTH = 3  # steps for which it is kept in any case
 PATIENCE, STILL = 3, 1e-2  # without penalty: steps after which one must not change a logit by this much
@@ -94,10 +95,14 @@ class _Problem:
 
     def blocks(self, params: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
         """Yield inputs with a last entry 1, labels, probabilities and weights of a block of rows."""
-        size = max(BLOCK // params.shape[1], 1)
+        prepared, size = self.x.shape[1] == params.shape[1], max(BLOCK // params.shape[1], 1)
+        buffer = params.new_ones(0 if prepared else size, params.shape[1])
         for start in range(0, len(self.x), size):
             rows = slice(start, start + size)
-            inputs = self.x[rows] if self.x.shape[1] == params.shape[1] else _with_ones(self.x[rows])
+            inputs = self.x[rows]
+            if not prepared:  # in one place for all blocks, which stays in the cache
+                buffer[: len(inputs), :-1] = inputs
+                inputs = buffer[: len(inputs)]
             yield (
                 inputs,
                 self.y[rows],
@@ -157,7 +162,7 @@ def minimize(
         largest = float(weights.max())
         weights, penalty = weights / largest, penalty / largest
     (n, d), eps = x.shape, torch.finfo(torch.float64).eps
-    few = n <= 4 * SAMPLE
+    few = n <= FEW
     some = slice(None) if few else torch.randint(n, (SAMPLE,), generator=Generator().manual_seed(0)).to(x.device)
     columns = _with_ones(x[some]).T.contiguous()
     mean = columns[:-1].mean(1)
@@ -183,18 +188,19 @@ def minimize(
         params = _search(sample, params, 1e-3 * n, sample)
     resolved = 8 * eps * math.sqrt(n * (d + 1)) * spread
     tolerance = max(1e-8 / max(1.0, float(std.max()) * spread), resolved)
-    return _search(problem, params, tolerance, sample) @ standard.T
+    first = problem if k == 1 else sample  # for many outputs, the matrices are dear
+    return _search(problem, params, tolerance, first) @ standard.T
 
 
 def _search(problem: _Problem, params: Tensor, tolerance: float, first: _Problem) -> Tensor:
     """Return the parameters where the gradient is as small, or raise an error; begin with the matrix of ``first``."""
     k, size = params.shape
     complete = k == 1  # then the matrices of all outputs, each alone, are all of the second derivatives
-    newton = complete and size <= NEWTON
+    newton = complete and len(problem.x) <= FEW and size <= NEWTON
     fall, youth = (10, 0) if complete else (2, YOUTH)
     factor, age, patience, count, norm = None, 0, PATIENCE, 0, math.inf
     pairs: list[Pair] = []
-    gradient, hessian = problem.derivatives(params) if newton else (problem.gradient(params), None)
+    gradient, hessian = problem.derivatives(params) if first is problem else (problem.gradient(params), None)
     for count in range(STEPS):  # noqa: B007  # told in the error below
         last, norm = norm, float(vector_norm(gradient))
         if not math.isfinite(norm):

@@ -547,6 +547,25 @@ def test_a_value_that_is_not_finite_is_found_among_many_rows() -> None:
             linear.logistic_regression(x, labels.to(x.dtype), penalty=penalty)
 
 
+def test_a_search_carries_no_gradient_back() -> None:
+    x, labels, weights = classes(50, 3, 2)
+
+    params = linear.logistic_regression(
+        x.requires_grad_(), labels.to(x.dtype).requires_grad_(), weights=weights.requires_grad_()
+    )
+
+    assert not params.weight.requires_grad
+    assert not params.bias.requires_grad
+
+
+def test_many_columns_are_searched_without_a_matrix_in_each_step() -> None:
+    x, labels, weights = classes(300, 80, 2)
+
+    params = linear.logistic_regression(x, labels.to(x.dtype), weights=weights)
+
+    assert logistic_gradient(x, labels, weights, 1.0, params).norm() < 1e-8
+
+
 def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels, _ = classes(100, 4, 3)
     monkeypatch.setattr(_regression, "STEPS", 3)
