@@ -40,6 +40,7 @@ def refusals(target: str, y: Tensor, layout: str, *more: Refusal, **kwargs: Any)
     no_matrix = "x must have shape (n, d) with a row and a column at least, got"
     cases: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
         (TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X), y), {}),
+        (TypeError, "x must be a torch.Tensor, got ndarray; torch.as_tensor(x) converts it", (X.numpy(), y), {}),
         (ValueError, f"{no_matrix} (3,)", (X[:, 0], y), {}),
         (ValueError, f"{no_matrix} (3, 0)", (X[:, :0], y), {}),
         (ValueError, f"{target} must have shape {layout}, got (2,)", (X, y[:2]), {}),
