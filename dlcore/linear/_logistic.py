@@ -1,12 +1,10 @@
 """The best linear models for the logistic and the softmax loss, by a search."""
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dlcore._checks import check_count, check_floating, check_integer, check_number, check_values
+from dlcore._checks import check_count, check_floating, check_integer, check_nonnegative, check_values
 from dlcore._regression import check_examples, check_same_dtype, leave_out_absent, minimize
 from dlcore.linear._model import LinearParams
 
@@ -72,7 +70,7 @@ def logistic_regression(
     >>> torch.sigmoid(torch.tensor([[0.0], [1.0]]) @ weight + bias)
     tensor([0.2500, 0.7500])
     """
-    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_nonnegative("penalty", penalty)
     check_floating(x=x, y=y)
     check_same_dtype(x, y=y)
     check_examples(x, weights, y=y)
@@ -153,7 +151,7 @@ def softmax_regression(
     tensor([[0.5000, 0.2500, 0.2500],
             [0.2500, 0.2500, 0.5000]])
     """
-    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_nonnegative("penalty", penalty)
     check_floating(x=x)
     check_integer(labels=labels)
     check_examples(x, weights, labels=labels)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_number, check_values, has_values
+from dlcore._checks import check_floating, check_nonnegative, check_values, has_values
 from dlcore._linalg import qr, singular_values, solve_triangular
 from dlcore._regression import check_examples, check_full_rank, check_same_dtype
 from dlcore.linear._model import LinearParams
@@ -127,7 +127,7 @@ def ridge(
     >>> ridge(torch.tensor([[0.0], [2.0]]), torch.tensor([1.0, 5.0]), penalty=2)
     LinearParams(weight=tensor([1.]), bias=tensor(2.))
     """
-    check_number("penalty", penalty, ">= 0 and finite", lambda penalty: 0 <= penalty < math.inf)
+    check_nonnegative("penalty", penalty)
     return _fit(x, y, weights, penalty)
 
 
