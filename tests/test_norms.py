@@ -132,6 +132,17 @@ def test_gradient_at_zero_is_zero(norm: object) -> None:
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("n", [3, 10_000])
+def test_gradient_at_zero_is_zero_for_every_order(p: float, n: int) -> None:
+    x = torch.zeros(n, requires_grad=True)
+
+    (gradient,) = torch.autograd.grad(norms.lp_norm(x, p), x)
+
+    assert torch.equal(gradient, torch.zeros(n))
+    assert torch.equal(torch.func.grad(lambda x: norms.lp_norm(x, p))(torch.zeros(n)), torch.zeros(n))
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0, 3.0, math.inf])
 def test_gradient_is_finite_where_an_entry_is_zero(p: float) -> None:
     gradient = torch.func.grad(lambda x: norms.lp_norm(x, p))(torch.tensor([0.0, 3.0, -4.0]))
 
