@@ -187,7 +187,8 @@ def minimize(
         sample = replace(problem, x=columns.T, y=y[some], weights=for_many)
         params = _search(sample, params, 1e-3 * n, sample)
     resolved = 8 * eps * math.sqrt(n * (d + 1)) * spread
-    tolerance = max(1e-8 / max(1.0, float(std.max()) * spread), resolved)
+    stretch = math.sqrt(1 + float((mean.square() + std.square()).sum()))  # of a gradient, on its way back to x
+    tolerance = max(1e-8 / stretch, resolved)
     first = problem if k == 1 else sample  # for many outputs, the matrices are dear
     return _search(problem, params, tolerance, first) @ standard.T
 
