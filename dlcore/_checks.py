@@ -5,7 +5,7 @@ looked at only where they exist (see :func:`has_values`).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 
 import torch
@@ -24,6 +24,7 @@ __all__ = [
     "check_values",
     "has_values",
     "number_of_rows",
+    "sizes_of",
 ]
 
 
@@ -121,3 +122,13 @@ def number_of_rows(**tensors: Tensor) -> int:
         if len(tensor) != len(x):
             raise ValueError(f"{first} and {name} must have the same number of rows, got {len(x)} and {len(tensor)}")
     return len(x)
+
+
+def sizes_of(shape: int | Sequence[int], dtype: torch.dtype | None) -> tuple[int, ...]:
+    """Return the sizes of a tensor to be made; raise for what counts nothing, and for a dtype that holds no reals."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    for place, size in enumerate(sizes):
+        check_count(f"shape[{place}]", size, 0)
+    if not (dtype or torch.get_default_dtype()).is_floating_point:
+        raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
+    return sizes

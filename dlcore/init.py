@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_nonnegative, check_number
+from ._checks import check_count, check_nonnegative, check_number, sizes_of
 
 __all__ = ["constant", "he_normal", "he_uniform", "normal", "xavier_normal", "xavier_uniform", "zeros"]
 
@@ -385,12 +385,3 @@ def _check_layer(n_in: int, n_out: int, gain: float) -> None:
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:
     return bound * (2 * torch.rand(sizes_of(shape, dtype), generator=generator, dtype=dtype, device=device) - 1)
-
-
-def sizes_of(shape: Shape, dtype: DType) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    for place, size in enumerate(sizes):
-        check_count(f"shape[{place}]", size, 0)
-    if not (dtype or torch.get_default_dtype()).is_floating_point:
-        raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
-    return sizes
