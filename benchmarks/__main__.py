@@ -15,7 +15,7 @@ def all_rows() -> list[Row]:
     """Gather the rows of this package's modules, which are named after those of dlcore."""
     rows: list[Row] = []
     for info in pkgutil.iter_modules(folder):
-        if info.name not in {"__main__", "frame"}:
+        if not info.ispkg and info.name not in {"__main__", "frame"}:
             rows += importlib.import_module(f"{__package__}.{info.name}").ROWS
     return rows
 

@@ -18,6 +18,7 @@ from . import (
     propagation,
     regularization,
     risk,
+    shift,
     training,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "propagation",
     "regularization",
     "risk",
+    "shift",
     "training",
 ]
