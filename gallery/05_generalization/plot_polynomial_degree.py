@@ -2,17 +2,18 @@ r"""
 How flexible should a model be?
 ===============================
 
-A model is fitted to the examples at hand, and used on others. The *empirical risk* is its mean loss on the :math:`n`
-examples that it was fitted to; the *risk* is its expected loss on a new one,
+A model is fitted to the examples at hand, and used on others. The *empirical risk* is its mean loss
+on the :math:`n` examples that it was fitted to; the *risk* is its expected loss on a new one,
 
 .. math::
 
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
     R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr],
 
-and only the second one matters. Here the model is a polynomial, so that one number, its degree, says how flexible it
-is. The data are drawn from a cubic with normal noise, so that the truth is known; and they are drawn 200 times, so
-that we see not only what one fit does, but what it might as well have done. Which degree should one choose?
+and only the second one matters. Here the model is a polynomial, so that one number, its degree,
+says how flexible it is. The data are drawn from a cubic with normal noise, so that the truth is
+known; and they are drawn 200 times, so that we see not only what one fit does, but what it might as
+well have done. Which degree should one choose?
 """
 
 import matplotlib.pyplot as plt
@@ -26,8 +27,8 @@ generator = torch.Generator().manual_seed(0)
 # One sample, three models
 # ------------------------
 #
-# A polynomial of degree :math:`K` is a linear model of the powers :math:`x, \dots, x^K`. So least
-# squares fits it, and :func:`torch.vmap` fits all 200 samples at once.
+# A polynomial of degree :math:`K` is a linear model of the powers :math:`x, \dots, x^K`. So
+# least squares fits it, and :func:`torch.vmap` fits all 200 samples at once.
 
 truth = torch.tensor([-0.5, -3.0, 1.5, 4.0], dtype=torch.float64)
 noise_std = 0.5
@@ -54,10 +55,10 @@ x, y = draw(40)
 fits = {degree: fit(powers(x, degree), y) for degree in degrees}
 
 # %%
-# The line cannot follow the data: it *underfits*. The cubic follows them, and is close to the truth,
-# which lies dashed behind it. The polynomial of degree 10 comes closer to the points than
-# either, and makes things up at the edges: it *overfits*. The loss on the sample recommends it, and it is
-# four times as far from the truth as the cubic.
+# The line cannot follow the data: it *underfits*. The cubic follows them, and is close to
+# the truth, which lies dashed behind it. The polynomial of degree 10 comes closer to the
+# points than either, and makes things up at the edges: it *overfits*. The loss on the
+# sample recommends it, and it is four times as far from the truth as the cubic.
 
 grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
 curve = sum(c * grid**k for k, c in enumerate(truth))
@@ -105,9 +106,10 @@ plt.show()
 # ---------
 #
 # Now all 200 samples, and 200 new ones to test on. The empirical risk falls with each
-# degree, in every single sample: the lower degree is among the choices of the higher. The risk falls
-# up to degree 3, and then rises, first slowly and then steeply. Its mean over the samples leaves even the
-# band of the middle 80 % behind: at high degree a few samples are catastrophes.
+# degree, in every single sample: the lower degree is among the choices of the higher. The
+# risk falls up to degree 3, and then rises, first slowly and then steeply. Its mean over
+# the samples leaves even the band of the middle 80 % behind: at high degree a few samples
+# are catastrophes.
 
 x_new, y_new = draw(1000)
 test_losses = {
@@ -148,9 +150,9 @@ plt.show()
 # Where the risk comes from
 # -------------------------
 #
-# Draw what all 200 samples say, and the two ways to be wrong are seen apart. The lines agree with
-# each other, but not with the truth. The curves of degree 10 agree with the truth on average, but not
-# with each other.
+# Draw what all 200 samples say, and the two ways to be wrong are seen apart. The lines
+# agree with each other, but not with the truth. The curves of degree 10 agree with the
+# truth on average, but not with each other.
 
 errors = {1: "bias", 3: "little of either", 10: "variance"}
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 3.2), sharey=True, layout="constrained")
@@ -169,8 +171,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# This is an identity. With :math:`\bar f` the mean of the fits :math:`\hat f`, and with the ½ of the
-# squared loss,
+# The two add up. With :math:`\bar f` the mean of the fits :math:`\hat f`, and with the ½ of
+# the squared loss,
 #
 # .. math::
 #
@@ -178,7 +180,8 @@ plt.show()
 #     + \underbrace{\tfrac12\,\mathrm{E}_x\bigl[(\bar f(x) - f(x))^2\bigr]}_{\text{bias, squared}}
 #     + \underbrace{\tfrac12\,\mathrm{E}_x\,\mathrm{E}\bigl[(\hat f(x) - \bar f(x))^2\bigr]}_{\text{variance}} .
 #
-# The sum of the parts agrees with the risk measured on new examples, which knows nothing of the truth.
+# The sum of the parts agrees with the risk measured on new examples, which knows nothing of
+# the truth.
 
 points = x_new[0]
 target = sum(c * points**k for k, c in enumerate(truth))
@@ -193,9 +196,9 @@ sums = noise_std**2 / 2 + biases + variances
 assert torch.allclose(sums[:6], means[:6], rtol=0.1)
 
 # %%
-# Up to degree 3 each degree pays: it takes away bias. Then no bias is left, and each further degree only adds
-# variance. What the figure shows of the bias from there on is not even bias: a mean of 200 fits carries
-# a 200th of their variance.
+# Up to degree 3 each degree pays: it takes away bias. Then no bias is left, and each
+# further degree only adds variance. What the figure shows of the bias from there on is not
+# even bias: a mean of 200 fits carries a 200th of their variance.
 
 assert biases[0] > biases[1] > 100 * biases[2]
 assert (biases[2:] < 3 * variances[2:] / n_samples).all()
@@ -224,17 +227,19 @@ plt.show()
 # What else decides
 # -----------------
 #
-# Many parameters alone do not make a model overfit. Three things do, says the rule of thumb: many
-# parameters, few examples, large parameters. The first two stand in one formula. If a linear model of :math:`p`
-# parameters can express the truth, and the :math:`n` examples are many, then
+# Many parameters alone do not make a model overfit. Three things do, says the rule of
+# thumb: many parameters, few examples, large parameters. The first two stand in one
+# formula. If a linear model of :math:`p` parameters can express the truth, and the
+# :math:`n` examples are many, then
 #
 # .. math::
 #
 #     \mathrm{E}[R - R_\text{emp}] \approx \frac{p\,\sigma^2}{n},
 #
-# half of which is what the sample looks too good by, and half what the fit is too bad by. So degree 9,
-# with its 10 parameters, needs 2.5 times the examples of degree 3 to be as honest. At :math:`n = 40` they are not
-# many: there its gap is far above the formula, and due to a few samples.
+# half of which is what the sample looks too good by, and half what the fit is too bad by.
+# So degree 9, with its 10 parameters, needs 2.5 times the examples of degree 3 to be as
+# honest. At :math:`n = 40` they are not many: there its gap is far above the formula, and
+# due to a few samples.
 
 sizes = [40, 80, 160, 320, 640]
 gaps = {3: [], 9: []}
@@ -285,9 +290,10 @@ fig.set_label(
 plt.show()
 
 # %%
-# The third thing is a remedy. The fits of degree 10 that fly apart have large coefficients, so
-# one can keep the degree and hold the coefficients small instead. A small ridge penalty brings their norm from
-# about 300 down to about 4, and the risk from above 1 to close to that of the cubic.
+# The third thing is a remedy. The fits of degree 10 that fly apart have large coefficients,
+# so one can keep the degree and hold the coefficients small instead. A small ridge penalty
+# brings their norm from about 300 down to about 4, and the risk from above 1 to close to
+# that of the cubic.
 
 x, y = draw(40)
 x_new, y_new = draw(1000)
@@ -307,10 +313,12 @@ assert risks[1] < 1.25 * means[degrees.index(3)]
 # Conclusion
 # ----------
 #
-# As flexible as the truth, and no more: below, the model is wrong in the same way on every sample, and above, in
-# another way on each. The empirical risk, :func:`dlcore.risk.empirical_risk`, sees the first of these errors and
-# not the second, so it cannot choose. What can is the loss on examples that the fit has not seen, and
+# As flexible as the truth, and no more: below, the model is wrong in the same way on every
+# sample, and above, in another way on each. The empirical risk,
+# :func:`dlcore.risk.empirical_risk`, sees the first of these errors and not the second, so
+# it cannot choose. What can is the loss on examples that the fit has not seen, and
 # :func:`dlcore.risk.generalization_gap` is the difference. Here they were drawn anew, from
-# :func:`dlcore.datasets.polynomial_regression`; with real data they have to be saved from the sample:
-# :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` tells how. If there are too few for the model at
-# hand, :func:`dlcore.linear.ridge` makes it less flexible without another degree.
+# :func:`dlcore.datasets.polynomial_regression`; with real data they have to be saved from
+# the sample: :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` tells how. If
+# there are too few for the model at hand, :func:`dlcore.linear.ridge` makes it less
+# flexible without another degree.
