@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -28,11 +27,10 @@ def descend_(
     decays: list[float],
 ) -> None:
     """Take the step of :func:`dlcore.optim.momentum_step`; without momentum there is no velocity."""
-    with torch.no_grad():
-        if any(decays):
-            grads = [g.add(w, alpha=decay) for g, w, decay in zip(grads, leaves, decays, strict=True)]
-        if momentum:
-            foreach_mul_(velocity, momentum)
-            foreach_add_(velocity, grads)
-            grads = velocity
-        foreach_add_(leaves, grads, alpha=-lr)
+    if any(decays):
+        grads = [g.add(w, alpha=decay) for g, w, decay in zip(grads, leaves, decays, strict=True)]
+    if momentum:
+        foreach_mul_(velocity, momentum)
+        foreach_add_(velocity, grads)
+        grads = velocity
+    foreach_add_(leaves, grads, alpha=-lr)

@@ -230,44 +230,83 @@ def fit(
         columns.append(weights)
     state = _start(given) if resume is None else _resumed(resume, given, generator)
 
-    leaves = [x.detach().clone().requires_grad_() for x in state["params"]]
-    tree, good = structure.unflatten(leaves), [x.detach().clone() for x in leaves]
-    velocity = [x.clone() for x in state["velocity"] or map(torch.zeros_like, good)] if momentum else []
-    step, train_loss, validation_loss = state["step"], [*state["train_loss"]], [*state["validation_loss"]]
-
-    def history(params: list[Tensor], velocity: list[Tensor], drawn: Tensor | None) -> History:
-        params = [x.detach() for x in params]
-        state = (params, velocity, step, drawn, train_loss, validation_loss)
-        return History(structure.unflatten(params), dict(zip(_STATE, state, strict=True)))
-
+    run = _Run(structure, state, momentum=momentum, decays=decays)
     with _progress_bar(epochs * math.ceil(n / batch_size), progress) as bar, torch.enable_grad():
-        for epoch in range(len(train_loss), len(train_loss) + epochs):
+        for epoch in range(len(run.train_loss), len(run.train_loss) + epochs):
             drawn, total, batch = _state_of(generator), 0.0, 0
             batches = minibatches(*columns, batch_size=batch_size, shuffle=shuffle, generator=generator)
             for batch, rows in enumerate(batches):
-                losses = _losses(loss, tree, rows if weights is None else rows[:-1])
-                mean = (losses if weights is None else losses * rows[-1]).mean()
-                value = mean.item()
-                if not math.isfinite(value):
-                    raise DivergenceError("loss", value, epoch, batch, history(good, [], drawn))
-                if not mean.requires_grad:
-                    raise ValueError("loss must depend on params, got one that does not")
-                grads = torch.autograd.grad(mean, leaves, materialize_grads=True)
-                foreach_copy_(good, [w.data for w in leaves])
-                rate = lr(step) if callable(lr) else lr
-                descend_(leaves, grads, velocity, lr=rate, momentum=momentum, decays=decays)
-                step, total = step + 1, total + value * len(losses)
+                losses = _losses(loss, run.params, rows if weights is None else rows[:-1])
+                rate = lr(run.step) if callable(lr) else lr
+                mean = run.learn(losses, None if weights is None else rows[-1], rate)
+                if not math.isfinite(mean):
+                    raise DivergenceError("loss", mean, epoch, batch, run.history(drawn, diverged=True))
+                total += mean * losses.size(0)
                 bar.update()
-            for before, after in zip(good, leaves, strict=True):
-                lost = before.isfinite() & ~after.isfinite()
-                if bool(lost.any()):
-                    raise DivergenceError("params", after[lost][0].item(), epoch, batch, history(good, [], drawn))
-            train_loss.append(total / n)
+            if (lost := run.lost()) is not None:
+                raise DivergenceError("params", lost, epoch, batch, run.history(drawn, diverged=True))
+            run.train_loss.append(total / n)
             if held_out is not None:
                 with torch.no_grad():
-                    validation_loss.append(_losses(loss, tree, held_out).mean().item())
-            bar.set_postfix(loss=train_loss[-1])
-    return history(leaves, velocity, _state_of(generator))
+                    run.validation_loss.append(_losses(loss, run.params, held_out).mean().item())
+            bar.set_postfix(loss=run.train_loss[-1])
+    return run.history(_state_of(generator))
+
+
+class _Run:
+    """A run under way: parameters that are its own, and what its history will tell."""
+
+    def __init__(
+        self, structure: pytree.TreeSpec, state: Mapping[str, Any], *, momentum: float, decays: list[float]
+    ) -> None:
+        self.structure, self.momentum, self.decays = structure, momentum, decays
+        self.leaves = [x.detach().clone().requires_grad_() for x in state["params"]]
+        self.params = structure.unflatten(self.leaves)
+        self.good = [x.detach().clone() for x in self.leaves]
+        self.velocity = [x.clone() for x in state["velocity"] or map(torch.zeros_like, self.good)] if momentum else []
+        self.step, self.train_loss, self.validation_loss = (
+            state["step"],
+            [*state["train_loss"]],
+            [*state["validation_loss"]],
+        )
+        self.share = torch.empty(0)
+
+    def learn(self, losses: Tensor, weights: Tensor | None, lr: float) -> float:
+        """Take the step that a batch asks for, unless its mean loss is not finite, and return that mean."""
+        if not losses.requires_grad:
+            raise ValueError("loss must depend on params, got one that does not")
+        values, count = losses.detach(), losses.size(0)
+        mean = (values if weights is None else values * weights).mean().item()
+        if math.isfinite(mean):
+            # the mean itself need not be in the graph: its gradient is a sum over examples, each with its share
+            if weights is not None:
+                self.share = (weights / count).to(values.dtype)
+            elif self.share.size(0) != count:
+                self.share = torch.full_like(values, 1 / count)
+            found = cast(
+                "tuple[Tensor | None, ...]", torch.autograd.grad(losses, self.leaves, self.share, allow_unused=True)
+            )
+            grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.leaves, found, strict=True)]
+            with torch.no_grad():
+                foreach_copy_(self.good, self.leaves)
+                descend_(self.leaves, grads, self.velocity, lr=lr, momentum=self.momentum, decays=self.decays)
+            self.step += 1
+        return mean
+
+    def lost(self) -> float | None:
+        """Return a value that is not finite since the last step, or None; no loss has come after it that would tell."""
+        for before, after in zip(self.good, self.leaves, strict=True):
+            lost = after[before.isfinite() & ~after.isfinite()]
+            if len(lost):
+                return lost[0].item()
+        return None
+
+    def history(self, drawn: Tensor | None, *, diverged: bool = False) -> History:
+        """Return what is known so far; of a run that has diverged, with its last good parameters at rest."""
+        params = self.good if diverged else [x.detach() for x in self.leaves]
+        velocity = [] if diverged else self.velocity
+        state = (params, velocity, self.step, drawn, self.train_loss, self.validation_loss)
+        return History(self.structure.unflatten(params), dict(zip(_STATE, state, strict=True)))
 
 
 _STATE = ("params", "velocity", "step", "generator", "train_loss", "validation_loss")
@@ -315,7 +354,7 @@ def _check_weights(weights: Tensor, n: int) -> None:
 def _losses(loss: Callable[..., Tensor], params: pytree.PyTree, rows: Sequence[Tensor]) -> Tensor:
     losses = loss(params, *rows)
     check_floating(losses=losses)
-    if losses.shape != rows[0].shape[:1]:
+    if losses.dim() != 1 or losses.size(0) != rows[0].size(0):
         raise ValueError(f"loss must return one value per example, shape ({len(rows[0])},), got {tuple(losses.shape)}")
     return losses
 

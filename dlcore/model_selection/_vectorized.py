@@ -136,7 +136,8 @@ def cross_validate_vectorized(
                 raise ValueError("loss must depend on params, got one that does not")
             grads = torch.autograd.grad(means.sum(), leaves, materialize_grads=True)
         before = [] if present is None else [w.detach().clone() for w in (*leaves, *velocity)]
-        descend_(leaves, grads, velocity, lr=lr, momentum=momentum, decays=decays)
+        with torch.no_grad():
+            descend_(leaves, grads, velocity, lr=lr, momentum=momentum, decays=decays)
         if present is not None:
             for w, kept in zip((*leaves, *velocity), before, strict=True):
                 goes_on = present[:, 0].reshape(k, *[1] * (w.dim() - 1))  # else no row was left: the fold waits
