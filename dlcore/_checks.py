@@ -16,10 +16,13 @@ from torch._subclasses import FakeTensor
 __all__ = [
     "check_count",
     "check_floating",
+    "check_indices",
     "check_integer",
     "check_nonnegative",
     "check_number",
+    "check_pair",
     "check_rank",
+    "check_same_dtype",
     "check_same_shape",
     "check_values",
     "has_values",
@@ -34,9 +37,11 @@ def has_values(*tensors: Tensor) -> bool:
     It may not on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``:
     there every guard on values is skipped, and a choice between a fast and a safe path takes the safe one.
     """
-    return not torch.compiler.is_compiling() and not any(
-        x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor) for x in tensors
-    )
+    return not torch.compiler.is_compiling() and all(map(_holds_values, tensors))
+
+
+def _holds_values(x: Tensor) -> bool:
+    return not (x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor))
 
 
 def check_floating(**tensors: Tensor) -> None:
@@ -69,7 +74,7 @@ def check_nonnegative(name: str, value: float) -> None:
 
 def check_number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
     """Raise TypeError unless ``value`` is a real number, ValueError unless it keeps the rule."""
-    if not isinstance(value, Real) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not holds(value):
         raise ValueError(f"{name} must be {rule}, got {value}")
@@ -83,10 +88,33 @@ def check_count(name: str, value: int, at_least: int) -> None:
         raise ValueError(f"{name} must be >= {at_least}, got {value}")
 
 
+def check_indices(name: str, indices: Tensor, size: int) -> None:
+    """Raise ValueError that names the first of the integers that is not in [0, size)."""
+    if has_values(indices) and indices.numel():
+        smallest, largest = indices.aminmax()
+        if smallest.item() < 0 or largest.item() >= size:
+            check_values(name, indices, f"in [0, {size})", lambda indices: (indices >= 0) & (indices < size))
+
+
+def check_pair(**tensors: Tensor) -> None:
+    """Raise unless the two tensors are real floating-point ones of one dtype and shape."""
+    check_floating(**tensors)
+    check_same_dtype(**tensors)
+    check_same_shape(**tensors)
+
+
 def check_rank(name: str, x: Tensor, at_least: int, layout: str) -> None:
     """Raise ValueError unless ``x`` has at least that many dimensions, laid out as named."""
     if x.dim() < at_least:
         raise ValueError(f"{name} must have shape {layout}, got {tuple(x.shape)}")
+
+
+def check_same_dtype(**tensors: Tensor) -> None:
+    """Raise TypeError unless every tensor has the dtype of the first."""
+    (first, x), *others = tensors.items()
+    for name, other in others:
+        if other.dtype != x.dtype:
+            raise TypeError(f"{name} must have the dtype of {first}, {x.dtype}, got {other.dtype}")
 
 
 def check_same_shape(**tensors: Tensor) -> None:

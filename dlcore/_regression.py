@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from ._checks import check_floating, check_values, has_values
+from ._checks import check_floating, check_same_dtype, check_values, has_values
 from ._linalg import cholesky, eigenvalues, vector_norm
 
-__all__ = ["check_examples", "check_full_rank", "check_same_dtype", "leave_out_absent", "minimize"]
+__all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
 
 BLOCK = 2**16  # entries of the inputs that are worked on at a time, 512 KB
 FEW = 2**15  # rows beyond which a search starts from a sample
@@ -32,13 +32,6 @@ PATIENCE, STILL = 3, 1e-2  # without penalty: steps after which one must not cha
 Pair = tuple[Tensor, Tensor, float]  # a step, how it changed the gradient, and the product of both
 
 
-def check_same_dtype(x: Tensor, **tensors: Tensor) -> None:
-    """Raise TypeError unless every other argument has the dtype of ``x``."""
-    for name, other in tensors.items():
-        if other.dtype != x.dtype:
-            raise TypeError(f"{name} must have the dtype of x, {x.dtype}, got {other.dtype}")
-
-
 def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, **targets: Tensor) -> None:
     """Raise TypeError or ValueError unless there are inputs, a target (or several) for each, and usable weights."""
     if x.dim() != 2 or x.numel() == 0:
@@ -50,7 +43,7 @@ def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, 
             raise ValueError(f"{name} must have shape {layout}, got {tuple(target.shape)}")
     if weights is not None:
         check_floating(weights=weights)
-        check_same_dtype(x, weights=weights)
+        check_same_dtype(x=x, weights=weights)
         if weights.shape != (n,):
             raise ValueError(f"weights must have shape ({n},), got {tuple(weights.shape)}")
         check_values("weights", weights, ">= 0", lambda weights: weights >= 0)

@@ -13,7 +13,16 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
-from ._checks import check_floating, check_integer, check_number, check_rank, check_same_shape, check_values, has_values
+from ._checks import (
+    check_floating,
+    check_indices,
+    check_integer,
+    check_number,
+    check_pair,
+    check_rank,
+    check_values,
+    has_values,
+)
 from .activations import softplus
 
 __all__ = [
@@ -116,7 +125,7 @@ def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) ->
     >>> absolute_loss(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0]))
     tensor([0., 3.])
     """
-    _check_pair(y_hat=y_hat, y=y)
+    check_pair(y_hat=y_hat, y=y)
     return (y_hat - y).abs()
 
 
@@ -167,7 +176,7 @@ def huber_loss(
     >>> huber_loss(torch.tensor([0.5, -3.0, 1024.0]), torch.zeros(3), delta=2.0).tolist()
     [0.125, 4.0, 2046.0]
     """
-    _check_pair(y_hat=y_hat, y=y)
+    check_pair(y_hat=y_hat, y=y)
     check_number("delta", delta, "> 0", lambda delta: delta > 0)
     delta = min(delta, torch.finfo(y_hat.dtype).max)  # of infinite delta torch would take inf - inf
     return F.huber_loss(y_hat, y, reduction="none", delta=delta)
@@ -238,7 +247,7 @@ def cross_entropy(
     log_p = torch.log_softmax(logits, -1, dtype=dtype)
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
-        _check_pair(logits=logits, labels=labels)
+        check_pair(logits=logits, labels=labels)
         loss = _weighted(labels, -log_p).sum(-1)
     else:
         loss = _at_label(log_p, _class_indices(labels, logits))
@@ -347,7 +356,7 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
     >>> torch.func.grad(logistic_loss)(torch.tensor(0.0), torch.tensor(1.0))
     tensor(-0.5000)
     """
-    _check_pair(logits=logits, labels=labels)
+    check_pair(logits=logits, labels=labels)
     check_values("labels", labels, "in [0, 1]", lambda labels: labels.clamp(0, 1) == labels)
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return (_weighted(labels, softplus(-wide)) + _weighted(1 - labels, softplus(wide))).to(logits.dtype)
@@ -368,15 +377,6 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
     return p * x.masked_fill((p == 0) & x.isinf(), 0)
 
 
-def _check_pair(**tensors: Tensor) -> None:
-    """Raise unless the two tensors are real floating-point ones of one dtype and shape."""
-    check_floating(**tensors)
-    (name, x), (other, y) = tensors.items()
-    if y.dtype != x.dtype:
-        raise TypeError(f"{other} must have the dtype of {name}, {x.dtype}, got {y.dtype}")
-    check_same_shape(**tensors)
-
-
 def _check_scores(**scores: Tensor) -> int:
     """Return how many classes the tensor holds real numbers for; raise unless there is one."""
     check_floating(**scores)
@@ -394,6 +394,5 @@ def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
     if labels.shape != rows:
         raise ValueError(f"labels must have shape {tuple(rows)}, a class index for each row, got {tuple(labels.shape)}")
     y = labels.long()
-    if has_values(y) and not torch.equal(y.clamp(0, q - 1), y):  # quicker than the check that names the place
-        check_values("labels", y, f"in [0, {q})", lambda y: (y >= 0) & (y < q))
+    check_indices("labels", y, q)
     return y

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Integer, Real
 from torch import Tensor
 
-from ._checks import check_count, check_floating, check_integer, check_same_shape, check_values
+from ._checks import check_count, check_floating, check_indices, check_integer, check_same_shape, check_values
 
 __all__ = ["accuracy", "calibration_error", "confusion_matrix"]
 
@@ -139,8 +139,8 @@ def confusion_matrix(
     if normalize not in {None, "true", "predicted", "all"}:
         raise ValueError(f"normalize must be 'true', 'predicted', 'all' or None, got {normalize!r}")
     check_same_shape(labels=labels, predictions=predictions)
-    _check_classes("labels", labels, n_classes)
-    _check_classes("predictions", predictions, n_classes)
+    check_indices("labels", labels, n_classes)
+    check_indices("predictions", predictions, n_classes)
     pairs = labels.to(torch.int64) * n_classes + predictions
     counts = torch.zeros(n_classes**2, dtype=torch.int64, device=labels.device)
     counts = counts.index_add(0, pairs.flatten(), torch.ones_like(pairs).flatten()).reshape(n_classes, n_classes)
@@ -230,7 +230,7 @@ def calibration_error(
             f"labels must have one entry for each of the {len(probabilities)} rows, got shape {tuple(labels.shape)}"
         )
     _check_not_empty(labels)
-    _check_classes("labels", labels, probabilities.shape[1])
+    check_indices("labels", labels, probabilities.shape[1])
     wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
     confidences, predictions = wide.max(dim=1)
     check_values("probabilities", confidences, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
@@ -244,7 +244,3 @@ def calibration_error(
 def _check_not_empty(labels: Tensor) -> None:
     if labels.numel() == 0:
         raise ValueError(f"labels must hold at least one example, got shape {tuple(labels.shape)}")
-
-
-def _check_classes(name: str, labels: Tensor, n_classes: int) -> None:
-    check_values(name, labels, f"in [0, {n_classes})", lambda y: (y >= 0) & (y < n_classes))

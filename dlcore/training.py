@@ -264,12 +264,10 @@ class _Run:
         self.params = structure.unflatten(self.leaves)
         self.good = [x.detach().clone() for x in self.leaves]
         self.velocity = [x.clone() for x in state["velocity"] or map(torch.zeros_like, self.good)] if momentum else []
-        self.step, self.train_loss, self.validation_loss = (
-            state["step"],
-            [*state["train_loss"]],
-            [*state["validation_loss"]],
-        )
-        self.share = torch.empty(0)
+        self.step: int = state["step"]
+        self.train_loss: list[float] = [*state["train_loss"]]
+        self.validation_loss: list[float] = [*state["validation_loss"]]
+        self.share = torch.empty(0)  # what an example of a batch adds to its mean
 
     def learn(self, losses: Tensor, weights: Tensor | None, lr: float) -> float:
         """Take the step that a batch asks for, unless its mean loss is not finite, and return that mean."""

@@ -31,6 +31,7 @@ propagation shift shift.covariate shift.label shift.detect shift.concept
 FLOOR = {module: number for number, modules in enumerate(FLOORS.strip().splitlines()) for module in modules.split()}
 FLOOR |= dict.fromkeys(("activations._pointwise", "activations._softmax"), FLOOR["activations"])
 FLOOR |= dict.fromkeys(("linear._logistic", "linear._squared_error"), FLOOR["linear"])
+FLOOR |= {"norms._vectors": FLOOR["_trees"], "norms._matrices": FLOOR["norms"]}
 FLOOR |= dict.fromkeys(("optim._schedules", "optim._steps"), FLOOR["optim"])
 FLOOR |= {"importance._weights": FLOOR["_trees"], "importance._report": FLOOR["importance"]}
 NEVER_IMPORTED = {"matplotlib", "sklearn", "sphinx", "scipy", "pandas"}
@@ -60,7 +61,7 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_imports_only_from_lower_floors(path: Path) -> None:
     name = module_name(path)
-    packages = {"activations", "importance", "linear", "model_selection", "optim", "shift"}
+    packages = {"activations", "importance", "linear", "model_selection", "norms", "optim", "shift"}
     if name in {"", *packages}:  # these hand their modules on
         return
 

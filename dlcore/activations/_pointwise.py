@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
-from dlcore._checks import check_floating, check_number
+from dlcore._checks import check_floating, check_number, check_same_dtype
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
@@ -109,8 +109,7 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
         check_number("alpha", alpha, "finite", math.isfinite)
     else:
         check_floating(alpha=alpha)
-        if alpha.dtype != x.dtype:
-            raise TypeError(f"alpha must have the dtype of x, {x.dtype}, got {alpha.dtype}")
+        check_same_dtype(x=x, alpha=alpha)
         sizes = zip(reversed(alpha.shape), reversed(x.shape), strict=False)
         if alpha.dim() > x.dim() or any(size not in (1, of_x) for size, of_x in sizes):
             raise ValueError(f"alpha must broadcast to the shape of x, {tuple(x.shape)}, got {tuple(alpha.shape)}")

@@ -4,8 +4,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dlcore._checks import check_count, check_floating, check_integer, check_nonnegative, check_values
-from dlcore._regression import check_examples, check_same_dtype, leave_out_absent, minimize
+from dlcore._checks import (
+    check_count,
+    check_floating,
+    check_indices,
+    check_integer,
+    check_nonnegative,
+    check_same_dtype,
+    check_values,
+)
+from dlcore._regression import check_examples, leave_out_absent, minimize
 from dlcore.linear._model import LinearParams
 
 
@@ -72,7 +80,7 @@ def logistic_regression(
     """
     check_nonnegative("penalty", penalty)
     check_floating(x=x, y=y)
-    check_same_dtype(x, y=y)
+    check_same_dtype(x=x, y=y)
     check_examples(x, weights, y=y)
     x, y, weights = leave_out_absent(x, y, weights)
     check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
@@ -158,7 +166,7 @@ def softmax_regression(
     x, labels, weights = leave_out_absent(x, labels.long(), weights)
     k = int(labels.max()) + 1 if n_classes is None else n_classes
     check_count("n_classes", k, 2)
-    check_values("labels", labels, f"in [0, {k})", lambda labels: (labels >= 0) & (labels < k))
+    check_indices("labels", labels, k)
     check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
     params = minimize(
         x, labels, weights, penalty=penalty, k=k, link=_softmax_of_columns, subtract=_subtract_one_hot

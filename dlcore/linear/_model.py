@@ -6,8 +6,7 @@ import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the example
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_rank
-from dlcore._regression import check_same_dtype
+from dlcore._checks import check_floating, check_rank, check_same_dtype
 
 
 class LinearParams(NamedTuple):
@@ -98,7 +97,7 @@ def linear(
     tensor([3.5000, 7.5000])
     """
     check_floating(x=x, weight=weight, bias=bias)
-    check_same_dtype(x, weight=weight, bias=bias)
+    check_same_dtype(x=x, weight=weight, bias=bias)
     check_rank("x", x, 1, "(*, n_in)")
     if weight.dim() not in (1, 2) or weight.shape[0] != x.shape[-1]:
         n_in = x.shape[-1]

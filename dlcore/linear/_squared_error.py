@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_nonnegative, check_values, has_values
+from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
 from dlcore._linalg import qr, singular_values, solve_triangular
-from dlcore._regression import check_examples, check_full_rank, check_same_dtype
+from dlcore._regression import check_examples, check_full_rank
 from dlcore.linear._model import LinearParams
 
 
@@ -134,7 +134,7 @@ def ridge(
 def _fit(x: Tensor, y: Tensor, weights: Tensor | None, penalty: float) -> LinearParams:
     """Solve both closed forms, on inputs and targets from which their weighted means are taken."""
     check_floating(x=x, y=y)
-    check_same_dtype(x, y=y)
+    check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
     (n, d), (_, *k), dtype = x.shape, y.shape, x.dtype
     wide = torch.promote_types(dtype, torch.float32)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from dlcore._checks import check_floating, check_values, has_values, number_of_rows
+from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
 from dlcore._linalg import qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
@@ -178,8 +178,7 @@ def ridge_path_cross_validation(
 def _check(x: Tensor, y: Tensor, penalties: Tensor) -> int:
     """Raise unless the arguments are what they should be, and return the number of rows."""
     check_floating(x=x, y=y, penalties=penalties)
-    if y.dtype != x.dtype:
-        raise TypeError(f"y must have the dtype of x, {x.dtype}, got {y.dtype}")
+    check_same_dtype(x=x, y=y)
     if x.dim() != 2 or x.shape[1] == 0:
         raise ValueError(f"x must have shape (n, d) with a column at least, got {tuple(x.shape)}")
     if y.dim() != 1:

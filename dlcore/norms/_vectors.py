@@ -1,30 +1,14 @@
-r"""How large is a vector, and how large is a matrix?
-
-A norm is a function :math:`\lVert\cdot\rVert` that is zero at the zero vector only, scales as
-:math:`\lVert a\mathbf{x}\rVert = |a|\,\lVert\mathbf{x}\rVert`, and keeps the triangle inequality
-:math:`\lVert\mathbf{x}+\mathbf{y}\rVert \le \lVert\mathbf{x}\rVert + \lVert\mathbf{y}\rVert`. Every function
-of this chapter is finite wherever its true value can be written in the type of its argument: the squares of
-entries of size 1e30 do not overflow, those of size 1e-30 do not vanish. At a kink the gradient is a subgradient.
-"""
+"""The size of a vector."""
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._checks import check_floating, check_number, check_rank, has_values
-from ._linalg import singular_values, vector_norm
-
-__all__ = [
-    "frobenius_norm",
-    "l1_norm",
-    "l2_norm",
-    "lp_norm",
-    "max_norm",
-    "nuclear_norm",
-    "spectral_norm",
-]
+from dlcore._checks import check_floating, check_number, has_values
+from dlcore._linalg import vector_norm
 
 Dim = int | tuple[int, ...] | None
 FEW = 4096  # entries
@@ -92,43 +76,54 @@ def lp_norm(
     check_number("p", p, "> 0", lambda p: p > 0)
     if p in {1, math.inf}:
         return (l1_norm if p == 1 else max_norm)(x, dim=dim, keepdim=keepdim)
+    return _norm(x, p, dim, keepdim)
+
+
+def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
+    """Compute the formula, and once more with the vectors divided by their largest entry if a power was lost."""
     if x.dtype in {torch.float16, torch.bfloat16}:
-        return lp_norm(x.float(), p, dim=dim, keepdim=keepdim).to(x.dtype)
-    norm = _root_of_powers(x, p, dim, keepdim)
-    if norm.numel() == 0 or (has_values(norm) and _no_power_was_lost(norm, p, _length(x, dim))):
+        return _norm(x.float(), p, dim, keepdim).to(x.dtype)
+    norm, n = _root_of_powers(x, p, dim, keepdim)
+    if norm.numel() == 0 or (has_values(norm) and _no_power_was_lost(norm, p, n)):
         return norm
     scale = max_norm(x.detach(), dim=dim, keepdim=True)
     is_zero = scale == 0
     relative = x / torch.where(is_zero | scale.isinf(), 1, scale)
-    norm = _root_of_powers(torch.where(is_zero, 1, relative), p, dim, True)
+    norm, _ = _root_of_powers(torch.where(is_zero, 1, relative), p, dim, True)
     norm = torch.where(is_zero, 0, norm * torch.where(scale.isinf(), 1, scale))
     return norm if keepdim else norm.sum(dim=dim)  # a sum over lengths of 1
 
 
 def _length(x: Tensor, dim: Dim) -> int:
-    return (
-        x.numel() if dim is None else math.prod([x.shape[d] for d in dim]) if isinstance(dim, tuple) else x.shape[dim]
-    )
+    if dim is None:
+        return x.numel()
+    return x.shape[dim] if isinstance(dim, int) else math.prod([x.shape[d] for d in dim])
 
 
-def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
-    """Compute the formula as it is written; at zero the root has no gradient."""
-    if p == 2 and _length(x, dim) <= FEW:
-        return vector_norm(x, p, dim, keepdim)  # in one pass, but it loses a digit for each tenfold of entries
+def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> tuple[Tensor, int]:
+    """Compute the formula as it is written, and how many powers a sum holds; at zero the root has no gradient."""
+    n = _length(x, dim)
+    if n <= FEW and p > 1:
+        return vector_norm(x, p, dim, keepdim), n  # in one pass, but it loses a digit for each tenfold of entries
     if p == 2 and dim is None and not keepdim:
         flat = x.flatten()
-        return torch.dot(flat, flat).sqrt()
-    powers = x.abs().pow(p)
+        return torch.dot(flat, flat).sqrt(), n
+    powers = x.square().square() if p == 4 else x.abs().pow(p)
     if p < 1:  # the power has no gradient at zero
         powers = torch.where(x == 0, 0, torch.where(x == 0, 1, x).abs().pow(p))
-    return powers.sum(dim=dim, keepdim=keepdim).pow(1 / p)
+    return powers.sum(dim=dim, keepdim=keepdim).pow(1 / p), n
 
 
 def _no_power_was_lost(norm: Tensor, p: float, n: int) -> bool:
     """Tell whether no power overflowed, none that vanished would have been seen, and the root kept its digits."""
     smallest, largest = [norm.item()] * 2 if norm.numel() == 1 else [bound.item() for bound in norm.detach().aminmax()]
-    limits = torch.finfo(norm.dtype)
-    return max((n * limits.tiny / limits.eps) ** (1 / p), 1 / FAR) <= smallest and largest <= FAR
+    return _smallest_safe(norm.dtype, p, n) <= smallest and largest <= FAR
+
+
+@lru_cache
+def _smallest_safe(dtype: torch.dtype, p: float, n: int) -> float:
+    limits = torch.finfo(dtype)
+    return max((n * limits.tiny / limits.eps) ** (1 / p), 1 / FAR)
 
 
 def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -169,6 +164,8 @@ def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor(7.)
     """
     check_floating(x=x)
+    if _length(x, dim) <= FEW:
+        return vector_norm(x, 1, dim, keepdim)  # in one pass, see above
     return x.abs().sum(dim=dim, keepdim=keepdim)
 
 
@@ -220,7 +217,8 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     >>> torch.func.grad(l2_norm)(torch.zeros(2))
     tensor([0., 0.])
     """
-    return lp_norm(x, dim=dim, keepdim=keepdim)
+    check_floating(x=x)
+    return _norm(x, 2.0, dim, keepdim)
 
 
 def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -267,134 +265,3 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
         smallest, largest = torch.aminmax(x)
         return torch.maximum(-smallest, largest)
     return x.abs().amax(dim=() if dim is None else dim, keepdim=keepdim)
-
-
-def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    r"""Return the root of the sum of a matrix's squared entries.
-
-    .. math::
-
-        \lVert\mathbf{X}\rVert_F = \sqrt{\sum_{i=1}^{m}\sum_{j=1}^{n} x_{ij}^2}
-            = \sqrt{\sum_k \sigma_k^2}, \qquad \sigma_k \text{ the singular values}
-
-    Parameters
-    ----------
-    x : Tensor, shape (*, m, n)
-        The matrices.
-
-    Returns
-    -------
-    Tensor, shape (*), in [0, inf]
-        The norms.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` is not a real floating-point tensor.
-    ValueError
-        If ``x`` is no matrix.
-
-    See Also
-    --------
-    spectral_norm : What ``torch.linalg.norm(x, 2)`` gives, where ``torch.norm(x, 2)`` gives this one.
-
-    References
-    ----------
-    .. [1] G. H. Golub and C. F. Van Loan, *Matrix Computations*, 4th ed., 2013, section 2.3.
-
-    Examples
-    --------
-    >>> frobenius_norm(torch.tensor([[1.0, 2.0], [2.0, 4.0]]))
-    tensor(5.)
-    """
-    check_floating(x=x)
-    check_rank("x", x, 2, "(*, m, n)")
-    return l2_norm(x, dim=(-2, -1))
-
-
-def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    r"""Return the largest factor by which a matrix stretches a vector.
-
-    .. math::
-
-        \lVert\mathbf{X}\rVert_2 = \max_{\mathbf{v}\ne\mathbf{0}}
-            \frac{\lVert\mathbf{X}\mathbf{v}\rVert_2}{\lVert\mathbf{v}\rVert_2} = \max_k \sigma_k
-
-    Parameters
-    ----------
-    x : Tensor, shape (*, m, n)
-        The matrices.
-
-    Returns
-    -------
-    Tensor, shape (*), in [0, inf]
-        The norms, with the dtype of ``x``; 0 for a matrix without entries.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` is not a real floating-point tensor.
-    ValueError
-        If ``x`` is no matrix.
-
-    See Also
-    --------
-    torch.linalg.matrix_norm : The same with ``ord=2``; it refuses a matrix without entries.
-
-    References
-    ----------
-    .. [1] G. H. Golub and C. F. Van Loan, *Matrix Computations*, 4th ed., 2013, section 2.3.
-
-    Examples
-    --------
-    >>> spectral_norm(torch.tensor([[0.0, 3.0], [-4.0, 0.0]]))
-    tensor(4.)
-    """
-    return max_norm(_singular_values(x), dim=-1)
-
-
-def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    r"""Return the sum of a matrix's singular values.
-
-    .. math::
-
-        \lVert\mathbf{X}\rVert_* = \sum_k \sigma_k
-
-    Parameters
-    ----------
-    x : Tensor, shape (*, m, n)
-        The matrices.
-
-    Returns
-    -------
-    Tensor, shape (*), in [0, inf]
-        The norms.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` is not a real floating-point tensor.
-    ValueError
-        If ``x`` is no matrix.
-
-    See Also
-    --------
-    torch.linalg.matrix_norm : The same with ``ord="nuc"``.
-
-    References
-    ----------
-    .. [1] B. Recht, M. Fazel and P. A. Parrilo, "Guaranteed minimum-rank solutions", *SIAM Review* 52(3), 2010.
-
-    Examples
-    --------
-    >>> nuclear_norm(torch.tensor([[0.0, 3.0], [-4.0, 0.0]]))
-    tensor(7.)
-    """
-    return l1_norm(_singular_values(x), dim=-1)
-
-
-def _singular_values(x: Tensor) -> Tensor:
-    check_floating(x=x)
-    check_rank("x", x, 2, "(*, m, n)")
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # no half-precision decomposition exists
-    return singular_values(wide).to(x.dtype)

@@ -1,0 +1,140 @@
+"""The size of a matrix."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dlcore._checks import check_floating, check_rank
+from dlcore._linalg import singular_values
+from dlcore.norms._vectors import l1_norm, l2_norm, max_norm
+
+
+def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
+    r"""Return the root of the sum of a matrix's squared entries.
+
+    .. math::
+
+        \lVert\mathbf{X}\rVert_F = \sqrt{\sum_{i=1}^{m}\sum_{j=1}^{n} x_{ij}^2}
+            = \sqrt{\sum_k \sigma_k^2}, \qquad \sigma_k \text{ the singular values}
+
+    Parameters
+    ----------
+    x : Tensor, shape (*, m, n)
+        The matrices.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The norms.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    ValueError
+        If ``x`` is no matrix.
+
+    See Also
+    --------
+    spectral_norm : What ``torch.linalg.norm(x, 2)`` gives, where ``torch.norm(x, 2)`` gives this one.
+
+    References
+    ----------
+    .. [1] G. H. Golub and C. F. Van Loan, *Matrix Computations*, 4th ed., 2013, section 2.3.
+
+    Examples
+    --------
+    >>> frobenius_norm(torch.tensor([[1.0, 2.0], [2.0, 4.0]]))
+    tensor(5.)
+    """
+    check_floating(x=x)
+    check_rank("x", x, 2, "(*, m, n)")
+    return l2_norm(x, dim=(-2, -1))
+
+
+def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
+    r"""Return the largest factor by which a matrix stretches a vector.
+
+    .. math::
+
+        \lVert\mathbf{X}\rVert_2 = \max_{\mathbf{v}\ne\mathbf{0}}
+            \frac{\lVert\mathbf{X}\mathbf{v}\rVert_2}{\lVert\mathbf{v}\rVert_2} = \max_k \sigma_k
+
+    Parameters
+    ----------
+    x : Tensor, shape (*, m, n)
+        The matrices.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The norms, with the dtype of ``x``; 0 for a matrix without entries.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    ValueError
+        If ``x`` is no matrix.
+
+    See Also
+    --------
+    torch.linalg.matrix_norm : The same with ``ord=2``; it refuses a matrix without entries.
+
+    References
+    ----------
+    .. [1] G. H. Golub and C. F. Van Loan, *Matrix Computations*, 4th ed., 2013, section 2.3.
+
+    Examples
+    --------
+    >>> spectral_norm(torch.tensor([[0.0, 3.0], [-4.0, 0.0]]))
+    tensor(4.)
+    """
+    return max_norm(_singular_values(x), dim=-1)
+
+
+def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
+    r"""Return the sum of a matrix's singular values.
+
+    .. math::
+
+        \lVert\mathbf{X}\rVert_* = \sum_k \sigma_k
+
+    Parameters
+    ----------
+    x : Tensor, shape (*, m, n)
+        The matrices.
+
+    Returns
+    -------
+    Tensor, shape (*), in [0, inf]
+        The norms.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a real floating-point tensor.
+    ValueError
+        If ``x`` is no matrix.
+
+    See Also
+    --------
+    torch.linalg.matrix_norm : The same with ``ord="nuc"``.
+
+    References
+    ----------
+    .. [1] B. Recht, M. Fazel and P. A. Parrilo, "Guaranteed minimum-rank solutions", *SIAM Review* 52(3), 2010.
+
+    Examples
+    --------
+    >>> nuclear_norm(torch.tensor([[0.0, 3.0], [-4.0, 0.0]]))
+    tensor(7.)
+    """
+    return l1_norm(_singular_values(x), dim=-1)
+
+
+def _singular_values(x: Tensor) -> Tensor:
+    check_floating(x=x)
+    check_rank("x", x, 2, "(*, m, n)")
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # no half-precision decomposition exists
+    return singular_values(wide).to(x.dtype)
