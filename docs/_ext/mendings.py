@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import native_math
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -16,6 +17,7 @@ from sphinx.writers.html5 import HTML5Translator
 from sphinxcontrib import katex
 
 logger = getLogger(__name__)
+SCRIPTS = {"search": "search.js", "api/functions": "filter.js"}
 Visit = Callable[[HTML5Translator, nodes.Element], None]
 
 
@@ -68,8 +70,8 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         return tree
 
     context["generate_toctree_html"] = labelled_sidebar
-    if page == "search":
-        app.add_js_file("search.js", loading_method="defer")  # after the search is defined, before it runs
+    if script := SCRIPTS.get(page):
+        app.add_js_file(script, loading_method="defer")  # after the search is defined, before it runs
     if "body" not in context:
         return
     body = context["body"]
@@ -77,6 +79,9 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     body = re.sub(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", _signature, body, flags=re.DOTALL)
     # A formula's source is for nobody who reads the page, and would be searched and quoted as text.
     body = re.sub(r"<annotation.*?</annotation>", "", body, flags=re.DOTALL)
+    if page == "api/functions":
+        # Typeset for the eye a formula weighs 5 KB, and there are many: here browsers typeset what is for the ear.
+        body = native_math.replace(body)
     # The role of a reference was withdrawn from the standard; its parent is a list.
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     # A picture that has its size moves no text when it comes, and the other theme's never comes.

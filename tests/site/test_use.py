@@ -11,6 +11,11 @@ def wide(tab: Page) -> None:
     tab.set_viewport_size({"width": 1400, "height": 900})
 
 
+def is_function(page: Path) -> bool:
+    """Tell the page of a function from that of a class."""
+    return 'class="py function"' in page.read_text(encoding="utf-8")
+
+
 def test_search_for_a_public_name_gives_what_has_that_name_first(tab: Page, address: str, site: Path) -> None:
     names = sorted({page.stem.rpartition(".")[2] for page in site.glob("api/dlcore.*.*.html")})
     first = {}
@@ -36,6 +41,30 @@ def test_search_quotes_text_and_no_formula_source(tab: Page, address: str) -> No
     quoted = " ".join(tab.locator("#search-results p.context").all_inner_texts())
 
     assert "\\" not in quoted
+
+
+def test_every_function_stands_on_one_page_with_its_formula_and_is_found_by_typing(
+    tab: Page, address: str, site: Path, faults: list[str]
+) -> None:
+    functions = [page.stem for page in site.glob("api/dlcore.*.*.html") if is_function(page)]
+
+    tab.goto(f"{address}/api/functions.html")
+    rows = tab.locator("ul.functions > li:visible")
+    formulas = rows.filter(has=tab.locator("math"))
+    listed = formulas.locator("p:first-child a").evaluate_all("links => links.map(link => link.hash.slice(1))")
+    tab.get_by_label("Filter").press_sequentially("norm Singular")
+    found = rows.locator("p:first-child a").all_inner_texts()
+    status = tab.get_by_role("status").inner_text()
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/api/dlcore.norms.nuclear_norm.html*")
+    tab.go_back()
+
+    assert functions
+    assert sorted(listed) == sorted(functions)
+    assert found == ["norms.nuclear_norm"]
+    assert status == f"1 of {len(functions)} functions"
+    assert tab.get_by_label("Filter").input_value() == "norm Singular"
+    assert faults == []
 
 
 def test_theme_switch_goes_round_and_each_theme_has_its_figure(tab: Page, address: str, faults: list[str]) -> None:

@@ -1,0 +1,32 @@
+/* The page of all functions: a field that leaves what one types. Without this script, the whole list stands there. */
+const rows = [...document.querySelectorAll("ul.functions > li")].map((row) => {
+  const [name, summary] = [...row.querySelectorAll(":scope > p")].map((part) => part.textContent.toLowerCase())
+  return { row, chapter: row.closest("section"), text: `${name} ${summary}` }
+})
+
+const field = Object.assign(document.createElement("input"), {
+  type: "search", id: "filter", className: "form-control", autocomplete: "off", placeholder: "softmax, gradient, weights …",
+})
+const label = Object.assign(document.createElement("label"), { htmlFor: "filter", textContent: "Filter by name or words" })
+const count = Object.assign(document.createElement("p"), { role: "status" })
+const box = Object.assign(document.createElement("div"), { className: "filter" })
+box.append(label, field, count)
+
+function filter() {
+  const words = field.value.toLowerCase().split(/\s+/).filter(Boolean)
+  const left = rows.filter((item) => {
+    item.row.hidden = !words.every((word) => item.text.includes(word))
+    return !item.row.hidden
+  })
+  for (const { chapter } of rows) chapter.hidden = !left.some((item) => item.chapter === chapter)
+  count.textContent = `${left.length} of ${rows.length} functions`
+  history.replaceState(null, "", field.value ? `?q=${encodeURIComponent(field.value)}` : location.pathname + location.hash)
+}
+
+field.addEventListener("input", filter)
+field.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") document.querySelector("ul.functions > li:not([hidden]) a")?.click()
+})
+document.querySelector("article h1").parentElement.querySelector(":scope > p").after(box)
+field.value = new URLSearchParams(location.search).get("q") ?? ""
+filter()
