@@ -144,8 +144,8 @@ plt.show()
 # ----------
 #
 # The sum would do, with another learning rate. But with the mean a learning rate keeps its
-# meaning when the batch size changes: the expected step is that of the whole data set,
-# whatever the batch. What the batch size changes is the scatter around it, for :math:`|\mathcal{B}|`
+# meaning when the batch size changes: the expected step is that of the whole data set, whatever
+# the batch. What the batch size changes is the scatter around it, for :math:`|\mathcal{B}|`
 # rows out of :math:`n`
 #
 # .. math::
@@ -153,7 +153,8 @@ plt.show()
 #     \operatorname{std} = \sigma_1 \sqrt{\frac{1}{|\mathcal{B}|}\,\frac{n - |\mathcal{B}|}{n - 1}} ,
 #
 # where :math:`\sigma_1` is the scatter of single rows. Four times the rows, half the noise.
-# Measured at the start, along the direction of the full gradient, over a thousand batches of each size:
+# Measured at the start, along the direction of the full gradient, over a thousand batches of
+# each size:
 
 per_row = torch.func.vmap(
     torch.func.grad(lambda p, x, y: per_example(p, x[None], y[None])[0]),
@@ -201,10 +202,10 @@ plt.show()
 # The short last batch
 # --------------------
 #
-# With batches of 88, five are full and the last one holds two rows: 442 = 5 · 88 + 2. There
-# are three ways to treat it. A mean divides by its *own* length, 2: this is the
-# formula. A step that always divides by 88, as it does when one ``batch_size`` serves a whole run,
-# makes the last one 44 times shorter than the formula says. Or the batch is left out.
+# With batches of 88, five are full and the last one holds two rows: 442 = 5 · 88 + 2. There are
+# three ways to treat it. A mean divides by its *own* length, 2: this is the formula. A step
+# that always divides by 88, as it does when one ``batch_size`` serves a whole run, makes the
+# last one 44 times shorter than the formula says. Or the batch is left out.
 
 own = descend(torch.sum, batch_size=88, epochs=1)
 fixed = descend(torch.sum, 88, batch_size=88, epochs=1)
@@ -249,8 +250,8 @@ curves = {
 # formula as with either of the others, and these are as good as equal: two rows of 442 in one
 # tiny step, or in none, are no matter. So a last batch that is *very* short is best left out,
 # or given the weight of its rows. With a rest of half a batch little is left of this: at a
-# batch size of 59 the rest is 29 rows, and the formula's loss above the least is not twice
-# that of the other.
+# batch size of 59 the rest is 29 rows, and the formula's loss above the least is not twice that
+# of the other.
 
 late = {name: float(runs[:, 10:].mean()) for name, runs in curves.items()}
 assert late["its own length"] > 8 * late["the batch size"]
@@ -289,9 +290,9 @@ plt.show()
 # The mean of the means
 # ---------------------
 #
-# The short batch plays a last trick after the training, in the report. The mean over the batches of
-# their mean losses is not the mean loss: the two rows at the end count as much as 88 others. Weigh each
-# batch by its length, or keep the losses of the examples.
+# The short batch plays a last trick after the training, in the report. The mean over the
+# batches of their mean losses is not the mean loss: the two rows at the end count as much as 88
+# others. Weigh each batch by its length, or keep the losses of the examples.
 
 parts = [
     per_example(best, *rows)
@@ -309,10 +310,10 @@ assert torch.isclose(weighted, torch.tensor(least, dtype=x.dtype))
 # Conclusion
 # ----------
 #
-# Divide once, by the length of the batch at hand: take the mean of the losses and pass
-# nothing to :func:`dlcore.optim.sgd_`, or take their sum and pass ``batch_size=len(batch)``.
-# dlcore's losses are per example, so that the choice is visible in the code, and
-# :func:`dlcore.optim.sgd_step` has nothing to divide by. :func:`dlcore.batches.minibatches` leaves
-# out a short last batch with ``drop_last=True``; the next epoch shuffles anew, and its rows come
-# back. Why the loss of a row is squared in the first place is the question of
+# Divide once, by the length of the batch at hand: take the mean of the losses and pass nothing
+# to :func:`dlcore.optim.sgd_`, or take their sum and pass ``batch_size=len(batch)``. dlcore's
+# losses are per example, so that the choice is visible in the code, and
+# :func:`dlcore.optim.sgd_step` has nothing to divide by. :func:`dlcore.batches.minibatches`
+# leaves out a short last batch with ``drop_last=True``; the next epoch shuffles anew, and its
+# rows come back. Why the loss of a row is squared in the first place is the question of
 # :doc:`/auto_gallery/02_linear/plot_noise_to_loss`.

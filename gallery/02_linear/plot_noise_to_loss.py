@@ -61,7 +61,8 @@ assert torch.allclose(mse(r, zero), 2 * squared)
 # %%
 # Read the other way round, every loss tells which noise it expects. Huber's loss is squared up
 # to :math:`\delta` and straight from there on. So its noise is normal in the middle, with the
-# tails of a Laplace density: :math:`p(r) \propto e^{-l_\delta(r)}`, which has a finite integral.
+# tails of a Laplace density: :math:`p(r) \propto e^{-l_\delta(r)}`, which has a finite
+# integral.
 
 delta = 1.345
 wide = torch.linspace(-60, 60, 120_001, dtype=torch.float64)
@@ -82,10 +83,10 @@ densities = {
 }
 
 # %%
-# The three differ in what a *large* residual can do. The slope of the loss is the force
-# with which an example pulls at the fit. Under the squared loss it grows with the residual,
-# under the others it stays: a label that is wrong by 4 pulls as hard as one that is wrong by
-# 2, and so does one that is wrong by a million.
+# The three differ in what a *large* residual can do. The slope of the loss is the force with
+# which an example pulls at the fit. Under the squared loss it grows with the residual, under
+# the others it stays: a label that is wrong by 4 pulls as hard as one that is wrong by 2, and
+# so does one that is wrong by a million.
 
 far = torch.tensor([2.0, 4.0, 1e6])
 pull = {
@@ -100,9 +101,9 @@ assert torch.allclose(pull["Huber"], torch.full_like(far, delta))
 assert torch.equal(pull["absolute"], torch.ones_like(far))
 
 # %%
-# The tails say the same. At a residual of 4 the normal density is 30 times smaller than
-# Huber's and nearly 70 times smaller than Laplace's: who expects normal noise bends the
-# line rather than believe in such a residual.
+# The tails say the same. At a residual of 4 the normal density is 30 times smaller than Huber's
+# and nearly 70 times smaller than Laplace's: who expects normal noise bends the line rather
+# than believe in such a residual.
 
 at_4 = (r - 4).abs().argmin()
 assert 30 < densities["Huber"][at_4] / densities["squared"][at_4] < 34
@@ -136,10 +137,10 @@ plt.show()
 # ------------------------
 #
 # Least squares has a closed form, the others do not, but weighted least squares is enough. Fit;
-# then give each example the weight :math:`\min(1, \delta/|r_i|)`, so that its squared loss pulls
-# as hard as its Huber loss would; and repeat. No round can raise the Huber loss. With a very
-# small :math:`\delta` this is the absolute loss. ``torch.func.vmap`` fits hundreds of data sets
-# at once.
+# then give each example the weight :math:`\min(1, \delta/|r_i|)`, so that its squared loss
+# pulls as hard as its Huber loss would; and repeat. No round can raise the Huber loss. With a
+# very small :math:`\delta` this is the absolute loss. ``torch.func.vmap`` fits hundreds of data
+# sets at once.
 
 solve = torch.func.vmap(lambda x, y, w: linear.least_squares(x, y, weights=w))
 
@@ -192,11 +193,11 @@ for noise, y in noises.items():
 # %%
 # The cost is the squared error of a parameter, times the number of examples; 1 is what least
 # squares pays for normal noise. Each of the two pure losses wins on the noise that it was made
-# for. The absolute loss needs about :math:`\pi/2` times the examples where the noise is
-# normal; where it is Laplace, least squares needs some 1.5 times those of the absolute loss, and
-# twice in the limit of large :math:`n`. Huber's loss is never far from the best, and
-# where one label in ten is wild, it is the best of the three, while the squared error of
-# least squares is more than five times as large.
+# for. The absolute loss needs about :math:`\pi/2` times the examples where the noise is normal;
+# where it is Laplace, least squares needs some 1.5 times those of the absolute loss, and twice
+# in the limit of large :math:`n`. Huber's loss is never far from the best, and where one label
+# in ten is wild, it is the best of the three, while the squared error of least squares is more
+# than five times as large.
 
 normal, laplace, mixed = noises
 assert abs(cost[normal, "squared"] - 1) < 0.2
@@ -234,11 +235,11 @@ plt.show()
 # A decimal point slips
 # ---------------------
 #
-# On real data nobody tells what the noise is. scikit-learn's diabetes data hold ten measurements
-# of 442 patients, and how far the disease had gone a year later, a number from 25 to 346.
-# Someone types these numbers in, and in some rows the decimal point slips: 151 becomes 1510. The
-# test rows stay clean. Twenty random splits, 300 rows to train on; Huber's :math:`\delta` is 60,
-# about the standard deviation of the residuals on clean data.
+# On real data nobody tells what the noise is. scikit-learn's diabetes data hold ten
+# measurements of 442 patients, and how far the disease had gone a year later, a number from 25
+# to 346. Someone types these numbers in, and in some rows the decimal point slips: 151 becomes
+# 1510. The test rows stay clean. Twenty random splits, 300 rows to train on; Huber's
+# :math:`\delta` is 60, about the standard deviation of the residuals on clean data.
 
 diabetes = load_diabetes()
 patients = torch.as_tensor(diabetes.data)
@@ -267,9 +268,8 @@ assert 50 < clean.std() < 60
 # On clean labels least squares is as good as any: its predictions are off by 45 on average, and
 # so are those of the others, to within 2. One slipped point in fifty ruins it, by 10 or more,
 # and one in ten makes its error more than three times as large. The other two do not notice:
-# they are within 2 of their clean error.
-# What finally defeats them is a matter of numbers, not of size: from 30 in a hundred on, they
-# have lost their hold as well.
+# they are within 2 of their clean error. What finally defeats them is a matter of numbers, not
+# of size: from 30 in a hundred on, they have lost their hold as well.
 
 mean = {name: values.mean(dim=1) for name, values in errors.items()}
 at = {share: place for place, share in enumerate(shares)}
@@ -326,6 +326,6 @@ assert likelihood.negative_log_likelihood(log_densities).isfinite()
 
 # %%
 # Where noise is normal, :func:`dlcore.linear.least_squares` wastes nothing and is exact in one
-# step. Where labels may be wild, :func:`dlcore.losses.huber_loss` costs a few percent and
-# saves the fit. For classes the same reasoning leads to the cross-entropy, which
+# step. Where labels may be wild, :func:`dlcore.losses.huber_loss` costs a few percent and saves
+# the fit. For classes the same reasoning leads to the cross-entropy, which
 # :doc:`/auto_gallery/03_softmax/plot_softmax_regression_on_digits` minimizes.

@@ -1,0 +1,326 @@
+r"""
+How many bits is a digit?
+=========================
+
+An outcome of probability :math:`p` is worth :math:`-\log p` of surprise: nothing if it was
+certain, one *bit* if it was the toss of a coin and the logarithm has base 2. Three
+expectations are made of it,
+
+.. math::
+
+    H(P) = -\sum_j p_j\log p_j, \qquad
+    H(P, Q) = -\sum_j p_j\log q_j, \qquad
+    D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P) :
+
+the *entropy*, how surprising the world :math:`P` is to someone who knows it; the
+*cross-entropy*, how surprising it is to someone who believes in :math:`Q`; and their
+difference, the *divergence* of Kullback and Leibler, the price of the wrong belief. A
+classifier is such a believer. How surprised is it?
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from sklearn.datasets import load_digits
+
+from dlcore import activations, information, likelihood, linear, losses, metrics
+
+generator = torch.Generator().manual_seed(0)
+ink = plt.rcParams["text.color"]
+
+# %%
+# Surprise is length
+# ------------------
+#
+# Four letters come with the probabilities ½, ¼, ⅛ and ⅛. Who knows this writes them as 0, 10,
+# 110 and 111: each letter gets as many digits as it has bits of surprise, and no code can do
+# with fewer on average. Who believes that all four are equally likely writes 00, 01, 10 and 11.
+# The entropy is the length of the first code, 1.75 digits a letter, the cross-entropy that of
+# the second, 2, and the divergence is what the wrong belief costs, a quarter of a digit. A
+# message of 100 000 letters confirms it.
+
+p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
+uniform = torch.full_like(p, 0.25)
+right, wrong = ["0", "10", "110", "111"], ["00", "01", "10", "11"]
+surprise = information.surprisal(p, base=2).tolist()
+averages = {
+    1.75: information.entropy(p, base=2),
+    2.0: information.cross_entropy(p, uniform, base=2),
+    0.25: information.kl_divergence(p, uniform, base=2),
+}
+assert all(map(math.isclose, surprise, map(len, right)))
+assert all(math.isclose(digits, average) for digits, average in averages.items())
+
+message = torch.multinomial(p, 100_000, replacement=True, generator=generator).tolist()
+per_letter = [len("".join(code[j] for j in message)) / 1e5 for code in (right, wrong)]
+assert abs(per_letter[0] - 1.75) < 0.02
+assert per_letter[1] == 2
+
+# %%
+# In the limit of a coin, the entropy is one bit for a fair one and falls to 0 as the coin gets
+# certain. Who takes the coin for fair pays one bit for each toss, whatever it does; the
+# difference is the divergence. Who takes a fair coin for a certain one pays without end.
+
+heads = torch.linspace(0, 1, 201, dtype=torch.float64)
+coins = torch.stack([heads, 1 - heads], dim=1)
+fair = torch.full_like(coins, 0.5)
+entropy = information.entropy(coins, base=2)
+cross_entropy = information.cross_entropy(coins, fair, base=2)
+of_wrong = information.kl_divergence(coins, fair, base=2)
+backwards = information.kl_divergence(fair, coins, base=2)
+assert math.isclose(entropy[100], 1)
+assert entropy[0] == entropy[-1] == 0
+assert torch.allclose(cross_entropy, torch.ones_like(heads))
+assert torch.allclose(entropy + of_wrong, cross_entropy)
+assert backwards[0] == backwards[-1] == math.inf
+
+fig, ax = plt.subplots(figsize=(5.8, 4.2), layout="constrained")
+ax.fill_between(heads, entropy, color="C0", alpha=0.15, linewidth=0)
+ax.fill_between(heads, entropy, cross_entropy, color="C1", alpha=0.15, linewidth=0)
+ax.plot(heads, entropy, color="C0")
+ax.plot(heads, cross_entropy, color="C1")
+ax.text(
+    0.5, 0.4, "entropy: the surprise\nof who knows the coin", color="C0", ha="center"
+)
+ax.text(0.5, 1.04, "cross-entropy: of who takes it for fair", color="C1", ha="center")
+ax.text(0.02, 0.86, "divergence", color="C1")
+ax.set(xlim=(0, 1), ylim=(0, 1.2), xlabel="probability of heads", ylabel="bits a toss")
+ax.set_yticks([0, 0.5, 1], labels=["0", "½", "1"])
+ax.set_title("What a coin is worth, and what the wrong belief adds")
+fig.set_label(
+    "Against the probability of heads: the entropy, an arch from 0 through 1 bit at one half "
+    "back to 0, and the cross-entropy of who takes the coin for fair, a level line at 1 bit. "
+    "The area between the two is the divergence."
+)
+plt.show()
+
+# %%
+# The wrong way round
+# -------------------
+#
+# The divergence is not symmetric, and that matters as soon as a simple distribution has to
+# stand for a complicated one. :math:`P` has two humps; :math:`Q` may be any normal
+# distribution. Minimizing :math:`D(P\,\Vert\,Q)` and minimizing :math:`D(Q\,\Vert\,P)` is not
+# the same. Both are computed here on a grid, for every mean and standard deviation of a table.
+
+x = torch.linspace(-8, 8, 321, dtype=torch.float64)
+
+
+def on_grid(density):
+    """Return a density as probabilities of the grid's points."""
+    return density / density.sum(dim=-1, keepdim=True)
+
+
+humps = [likelihood.normal_density(x, mean=m, std=0.7) for m in (-2.0, 2.5)]
+truth = on_grid(0.6 * humps[0] + 0.4 * humps[1])
+means = torch.linspace(-4, 4, 81, dtype=torch.float64)
+stds = torch.linspace(0.3, 4, 75, dtype=torch.float64)
+table = torch.cartesian_prod(means, stds)
+normals = on_grid(
+    torch.stack(
+        [likelihood.normal_density(x, mean=m, std=s) for m, s in table.tolist()]
+    )
+)
+target = truth.expand_as(normals)
+forward = information.kl_divergence(target, normals)
+reverse = information.kl_divergence(normals, target)
+
+# %%
+# :math:`D(P\,\Vert\,Q)` is averaged over :math:`P`: wherever there are data, :math:`Q` has to
+# be ready for them. The best one covers both humps, with the mean and the standard deviation of
+# :math:`P`, and is most probable in the valley between, where hardly anything ever is. This is
+# what maximum likelihood does. :math:`D(Q\,\Vert\,P)` is averaged over :math:`Q`: it may not
+# claim what :math:`P` rules out, but may forget the rest. The best one sits on the higher hump,
+# and there is a second-best on the other.
+
+mean, std = table[forward.argmin()].tolist()
+true_mean = float((truth * x).sum())
+true_std = math.sqrt(float((truth * (x - true_mean) ** 2).sum()))
+assert abs(mean - true_mean) <= 0.1
+assert abs(std - true_std) <= 0.05
+valley = truth[(x > -0.5) & (x < 0.5)].sum()
+assert normals[forward.argmin()][(x > -0.5) & (x < 0.5)].sum() > 4 * valley
+
+mean, std = table[reverse.argmin()].tolist()
+assert abs(mean + 2) <= 0.1
+assert abs(std - 0.7) <= 0.1
+second = torch.where(table[:, 0] > 1, reverse, math.inf).argmin()
+assert abs(table[second, 0] - 2.5) <= 0.1
+assert reverse[second] > reverse.min()
+nearby = (table - table[second]).abs().amax(dim=1) < 0.3
+assert (reverse[nearby] >= reverse[second]).all()
+
+width = float(x[1] - x[0])
+fig, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+ax.fill_between(x, truth / width, color=ink, alpha=0.15, linewidth=0)
+ax.plot(x, normals[forward.argmin()] / width, color="C0")
+ax.plot(x, normals[reverse.argmin()] / width, color="C1")
+ax.plot(x, normals[second] / width, color="C1", linestyle="--")
+ax.text(0.3, 0.2, "least D(P‖Q):\ncovers all", color="C0", ha="center")
+ax.text(-2.7, 0.5, "least D(Q‖P):\ntakes one hump", color="C1", ha="right")
+ax.text(3.1, 0.5, "its second choice", color="C1")
+ax.text(-2, 0.08, "P", ha="center")
+ax.set(xlim=(-7, 7), ylim=(0, 0.65), xlabel="x", ylabel="density")
+ax.set_title("One normal distribution for two humps")
+fig.set_label(
+    "A density of two humps, shaded, and three normal densities. One is low and wide and "
+    "covers both humps. One is narrow and sits on the higher hump, on the left; a third, dashed, "
+    "sits on the lower one."
+)
+plt.show()
+
+# %%
+# A classifier in bits
+# --------------------
+#
+# Now real data: 1797 digits of 8 × 8 pixels, a third of them kept back for the test. Before a
+# digit is seen its class is nearly a fair choice of ten, :math:`\log_2 10 = 3.32` bits. After a
+# look at the pixels, a softmax regression believes in ten probabilities, and its cross-entropy
+# loss on the test digits is the surprise that is left.
+
+digits = load_digits()
+pixels = torch.as_tensor(digits.data) / 16
+labels = torch.as_tensor(digits.target)
+order = torch.randperm(len(pixels), generator=generator)
+train, test = order[:-599], order[-599:]
+weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=1.0)
+logits = linear.linear(pixels[test], weight, bias)
+bits = losses.cross_entropy(logits, labels[test]) / math.log(2)
+
+shares = labels[train].bincount() / len(train)
+prior = losses.cross_entropy_from_probabilities(shares.expand(599, -1), labels[test])
+prior_bits = float(prior.mean()) / math.log(2)
+left = float(bits.mean())
+assert abs(prior_bits - math.log2(10)) < 0.05
+assert left < 0.4
+
+# %%
+# Less than 0.4 of the 3.32 bits are left: the pixels tell at least 2.9 bits about the digit.
+# Two to the power of the loss is the *perplexity*: the classifier is as uncertain as in a fair
+# choice between not quite 1.3 classes, down from ten.
+
+assert prior_bits - left > 2.9
+assert 2**left < 1.3
+assert abs(float(information.perplexity(shares)) - 10) < 0.1
+
+# %%
+# The mean hides how uneven surprise is. More than half of all digits cost less than a tenth of
+# a bit, while the most surprising one in twenty make nearly half of the sum. A mistake costs
+# more than one bit, for the right class got less than half of the probability.
+
+order = bits.argsort(descending=True)
+read_as = logits.argmax(dim=1)
+wrong = read_as != labels[test]
+assert (bits < 0.1).double().mean() > 0.5
+assert 0.4 < bits[order[:30]].sum() / bits.sum() < 0.55
+assert (bits[wrong] > 1).all()
+
+fig, axes = plt.subplots(2, 4, figsize=(6.4, 4), layout="constrained")
+for ax, k in zip(axes.flat, order.tolist(), strict=False):
+    ax.imshow(pixels[test[k]].reshape(8, 8), cmap="Greys")
+    ax.set(xticks=[], yticks=[], xlabel=f"{bits[k]:.1f} bits")
+    ax.set_title(f"{labels[test[k]]} or {read_as[k]}?")
+fig.set_label(
+    "The eight digits of the test set that surprise the classifier most, as grey images, each "
+    "with its true class, the class it was taken for, and its surprise, from about 6 down to "
+    "about 3.5 bits."
+)
+plt.show()
+
+# %%
+# Is the confidence deserved?
+# ---------------------------
+#
+# A classifier also has an opinion on how surprised it will be: the entropy of its own
+# probabilities. If that opinion is right it is *calibrated*, on average. Too weak a penalty
+# makes it sure of what it has learned by heart: this one expects less than half of the surprise
+# that it meets.
+
+weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=1e-3)
+logits = linear.linear(pixels[test], weight, bias)
+temperatures = torch.linspace(0.5, 5, 91, dtype=torch.float64).tolist()
+
+
+def in_bits(rows):
+    """Return the bits that the model expects, and those it meets, at each temperature."""
+    warm = torch.stack([logits[rows] / t for t in temperatures])
+    expected = information.entropy(activations.softmax(warm), base=2)
+    met = losses.cross_entropy(warm, labels[test][rows].expand(91, -1)) / math.log(2)
+    return expected.mean(dim=1), met.mean(dim=1)
+
+
+expected, met = in_bits(slice(None))
+at_one = temperatures.index(1.0)
+assert expected[at_one] < 0.5 * met[at_one]
+
+# %%
+# A temperature above 1 takes some of the confidence back. As it rises, the model expects more
+# surprise, and at first meets less. Where it meets the least, it expects what it meets: the
+# derivative of the cross-entropy with respect to :math:`1/T` is the difference between the mean
+# logit that the model expects and the mean logit of the right class, and where this is zero the
+# two surprises are the same. The accuracy has not changed, but the calibration error, the gap
+# between confidence and accuracy, is about halved.
+
+best = int(met.argmin())
+assert temperatures[best] > 1.3
+assert abs(expected[best] - met[best]) < 0.01
+assert met[best] < 0.9 * met[at_one]
+errors = [
+    metrics.calibration_error(
+        labels[test], activations.softmax(logits, temperature=temperatures[k])
+    )
+    for k in (at_one, best)
+]
+assert errors[1] < 0.7 * errors[0]
+
+# %%
+# Here the temperature was read off the test rows, to show what it does. In use it is found on
+# other rows than those it is judged by: found on the one half, it helps the other.
+
+_, of_first = in_bits(slice(0, 300))
+_, of_second = in_bits(slice(300, None))
+assert of_second[of_first.argmin()] < of_second[at_one]
+assert of_first[of_second.argmin()] < of_first[at_one]
+
+fig, ax = plt.subplots(figsize=(5.8, 4), layout="constrained")
+ax.plot(temperatures, met, color="C1")
+ax.plot(temperatures, expected, color="C0")
+ax.plot(temperatures[best], met[best], "o", color=ink, markersize=8)
+ax.annotate(
+    "the least surprise,\nand as much as expected",
+    (temperatures[best], float(met[best])),
+    (0, -14),
+    textcoords="offset points",
+    va="top",
+)
+ax.text(0.75, 0.4, "met", color="C1")
+ax.text(3.6, 0.8, "expected", color="C0", ha="right")
+ax.set(ylim=(0, 1), xlim=(0.5, 4), xlabel="temperature", ylabel="bits a digit")
+ax.set_yticks([0, 0.5, 1], labels=["0", "½", "1"])
+ax.set_title("Where the surprise is least, it is expected")
+fig.set_label(
+    "The mean surprise on the test digits against the temperature of the softmax. What the model "
+    "expects rises from almost 0. What it meets falls from over 0.4 bits, has its minimum of 0.2 at a "
+    "temperature of 1.9, exactly where the two curves cross, and rises again."
+)
+plt.show()
+
+# %%
+# Conclusion
+# ----------
+#
+# A class is worth :math:`\log_2 10` bits before the look and about 0.3 after it.
+# :func:`dlcore.information.entropy`, :func:`dlcore.information.cross_entropy` and
+# :func:`dlcore.information.kl_divergence` take ``base=2`` for bits;
+# :func:`dlcore.losses.cross_entropy`, which trains a classifier, is in nats, 0.69 to the bit,
+# and takes logits. Its sum is a negative log-likelihood: to make the data most probable and to
+# be surprised least are one aim, for classes as in
+# :doc:`/auto_gallery/02_linear/plot_noise_to_loss` for numbers. Which way round a divergence is
+# taken decides whether the fit covers everything or picks one hump. And
+# :func:`dlcore.metrics.calibration_error` asks whether a model knows what it does not know; the
+# temperature that mends it is that of :doc:`/auto_gallery/03_softmax/plot_softmax_family`.
+
+likelihoods = -losses.cross_entropy(logits, labels[test])
+total = likelihood.negative_log_likelihood(likelihoods)
+assert torch.isclose(total / len(test), math.log(2) * met[at_one])
