@@ -295,7 +295,7 @@ def gaussian_shift(
 
     References
     ----------
-    .. [1] A. B. Owen, *Monte Carlo theory, methods and examples*, 2013, chapter 9.
+    .. [1] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, chapter 9.
 
     Examples
     --------

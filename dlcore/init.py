@@ -216,7 +216,8 @@ def xavier_uniform(
 
     References
     ----------
-    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       *AISTATS*, 2010.
 
     Examples
     --------
@@ -265,7 +266,8 @@ def xavier_normal(
 
     References
     ----------
-    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       *AISTATS*, 2010.
 
     Examples
     --------
@@ -315,7 +317,8 @@ def he_uniform(
 
     References
     ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers", *ICCV*, 2015, section 2.2.
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: surpassing human-level performance on
+       ImageNet classification", *ICCV*, 2015, section 2.2.
 
     Examples
     --------
@@ -364,7 +367,8 @@ def he_normal(
 
     References
     ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers", *ICCV*, 2015, section 2.2.
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: surpassing human-level performance on
+       ImageNet classification", *ICCV*, 2015, section 2.2.
 
     Examples
     --------

@@ -41,6 +41,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.katex",
     "mendings",
+    "guide",
 ]
 templates_path = ["_templates"]
 exclude_patterns = [

@@ -11,6 +11,7 @@ from tests.library import public_functions
 
 ROOT = Path(__file__).parents[1]
 ROWS: list[dict[str, Any]] = tomllib.loads((ROOT / "docs" / "notes_map.toml").read_text())["row"]
+FIELDS = {"heading", "passage", "says", "mended", "functions", "tests", "tutorials"}
 
 
 def names_of_tests(module: str) -> set[str]:
@@ -34,3 +35,18 @@ def test_every_passage_has_its_functions_and_its_tests(row: dict[str, Any]) -> N
     for test in row["tests"]:
         module, _, name = test.partition("::")
         assert name in names_of_tests(module)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["passage"])
+def test_every_passage_says_what_it_says_and_what_was_mended(row: dict[str, Any]) -> None:
+    assert set(row) == FIELDS
+    assert all(row[field].strip().endswith(".") for field in ("says", "mended"))
+    assert row["heading"].strip() == row["heading"]
+    assert row["heading"][0].isascii()  # the English words come first
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["passage"])
+def test_every_tutorial_of_a_passage_exists(row: dict[str, Any]) -> None:
+    missing = [name for name in row["tutorials"] if not (ROOT / "gallery" / f"{name}.py").is_file()]
+
+    assert missing == []

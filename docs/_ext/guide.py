@@ -1,0 +1,109 @@
+"""The parts of the guide that are computed, so that none is left out: each a directive.
+
+``notes-map`` tells what became of every passage of ``notes_map.toml``; ``works-cited`` lists what the docstrings cite;
+``chapters`` lists the chapters of the tutorials with their questions. ``:zh:`` marks Chinese as what it is.
+"""
+
+import importlib
+import inspect
+import tomllib
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import works
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+DOCS = Path(__file__).parents[1]
+NOTES = DOCS / "notes_map.toml"
+GALLERY = DOCS.parent / "gallery"
+
+PASSAGE = """\
+.. rubric:: {passage}
+
+.. rst-class:: passage
+
+:The notes: {says}
+:Mended or added: {mended}
+:Functions: {functions}
+:Tutorials: {tutorials}
+:Tests: {tests}
+"""
+
+
+def notes_map() -> Iterator[str]:
+    """Yield the map of the notes: a section for each of their headings, in it each passage."""
+    rows: list[dict[str, Any]] = tomllib.loads(NOTES.read_text(encoding="utf-8"))["row"]
+    names = {name for row in rows for name in row["functions"]}
+    tests = {name for row in rows for name in row["tests"]}
+    tutorials = {name for row in rows for name in row["tutorials"]}
+    yield f"It has {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
+    for heading, passages in groupby(rows, lambda row: row["heading"]):
+        yield f"{bilingual(heading)}\n{'-' * 120}\n"
+        for row in passages:
+            yield PASSAGE.format(
+                passage=row["passage"],
+                says=" ".join(row["says"].split()),
+                mended=" ".join(row["mended"].split()),
+                functions=", ".join(f":func:`~dlcore.{name}`" for name in row["functions"]),
+                tutorials=", ".join(f":doc:`/auto_gallery/{name}`" for name in row["tutorials"]),
+                tests=len(row["tests"]),
+            )
+
+
+def bilingual(heading: str) -> str:
+    """Return a heading with its Chinese words marked."""
+    words = heading.split()
+    first = next((i for i, word in enumerate(words) if not word.isascii()), len(words))
+    english, chinese = " ".join(words[:first]), " ".join(words[first:])
+    return f"{english} :zh:`{chinese}`" if chinese else english
+
+
+def works_cited(names_of: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the bibliography of the public functions and classes, given the names of each module."""
+    objects = {
+        f"{module}.{name}".removeprefix("dlcore."): getattr(importlib.import_module(module), name)
+        for module in sorted(names_of)
+        for name in names_of[module]
+    }
+    yield from works.page({name: value for name, value in objects.items() if not inspect.ismodule(value)})
+
+
+def gallery_chapters() -> Iterator[str]:
+    """Yield the chapters of the tutorials: the title of each, and what it asks."""
+    for header in sorted(GALLERY.glob("*/GALLERY_HEADER.rst")):
+        question = header.read_text(encoding="utf-8").partition("\n\n")[2]
+        yield f":doc:`/auto_gallery/{header.parent.name}/index`\n   {' '.join(question.split())}\n"
+
+
+class Computed(SphinxDirective):
+    """A directive that puts computed text in its place."""
+
+    has_content = False
+    names: ClassVar = ("notes-map", "works-cited", "chapters")
+
+    def run(self) -> list[nodes.Node]:
+        """Read the text as if it stood on the page."""
+        self.env.note_dependency(str(NOTES))
+        lines = {
+            "notes-map": notes_map,
+            "works-cited": lambda: works_cited(self.config.autosummary_context["names_of"]),
+            "chapters": gallery_chapters,
+        }[self.name]()
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def chinese(name: str, rawtext: str, text: str, *where: Any) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # noqa: ANN401, ARG001
+    """Mark text as Chinese: docutils makes the attribute ``lang`` of this class."""
+    return [nodes.inline(rawtext, text, classes=["language-zh"])], []
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the directives and the role."""
+    for name in Computed.names:
+        app.add_directive(name, Computed)
+    app.add_role("zh", chinese)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

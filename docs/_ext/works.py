@@ -1,0 +1,52 @@
+"""The works that the docstrings cite: each once, with the names that cite it and where in it to look."""
+
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SECTION = re.compile(r"^References\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", re.MULTILINE | re.DOTALL)
+ENTRY = re.compile(r"^\.\. \[\w+\] (.*?)(?=^\.\. \[|\Z)", re.MULTILINE | re.DOTALL)
+PARTS = re.compile(r"(?P<work>.*\b(?:19|20)\d\d)(?:, (?P<place>(?:section|chapter)s? .*))?\.")
+
+
+def references(docstring: str) -> list[str]:
+    """Return the entries of a docstring's References, each on one line."""
+    section = SECTION.search(inspect.cleandoc(docstring))
+    return [" ".join(entry.split()) for entry in ENTRY.findall(section[1])] if section else []
+
+
+def split(entry: str) -> tuple[str, str]:
+    """Return the work that an entry names, and the section or chapter of it; raise if it ends without a year."""
+    parts = PARTS.fullmatch(entry)
+    if parts is None:
+        raise ValueError(f"a reference must end with its year and, perhaps, a section or chapter, got {entry!r}")
+    return f"{parts['work']}.", parts["place"] or ""
+
+
+def cited(objects: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """Return the works in the order of their authors: for each, the places in it, and who cites them."""
+    works: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, value in objects.items():
+        for entry in references(value.__doc__ or ""):
+            work, place = split(entry)
+            works[work][place].append(name)
+    return {work: dict(works[work]) for work in sorted(works, key=order)}
+
+
+def order(work: str) -> tuple[str, str]:
+    """Return what a work is sorted by: the last name of its first author, and its year."""
+    first = re.split(r", | and | et al", work)[0]
+    return first.split()[-1], work[-5:-1]
+
+
+def page(objects: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the bibliography in reStructuredText."""
+    for work, places in cited(objects).items():
+        yield "- " + re.sub(r"^([A-Z]\.)", r"\\\1", work)  # initials would begin a list
+        yield ""
+        for place, names in places.items():
+            links = ", ".join(f":obj:`~dlcore.{name}`" for name in names)
+            yield f"  | {place + ': ' if place else ''}{links}"
+        yield ""

@@ -1,0 +1,54 @@
+"""What holds for the pages of the guide, which the doctests do not see."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.library import public_names
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def works() -> ModuleType:
+    """Return the extension of the site that gathers the works cited."""
+    spec = importlib.util.spec_from_file_location("works", ROOT / "docs" / "_ext" / "works.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_reference_of_a_docstring_is_missing_from_the_bibliography(works: ModuleType) -> None:
+    names = public_names()
+    labels = sum((value.__doc__ or "").count("\n    .. [") for value in names.values())
+
+    cited = works.cited(names)
+
+    assert labels >= 100
+    assert sum(len(citing) for places in cited.values() for citing in places.values()) == labels
+
+
+def test_one_work_is_cited_in_one_form(works: ModuleType) -> None:
+    cited = works.cited(public_names())
+
+    titles = [" ".join(work.split('"' if '"' in work else "*")[1].lower().split(":")[0].split()) for work in cited]
+
+    assert [title for title in titles if titles.count(title) > 1] == []
+
+
+@pytest.mark.parametrize("entry", ["A. Author, *A Book*.", "A. Author, *A Book*, 2001, page 4.", "A. Author, 2001"])
+def test_a_reference_without_its_year_or_place_is_refused(works: ModuleType, entry: str) -> None:
+    with pytest.raises(ValueError, match="a reference must end with its year"):
+        works.split(entry)
+
+
+def test_works_are_in_the_order_of_their_authors(works: ModuleType) -> None:
+    authors = [works.order(work)[0] for work in works.cited(public_names())]
+
+    assert authors == sorted(authors)
+    assert works.order("C. Szegedy et al., *CVPR*, 2016.") == ("Szegedy", "2016")
+    assert works.order("S. Boyd and L. Vandenberghe, *Convex Optimization*, 2004.") == ("Boyd", "2004")
