@@ -40,7 +40,7 @@ def notes_map() -> Iterator[str]:
     names = {name for row in rows for name in row["functions"]}
     tests = {name for row in rows for name in row["tests"]}
     tutorials = {name for row in rows for name in row["tutorials"]}
-    yield f"It has {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
+    yield f"Here are {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
     for heading, passages in groupby(rows, lambda row: row["heading"]):
         yield f"{bilingual(heading)}\n{'-' * 120}\n"
         for row in passages:
