@@ -1,0 +1,332 @@
+r"""
+How does a gradient come back?
+==============================
+
+A network with one hidden layer computes, from an input :math:`\mathbf{x}` to the objective
+:math:`J`,
+
+.. math::
+
+    \mathbf{z} = \mathbf{x}\mathbf{W}_1 + \mathbf{b}_1, \quad
+    \mathbf{h} = \phi(\mathbf{z}), \quad
+    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2, \quad
+    L = \tfrac12\lVert\mathbf{o} - \mathbf{y}\rVert^2, \quad
+    s = \tfrac\lambda2\bigl(\lVert\mathbf{W}_1\rVert^2 + \lVert\mathbf{W}_2\rVert^2\bigr), \quad
+    J = L + s .
+
+To train it, one needs the derivative of :math:`J` with respect to every weight. *Backpropagation*
+finds all of them in one walk back through these formulas. Here it is taken with numbers small
+enough to follow by hand.
+"""
+
+import matplotlib.pyplot as plt
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from dlcore import linear, mlp
+
+generator = torch.Generator().manual_seed(0)
+
+# %%
+# Forward
+# -------
+#
+# Two inputs, two hidden units with a ReLU, one output. :func:`dlcore.mlp.forward` returns
+# every value on the way, under its name in the formulas. Do check some of them.
+
+hidden = linear.LinearParams(
+    weight=torch.tensor([[1.0, -1.0], [2.0, 1.0]]), bias=torch.tensor([0.0, -2.0])
+)
+output = linear.LinearParams(
+    weight=torch.tensor([[1.0], [3.0]]), bias=torch.tensor([1.0])
+)
+x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0]])
+trace = mlp.forward([hidden, output], x, y, loss="squared_loss", penalty=1.0)
+
+assert trace.z[0].tolist() == [[1 * 1 + 2 * 2 + 0, 1 * -1 + 2 * 1 - 2]] == [[5, -1]]
+assert trace.h[0].tolist() == [[5, 0]]
+assert trace.o.tolist() == [[5 * 1 + 0 * 3 + 1]] == [[6]]
+assert trace.L == (6 - 4) ** 2 / 2 == 2
+assert trace.s == 1 / 2 * (1 + 1 + 4 + 1 + 1 + 9) == 8.5
+assert trace.J == 2 + 8.5 == 10.5
+
+# %%
+# Drawn as a graph, every value has a box, and an arrow leads to it from each value that it
+# is computed from. The weights go two ways: into their layer, and into the penalty.
+
+places = {
+    "x": (1, 0),
+    "W_1": (0, 0.75),
+    "b_1": (2, 0.75),
+    "z": (1, 1.5),
+    "h": (1, 2.5),
+    "W_2": (0, 3.25),
+    "b_2": (2, 3.25),
+    "o": (1, 4),
+    "y": (2, 4.75),
+    "s": (0, 5.6),
+    "L": (1, 5),
+    "J": (1, 6.2),
+}
+arrows = ["x z", "W_1 z", "b_1 z", "z h", "h o", "W_2 o", "b_2 o", "o L", "y L", "L J"]
+arrows += ["W_1 s", "W_2 s", "s J"]
+
+
+operations = {
+    (1, 0.62): (r"$\cdot\,\mathbf{W}_1$", r"$\cdot\,\mathbf{W}_1^\top$"),
+    (1, 2): ("ReLU", r"$\odot$ slope (1, 0)"),
+    (1, 3): (r"$\cdot\,\mathbf{W}_2$", r"$\cdot\,\mathbf{W}_2^\top$"),
+    (1, 4.5): ("½(o − y)²", r"$\cdot\,$(o − y)"),
+    (1, 5.6): (r"$+$", r"$\cdot$ 1"),
+}
+
+
+def written(value: Tensor) -> str:
+    """Return the numbers as on paper, one line for each row."""
+    rows = value.reshape(-1, value.shape[-1] if value.dim() else 1).tolist()
+    texts = [[f"{number:g}".replace("-", "−") for number in row] for row in rows]
+    width = max(len(text) for row in texts for text in row)
+    return "\n".join(" ".join(text.rjust(width) for text in row) for row in texts)
+
+
+def draw_graph(values: dict[str, Tensor], grads: dict[str, Tensor]) -> plt.Figure:
+    """Draw boxes with values, and gradients where there are any, and the arrows."""
+    ink = plt.rcParams["text.color"]
+    back = bool(grads)
+    fig, ax = plt.subplots(figsize=(5.4, 6.6), layout="constrained")
+    boxes = {}
+    for name, (column, row) in places.items():
+        width, height = 0.88, 0.56 if name[0] == "W" else 0.44
+        corner = (column - width / 2, row - height / 2)
+        style = {"facecolor": "none", "edgecolor": ink, "linewidth": 1}
+        boxes[name] = ax.add_patch(plt.Rectangle(corner, width, height, **style))
+        symbol = name if name in "LsJ" else rf"\mathbf{{{name[0]}}}{name[1:]}"
+        ax.text(column - 0.4, row, f"${symbol}$", va="center")
+        style = {"ha": "right", "va": "center", "family": "monospace"}
+        ax.text(column + 0.13, row, written(values[name]), color="C0", **style)
+        if name in grads:
+            ax.text(column + 0.4, row, written(grads[name]), color="C1", **style)
+    for start, end in (arrow.split() for arrow in arrows):
+        if back and start not in grads:
+            continue
+        style = {
+            "arrowstyle": "<|-" if back else "-|>",
+            "color": "C1" if back else "C0",
+            "patchA": boxes[start],
+            "patchB": boxes[end],
+            "connectionstyle": f"arc3,rad={0.55 if (start, end) == ('W_1', 's') else 0}",
+        }
+        ax.annotate("", places[end], places[start], arrowprops=style)
+    for place, texts in operations.items():
+        style = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        ax.annotate(texts[back], place, color="C1" if back else "C0", **style)
+    ax.set(xlim=(-0.75, 2.46), ylim=(6.45, -0.25))
+    ax.axis("off")
+    return fig
+
+
+values = {"x": x, "y": y, "z": trace.z[0], "h": trace.h[0], "o": trace.o}
+values |= {"W_1": hidden.weight, "b_1": hidden.bias}
+values |= {"W_2": output.weight, "b_2": output.bias}
+values |= {"L": trace.L, "s": trace.s, "J": trace.J}
+
+fig = draw_graph(values, {})
+fig.axes[0].set_title("Forward: each value from those before it")
+fig.set_label(
+    "The computational graph from the input x, at the top, to the objective J, at the bottom, each "
+    "value in a box with its name: z = (5, -1), h = (5, 0), o = 6, L = 2, s = 8.5, J = 10.5. "
+    "Arrows lead from the weights W_1 to z and to s, and from W_2 to o and to s."
+)
+plt.show()
+
+# %%
+# Backward
+# --------
+#
+# Now from the bottom up. The chain rule says: the derivative with respect to a value is the
+# sum, over all arrows that leave it, of the derivative at the arrow's head times the
+# derivative along the arrow. Each step needs only what the step before has found, and
+# values that the forward pass has kept.
+
+of_loss = of_penalty = torch.ones(())  # J = L + s
+of_o = of_loss * (trace.o - y)
+of_h = of_o @ output.weight.T
+of_z = of_h * (trace.z[0] > 0)
+of_x = of_z @ hidden.weight.T
+of_w2 = trace.h[0].T @ of_o + of_penalty * output.weight  # two arrows leave a weight
+of_b2 = of_o[0]
+of_w1 = x.T @ of_z + of_penalty * hidden.weight
+of_b1 = of_z[0]
+
+assert of_o.tolist() == [[2]]
+assert of_h.tolist() == [[2 * 1, 2 * 3]]
+assert of_z.tolist() == [[2, 0]]
+assert of_w2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
+assert of_w1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
+
+# %%
+# The second hidden unit is off, at :math:`-1`, and the slope of the ReLU is 0 there: of the
+# 6 that come back to it nothing passes. What the objective asks of its weights, :math:`(-1,
+# 1)`, is the penalty alone. :func:`dlcore.mlp.gradients` finds the same by the same steps,
+# and so does torch, from the graph that it records.
+
+found = mlp.gradients(trace)
+assert found.o.equal(of_o)
+assert found.h[0].equal(of_h)
+assert found.z[0].equal(of_z)
+assert found.x.equal(of_x)
+for ours, theirs in zip(
+    mlp.backward(trace), [(of_w1, of_b1), (of_w2, of_b2)], strict=True
+):
+    assert ours.weight.equal(theirs[0])
+    assert ours.bias.equal(theirs[1])
+
+leaves = [w.clone().requires_grad_() for w in (*hidden, *output)]
+layers = [linear.LinearParams(*leaves[:2]), linear.LinearParams(*leaves[2:])]
+objective = mlp.forward(layers, x, y, loss="squared_loss", penalty=1.0).J
+by_autograd = torch.autograd.grad(objective, leaves, retain_graph=True)
+for ours, theirs in zip((of_w1, of_b1, of_w2, of_b2), by_autograd, strict=True):
+    assert ours.equal(theirs)
+
+grads = {"x": of_x, "z": of_z, "h": of_h, "o": of_o, "W_1": of_w1, "b_1": of_b1}
+grads |= {
+    "W_2": of_w2,
+    "b_2": of_b2,
+    "L": of_loss,
+    "s": of_penalty,
+    "J": torch.ones(()),
+}
+fig = draw_graph(values, grads)
+fig.axes[0].set_title("Backward: each gradient from those behind it")
+fig.set_label(
+    "The same graph with the arrows reversed and a gradient beside each value: 1 at J, L and s, 2 at o, (2, 6) at h, "
+    "(2, 0) at z, (2, 4) at x; 11 and 3 at W_2, 2 at b_2; 3, -1, 6, 1 at W_1 and (2, 0) at b_1."
+)
+plt.show()
+
+# %%
+# When ``.backward()`` is called, torch *adds* what it finds to the ``.grad`` of each leaf.
+# Called twice, it has the double; this is why a loop clears the gradients, and why a pure
+# function has nothing to clear.
+
+for calls in (1, 2):
+    objective.backward(retain_graph=True)
+    assert leaves[0].grad.equal(calls * of_w1)
+
+# %%
+# What "prod" means
+# -----------------
+#
+# The chain rule is often written :math:`\frac{\partial J}{\partial\mathbf{W}_1} =
+# \operatorname{prod}\bigl(\frac{\partial J}{\partial\mathbf{z}},
+# \frac{\partial\mathbf{z}}{\partial\mathbf{W}_1}\bigr)`, with an operator that "does the
+# necessary". The second factor is a derivative of a vector with respect to a matrix, an
+# array with three axes, mostly of zeros. What is necessary is to sum over the axis that the
+# factors share, that of :math:`\mathbf{z}`. For a linear layer that leaves an outer
+# product, and the big array is never formed.
+
+
+def layer(weight: Tensor) -> Tensor:
+    """Return the pre-activations of the hidden layer."""
+    return x[0] @ weight + hidden.bias
+
+
+jacobian = torch.func.jacrev(layer)(hidden.weight)
+assert jacobian.shape == (2, 2, 2)
+assert (jacobian == 0).sum() == 4
+assert torch.einsum("k,kij->ij", of_z[0], jacobian).equal(torch.outer(x[0], of_z[0]))
+
+# %%
+# A batch needs no new formula. With one example in each row of :math:`\mathbf{X}`, the
+# product :math:`\mathbf{X}^\top\,\partial J/\partial\mathbf{Z}` sums the outer products of
+# all rows. As the loss is the mean over the batch, so is the gradient, here with 100 digits
+# and 32 hidden units.
+
+digits = load_digits()
+images = torch.as_tensor(digits.data[:100]) / 16
+labels = torch.as_tensor(digits.target[:100])
+params = mlp.init_mlp([64, 32, 10], generator=generator, dtype=images.dtype)
+of_batch = mlp.backward(mlp.forward(params, images, labels, activation="tanh"))
+of_each = [
+    mlp.backward(mlp.forward(params, row[None], label[None], activation="tanh"))
+    for row, label in zip(images, labels, strict=True)
+]
+for k in (0, 1):
+    mean = torch.stack([grads[k].weight for grads in of_each]).mean(0)
+    assert torch.allclose(of_batch[k].weight, mean, rtol=1e-12)
+
+# %%
+# How to check a gradient
+# -----------------------
+#
+# A gradient by hand can be wrong by a sign or a factor, and training may still go downhill.
+# The test is to move the weights a little, here along the gradient, and to compare the
+# change of :math:`J` with what the gradient promises. Too small a step, and the difference
+# of two nearly equal numbers has lost its digits; too large a step, and the function has
+# bent. A tenth of the step means a tenth of the bend; and a hundredth, if the step is taken
+# to both sides. A wrong gradient shows at every step: here one that forgets the slope of
+# the activation, :math:`\mathbf{X}^\top\,\partial J/\partial\mathbf{H}`.
+
+direction = of_batch[0].weight / of_batch[0].weight.norm()
+of_values = mlp.gradients(mlp.forward(params, images, labels, activation="tanh"))
+promised = float((of_batch[0].weight * direction).sum())
+promised_wrongly = float(((images.T @ of_values.h[0]) * direction).sum())
+
+
+def objective_at(step: float) -> float:
+    """Return the objective after a step along the direction."""
+    moved = params[0]._replace(weight=params[0].weight + step * direction)
+    return float(mlp.forward([moved, params[1]], images, labels, activation="tanh").J)
+
+
+sizes = [10.0 ** (-11 + i / 2) for i in range(23)]
+one_sided, two_sided, wrong = [], [], []
+for step in sizes:
+    here, ahead, behind = (objective_at(t) for t in (0.0, step, -step))
+    one_sided.append(abs((ahead - here) / step / promised - 1))
+    two_sided.append(abs((ahead - behind) / (2 * step) / promised - 1))
+    wrong.append(abs((ahead - behind) / (2 * step) / promised_wrongly - 1))
+
+at = {exponent: 2 * (exponent + 11) for exponent in (-5, -3, -2, -1)}
+assert 8 < one_sided[at[-2]] / one_sided[at[-3]] < 12
+assert 80 < two_sided[at[-1]] / two_sided[at[-2]] < 120
+assert two_sided[at[-5]] < 1e-8
+assert max(two_sided[:4]) > 1e-7
+assert min(wrong) > 0.1
+
+
+ink = plt.rcParams["text.color"]
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+for values, color in [(one_sided, "C0"), (two_sided, "C2"), (wrong, "C1")]:
+    ax.plot(sizes, values, ".-", color=color)
+ax.text(1e-11, 0.5, "the slope forgotten", color="C1")
+ax.text(2e-5, 1e-4, "one-sided", color="C0", ha="right")
+ax.text(1e-3, 1e-8, "two-sided", color="C2")
+ax.set(xscale="log", yscale="log", ylim=(None, 10))
+ax.set(xlabel="step", ylabel="relative difference from the gradient")
+ax.set_title("A right gradient agrees better and better, up to a point")
+fig.set_label(
+    "The relative difference between the gradient and a difference quotient, against the "
+    "step, both logarithmic. One-sided it falls with the step to about 1e-8 at 1e-7, two-sided "
+    "to about 1e-10 at 1e-5, and rises again below. For the wrong gradient it stays above 0.1."
+)
+plt.show()
+
+# %%
+# Such a check takes two forward passes for each direction, and this small network has 2410
+# parameters. The walk back gives all of their derivatives at once, and costs about as much
+# as two passes forward.
+
+assert sum(w.numel() for layer in params for w in layer) == 2410
+
+# %%
+# Conclusion
+# ----------
+#
+# A gradient comes back along the arrows: a product along each, a sum where several leave.
+# :func:`dlcore.mlp.forward` keeps what the way back needs, :func:`dlcore.mlp.gradients`
+# returns every box of the graph, and :func:`dlcore.mlp.backward` what an optimizer needs,
+# the gradients of the parameters. On the way back each layer multiplies by its weights and
+# by a slope: what that does in a deep network, is told in
+# :doc:`/auto_gallery/07_propagation/plot_xavier_understood`.
