@@ -1,3 +1,5 @@
 """What if the data that count are not distributed like the data at hand?"""
 
-__all__: list[str] = []
+from . import detect
+
+__all__ = ["detect"]

@@ -1,0 +1,550 @@
+"""Two-sample tests against their formulas and all splits, the level they keep, and the shifts they find."""
+
+import itertools
+import math
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+from torch import Generator, Tensor
+
+from dlcore import linear
+from dlcore.shift import detect
+from dlcore.shift.detect import ShiftTest, _classifier, _features, _kernel, _result
+
+FEATURE_TESTS = (detect.mmd_test, detect.classifier_test, detect.ks_test)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(n: int, d: int) -> Tensor:
+    return torch.randn(n, d, dtype=torch.float64)
+
+
+def share_of_splits(x: list[float], y: list[float], distance: Callable[[list[float], list[float]], float]) -> float:
+    """Return the share of all splits of the pooled values whose distance is at least that of x and y."""
+    both, observed = [*x, *y], distance(x, y)
+    reached = [
+        distance([both[i] for i in chosen], [v for i, v in enumerate(both) if i not in chosen]) >= observed - 1e-9
+        for chosen in map(set, itertools.combinations(range(len(both)), len(x)))
+    ]
+    return sum(reached) / len(reached)
+
+
+def rejections(test: Callable[[], ShiftTest], draws: int = 1000) -> float:
+    return sum(test().rejects(0.05) for _ in range(draws)) / draws
+
+
+def keeps_its_level(rate: float, draws: int = 1000) -> bool:
+    return abs(rate - 0.05) <= 2 * math.sqrt(0.05 * 0.95 / draws)
+
+
+# The maximum mean discrepancy is its formula
+
+
+@pytest.mark.parametrize("bandwidth", [0.3, 1.0, 4.0])
+def test_mmd_is_its_formula_with_the_kernel_of_scikit_learn(bandwidth: float) -> None:
+    x, y = normal(7, 3), normal(5, 3) + 1
+    k = {
+        pair: torch.as_tensor(rbf_kernel(a, b, gamma=1 / (2 * bandwidth**2)))
+        for pair, (a, b) in {"xx": (x, x), "yy": (y, y), "xy": (x, y)}.items()
+    }
+
+    actual = detect.mmd_test(x, y, bandwidth=bandwidth, n_permutations=1)
+
+    within = (k["xx"].sum() - 7) / (7 * 6) + (k["yy"].sum() - 5) / (5 * 4)
+    assert actual.statistic == pytest.approx((within - 2 * k["xy"].mean()).item(), abs=1e-13)
+    assert actual.bandwidth == pytest.approx(bandwidth)
+
+
+def test_bandwidth_is_the_median_distance_of_rows_that_differ() -> None:
+    x, y = normal(6, 3) + 1e4, normal(5, 3) + 1e4
+    y[0] = x[0]
+    both = torch.cat([x, y])
+    distances = torch.as_tensor(euclidean_distances(both - both.mean(0)))[*torch.triu_indices(11, 11, 1)]
+
+    actual = detect.mmd_test(x, y, n_permutations=1)
+
+    assert actual.bandwidth == pytest.approx(distances[distances > 1e-6].median().item(), rel=1e-9)
+
+
+def test_bandwidth_of_many_rows_is_estimated_from_a_part() -> None:
+    x, y = normal(3000, 2), normal(3000, 2)
+
+    estimated = detect.mmd_test(x, y, n_permutations=1).bandwidth
+
+    assert estimated == pytest.approx(torch.pdist(torch.cat([x, y])[::3]).median().item(), rel=0.1)
+    assert estimated != detect.mmd_test(x, y, n_permutations=1).bandwidth
+
+
+def test_mmd_in_blocks_is_mmd_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = normal(40, 3), normal(31, 3) + 0.5
+    at_once = detect.mmd_test(x, y, n_permutations=50, generator=seeded())
+
+    monkeypatch.setattr(_kernel, "BLOCK", 16)
+    monkeypatch.setattr(_result, "CHUNK", 200)
+    in_blocks = detect.mmd_test(x, y, n_permutations=50, generator=seeded())
+
+    assert in_blocks.statistic == pytest.approx(at_once.statistic, abs=1e-13)
+    torch.testing.assert_close(in_blocks.null, at_once.null, rtol=0, atol=1e-13)
+
+
+def test_mmd_of_each_permutation_is_that_of_permuted_samples() -> None:
+    x, y = normal(6, 2), normal(9, 2)
+    both, drawn = torch.cat([x, y]), seeded()
+
+    null = detect.mmd_test(x, y, n_permutations=5, bandwidth=1.0, generator=seeded()).null
+
+    assert null is not None
+    for statistic in null:
+        order = torch.randperm(15, generator=drawn)
+        again = detect.mmd_test(both[order[:6]], both[order[6:]], bandwidth=1.0, n_permutations=1)
+        assert again.statistic == pytest.approx(statistic.item(), abs=1e-13)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.7, 1.5])
+def test_mmd_p_value_is_the_share_of_all_splits(offset: float) -> None:
+    x, y = normal(5, 1), normal(5, 1) + offset
+
+    def statistic(a: list[float], b: list[float]) -> float:
+        rows = torch.tensor([*a, *b], dtype=torch.float64)[:, None]
+        return detect.mmd_test(rows[: len(a)], rows[len(a) :], bandwidth=1.0, n_permutations=1).statistic
+
+    actual = detect.mmd_test(x, y, bandwidth=1.0, n_permutations=10_000, generator=seeded()).p_value
+
+    share = share_of_splits(x[:, 0].tolist(), y[:, 0].tolist(), statistic)
+    assert actual == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 10_000) + 1e-4)
+
+
+# The classifier test is its formula
+
+
+@pytest.mark.parametrize("d", [2, 30])  # also with more columns than rows
+def test_each_row_is_scored_by_the_ridge_regression_without_it(d: int) -> None:
+    rows = _classifier._standardized(normal(15, d))
+    codes = torch.tensor([1 / 6] * 6 + [-1 / 9] * 9, dtype=torch.float64)
+
+    actual = _classifier._left_out(_classifier._hat(rows), codes[:, None])[:, 0]
+
+    for i in range(15):
+        others = torch.arange(15) != i
+        weight, bias = linear.ridge(rows[others], codes[others], penalty=_classifier.PENALTY)
+        assert actual[i].item() == pytest.approx((rows[i] @ weight + bias).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("features", ["linear", "quadratic"])
+def test_classifier_statistic_and_accuracy_are_those_of_refits(features: str) -> None:
+    x, y = normal(9, 2), normal(6, 2) + 1
+    both, drawn = torch.cat([x, y]), seeded()
+    columns = both if features == "linear" else torch.cat([both, both**2, both[:, :1] * both[:, 1:]], dim=1)
+    if features == "quadratic":  # products of centred and scaled columns
+        z = (both - both.mean(0)) / both.std(0)
+        columns = torch.cat([z, z**2, z[:, :1] * z[:, 1:]], dim=1)
+    columns = (columns - columns.mean(0)) / columns.std(0, correction=0)
+
+    def refitted(first: Tensor) -> tuple[float, float]:
+        codes = torch.full((15,), -1 / 6, dtype=torch.float64)
+        codes[first] = 1 / 9
+        scores = torch.zeros(15, dtype=torch.float64)
+        for i in range(15):
+            others = torch.arange(15) != i
+            weight, bias = linear.ridge(columns[others], codes[others], penalty=1.0)
+            scores[i] = columns[i] @ weight + bias
+        right = (scores * codes > 0).double()
+        in_x = codes > 0
+        return (scores * codes).sum().item(), ((right[in_x].mean() + right[~in_x].mean()) / 2).item()
+
+    actual = detect.classifier_test(x, y, features=features, n_permutations=20, generator=seeded())
+
+    observed, accuracy = refitted(torch.arange(9))
+    null = [refitted(torch.randperm(15, generator=drawn)[:9])[0] for _ in range(20)]
+    every = torch.tensor([observed, *null], dtype=torch.float64)
+    assert actual.statistic == pytest.approx(((observed - every.mean()) / every.std()).item(), abs=1e-9)
+    assert actual.accuracy == pytest.approx(accuracy)
+    assert actual.p_value == (1 + sum(score >= observed for score in null)) / 21
+
+
+def test_auto_takes_the_features_that_tell_more() -> None:
+    x = normal(100, 3)
+    moved, spread = x + 0.5, 3 * x
+
+    of = {
+        (name, features): detect.classifier_test(x, y, features=features, n_permutations=99, generator=seeded())
+        for name, y in {"moved": moved, "spread": spread}.items()
+        for features in ("linear", "quadratic", "auto")
+    }
+
+    statistic = {key: test.statistic for key, test in of.items()}
+    assert statistic["moved", "auto"] == pytest.approx(statistic["moved", "linear"])
+    assert statistic["moved", "linear"] > statistic["moved", "quadratic"]
+    assert statistic["spread", "auto"] == pytest.approx(statistic["spread", "quadratic"])
+    assert statistic["spread", "quadratic"] > statistic["spread", "linear"]
+    assert of["spread", "auto"].accuracy == of["spread", "quadratic"].accuracy != of["spread", "linear"].accuracy
+
+
+# The Kolmogorov–Smirnov test against scipy, and against all splits where values tie
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 30), (5, 7), (40, 40), (200, 199), (60, 300)])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 2.0])
+def test_ks_without_ties_agrees_with_scipy(n: int, m: int, offset: float) -> None:
+    x, y = normal(n, 1), normal(m, 1) + offset
+
+    actual = detect.ks_test(x, y)
+
+    expected = scipy.stats.ks_2samp(x[:, 0], y[:, 0], method="exact")
+    assert actual.statistic == pytest.approx(expected.statistic, rel=1e-12)
+    assert actual.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=5), st.lists(st.integers(0, 3), min_size=1, max_size=5))
+@settings(max_examples=50)
+def test_ks_with_ties_is_the_share_of_all_splits(x: list[int], y: list[int]) -> None:
+    def distance(a: list[float], b: list[float]) -> float:
+        return max(abs(sum(v <= t for v in a) / len(a) - sum(v <= t for v in b) / len(b)) for t in range(4))
+
+    actual = detect.ks_test(torch.tensor(x)[:, None].double(), torch.tensor(y)[:, None].double())
+
+    assert actual.statistic == pytest.approx(distance([*x], [*y]))
+    assert actual.p_value == pytest.approx(share_of_splits([*x], [*y], distance), rel=1e-12)
+
+
+def test_ks_p_value_of_separated_samples_is_exact_however_small() -> None:
+    x = torch.arange(400.0, dtype=torch.float64)[:, None]
+
+    actual = detect.ks_test(x[:200], x[200:])
+
+    assert actual.statistic == 1
+    assert actual.p_value == pytest.approx(2 / math.comb(400, 200), rel=1e-10)
+
+
+def test_ks_limit_is_kolmogorovs_distribution() -> None:
+    argument = torch.tensor([0.0, 1e-9, 0.1, 0.4, 0.7, 0.99, 1.01, 1.36, 2.0, 5.0], dtype=torch.float64)
+    n = 10**8
+
+    actual = _features._limit(argument * n**2 / math.sqrt(n / 2), n, n)
+
+    torch.testing.assert_close(actual, torch.as_tensor(scipy.special.kolmogorov(argument.numpy())))
+
+
+@pytest.mark.parametrize(("n", "m"), [(300, 299), (100, 900), (1000, 1000)])
+def test_ks_limit_errs_upwards_and_little(n: int, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = normal(n, 5), normal(m, 5) + 0.05
+    exact = detect.ks_test(x, y, correction="bonferroni").feature_p_values / 5
+
+    monkeypatch.setattr(_features, "EXACT", 0)
+    limit = detect.ks_test(x, y, correction="bonferroni").feature_p_values / 5
+
+    assert (limit >= exact * (1 - 2e-3)).all()
+    assert (limit <= exact * 1.25 + 1e-4).all()
+
+
+def test_corrections_are_those_of_bonferroni_and_holm() -> None:
+    x, y = normal(50, 4), normal(50, 4)
+    y[:, 1] += 0.9
+    y[:, 3] += 1.1
+    alone = torch.tensor([detect.ks_test(x[:, [j]], y[:, [j]]).p_value for j in range(4)], dtype=torch.float64)
+
+    bonferroni = detect.ks_test(x, y, correction="bonferroni")
+    holm = detect.ks_test(x, y)
+
+    order = alone.argsort().tolist()
+    expected = torch.zeros_like(alone)
+    for rank, j in enumerate(order):
+        expected[j] = min(1.0, max((4 - i) * alone[k].item() for i, k in enumerate(order[: rank + 1])))
+    torch.testing.assert_close(bonferroni.feature_p_values, (4 * alone).clamp(max=1))
+    torch.testing.assert_close(holm.feature_p_values, expected)
+    assert bonferroni.p_value == pytest.approx(holm.p_value) == pytest.approx(min(1.0, 4 * alone.min().item()))
+    assert (holm.feature_p_values <= bonferroni.feature_p_values + 1e-15).all()
+    assert "in features 1, 3." in holm.verdict
+
+
+# The label test against scipy, and against all splits
+
+
+def test_label_statistic_agrees_with_scipy() -> None:
+    x, y = torch.randint(5, (90,)), torch.randint(4, (40,))
+
+    actual = detect.label_test(7 * x - 3, 7 * y - 3, n_permutations=1)
+
+    counts = [[int((sample == k).sum()) for k in range(5)] for sample in (x, y)]
+    expected = scipy.stats.chi2_contingency(counts, correction=False)
+    assert actual.statistic == pytest.approx(expected.statistic)
+
+
+@pytest.mark.parametrize(("ones_in_x", "ones_in_y"), [(0, 4), (1, 4), (3, 3), (7, 5)])
+def test_label_p_value_at_small_counts_is_that_of_fisher(ones_in_x: int, ones_in_y: int) -> None:
+    x, y = (torch.arange(8) < ones for ones in (ones_in_x, ones_in_y))
+
+    actual = detect.label_test(x.long(), y.long(), n_permutations=10_000, generator=seeded()).p_value
+
+    table = [[ones_in_x, 8 - ones_in_x], [ones_in_y, 8 - ones_in_y]]
+    expected = scipy.stats.fisher_exact(table).pvalue
+    assert actual == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 10_000) + 1e-4)
+
+
+# The level is kept: 1,000 null draws each
+
+
+def test_mmd_test_keeps_its_level() -> None:
+    rate = rejections(lambda: detect.mmd_test(normal(20, 2), normal(15, 2), n_permutations=39))
+
+    assert keeps_its_level(rate)
+
+
+def test_classifier_test_keeps_its_level() -> None:
+    rate = rejections(lambda: detect.classifier_test(normal(20, 2), normal(15, 2), n_permutations=39))
+
+    assert keeps_its_level(rate)
+
+
+def test_ks_test_keeps_its_level_over_all_features() -> None:
+    rate = rejections(lambda: detect.ks_test(normal(20, 2), normal(23, 2)))
+
+    assert keeps_its_level(rate)
+
+
+def test_label_test_keeps_its_level_at_small_counts() -> None:
+    shares = torch.tensor([0.4, 0.3, 0.15, 0.1, 0.05])
+
+    def null_draw() -> ShiftTest:
+        x, y = (torch.multinomial(shares, n, replacement=True) for n in (30, 25))
+        return detect.label_test(x, y, n_permutations=39)
+
+    assert keeps_its_level(rejections(null_draw))
+
+
+# Silent wrong results of others
+
+
+@pytest.mark.parametrize("test", FEATURE_TESTS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_row_of_nan_is_an_error_that_names_it_and_not_drift(test: Callable[..., ShiftTest], bad: float) -> None:
+    x, y = normal(50, 3), normal(50, 3)
+    y[17] = bad
+
+    with pytest.raises(ValueError, match=rf"y must be finite, got {bad} at index \(17, 0\)"):
+        test(x, y)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e300, 1e-300])
+@pytest.mark.parametrize("test", FEATURE_TESTS)
+def test_constant_data_have_p_value_one_and_a_finite_statistic(test: Callable[..., ShiftTest], value: float) -> None:
+    x, y = (torch.full((n, 3), value, dtype=torch.float64) for n in (20, 13))
+
+    actual = test(x, y)
+
+    assert actual.p_value == 1
+    assert actual.statistic == pytest.approx(0, abs=1e-12)
+
+
+def test_labels_of_one_class_have_p_value_one() -> None:
+    actual = detect.label_test(torch.full((20,), 3), torch.full((13,), 3))
+
+    assert (actual.p_value, actual.statistic) == (1, 0)
+
+
+@pytest.mark.parametrize("test", [detect.mmd_test, detect.classifier_test])
+def test_a_p_value_by_permutation_is_never_zero(test: Callable[..., ShiftTest]) -> None:
+    x = normal(30, 2)
+
+    assert test(x, x + 100, n_permutations=10).p_value == 1 / 11
+    assert test(x, x + 100, n_permutations=99).p_value == 1 / 100
+    assert detect.label_test(torch.zeros(30).long(), torch.ones(30).long(), n_permutations=10).p_value == 1 / 11
+
+
+def test_ten_permutations_do_not_make_the_test_oversized() -> None:
+    tests = [detect.mmd_test(normal(10, 1), normal(10, 1), n_permutations=10) for _ in range(1000)]
+
+    rate = sum(test.rejects(1 / 11) for test in tests) / 1000
+
+    assert not any(test.rejects(0.05) for test in tests)
+    assert abs(rate - 1 / 11) <= 2 * math.sqrt(1 / 11 * 10 / 11 / 1000)
+
+
+def test_the_classifier_test_keeps_the_level_that_five_folds_with_a_binomial_null_exceed() -> None:
+    rows = torch.randn(1000, 100, 10, dtype=torch.float64)
+    labels = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(50)
+
+    right = torch.zeros(1000)
+    for fold in torch.arange(100).chunk(5):
+        rest = torch.arange(100)[~torch.isin(torch.arange(100), fold)]
+        weight = torch.linalg.lstsq(rows[:, rest], labels[rest].expand(1000, -1)[..., None]).solution
+        right += ((rows[:, fold] @ weight)[..., 0] * labels[fold] > 0).sum(1)
+    binomial = (torch.as_tensor(scipy.stats.binom.sf(right - 1, 100, 0.5)) <= 0.05).double().mean()
+    options = {"features": "linear", "n_permutations": 19}
+    ours = rejections(iter([detect.classifier_test(x[::2], x[1::2], **options) for x in rows]).__next__)
+
+    assert binomial > 0.075
+    assert keeps_its_level(ours)
+
+
+# What the tests see
+
+
+@pytest.mark.parametrize(
+    ("shift", "seen_by"),
+    [
+        ("mean", {"mmd", "classifier", "ks"}),
+        ("scale", {"mmd", "classifier", "ks"}),
+        ("correlation", {"mmd", "classifier"}),
+        ("none", set()),
+    ],
+)
+def test_each_test_sees_its_kind_of_shift(shift: str, seen_by: set[str]) -> None:
+    x, y = normal(300, 3), normal(300, 3)
+    if shift == "mean":
+        y = y + 0.4
+    elif shift == "scale":
+        y[:, 0] *= 2
+    elif shift == "correlation":
+        y[:, 1] = 0.9 * y[:, 0] + math.sqrt(1 - 0.81) * y[:, 1]
+
+    tests = {
+        "mmd": detect.mmd_test(x, y, n_permutations=199),
+        "classifier": detect.classifier_test(x, y, n_permutations=199),
+        "ks": detect.ks_test(x, y),
+    }
+
+    assert {name for name, test in tests.items() if test.rejects(0.01)} == seen_by
+
+
+# Laws
+
+
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 10**6))
+@settings(max_examples=25)
+def test_exchanging_the_samples_changes_no_statistic(n: int, m: int, seed: int) -> None:
+    rows = torch.randn(n + m, 2, dtype=torch.float64, generator=seeded(seed))
+    x, y = rows[:n], rows[n:]
+
+    mmd, ks = ([test(a, b) for a, b in ((x, y), (y, x))] for test in (detect.mmd_test, detect.ks_test))
+
+    assert mmd[0].statistic == pytest.approx(mmd[1].statistic, abs=1e-13)
+    assert (ks[0].statistic, ks[0].p_value) == pytest.approx((ks[1].statistic, ks[1].p_value), rel=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1e20, 1e307])
+@pytest.mark.parametrize("test", FEATURE_TESTS)
+def test_the_unit_does_not_matter(test: Callable[..., ShiftTest], scale: float) -> None:
+    x, y = normal(20, 3), normal(20, 3) + 0.5
+    options = {} if test is detect.ks_test else {"generator": seeded(), "n_permutations": 99}
+    expected = test(x, y, **options)
+
+    if options:
+        options["generator"] = seeded()
+    actual = test(scale * x, scale * y, **options)
+
+    assert actual.statistic == pytest.approx(expected.statistic, rel=1e-6)
+    assert actual.p_value == expected.p_value
+
+
+@pytest.mark.parametrize("test", FEATURE_TESTS)
+def test_a_far_offset_does_not_matter(test: Callable[..., ShiftTest]) -> None:
+    x, y = (torch.round(normal(20, 3) * 8) / 8 for _ in range(2))  # so that the sum is exact
+    options = {} if test is detect.ks_test else {"n_permutations": 99}
+
+    actual, expected = (
+        test(x + offset, y + offset, **(options and options | {"generator": seeded()})) for offset in (1e8, 0.0)
+    )
+
+    assert actual.statistic == pytest.approx(expected.statistic, rel=1e-6)
+    assert actual.p_value == expected.p_value
+
+
+def test_one_outlier_far_away_is_no_nan() -> None:
+    x, y = normal(20, 2), normal(20, 2)
+    x[0] = y[3] = 1e200
+
+    assert math.isfinite(detect.mmd_test(x, y, n_permutations=19).statistic)
+    assert math.isfinite(detect.mmd_test(x, y, n_permutations=19, bandwidth=1e-10).statistic)
+    assert math.isfinite(detect.classifier_test(x, y, n_permutations=19).statistic)
+
+
+def test_discrete_rows_that_repeat_are_compared() -> None:
+    x, y = (torch.randint(2, (60, 3)).double() for _ in range(2))
+    y[:, 0] = 1
+
+    assert detect.mmd_test(x, y).rejects(0.01)
+    assert detect.classifier_test(x, y).rejects(0.01)
+    assert detect.ks_test(x, y).rejects(0.01)
+    assert detect.ks_test(x, y).verdict.endswith("in feature 0.")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("test", FEATURE_TESTS)
+def test_every_float_type_is_compared_as_its_values_are(test: Callable[..., ShiftTest], dtype: torch.dtype) -> None:
+    x, y = normal(20, 3).to(dtype), normal(20, 3).to(dtype)
+    options = [{} if test is detect.ks_test else {"generator": seeded(), "n_permutations": 99} for _ in range(2)]
+
+    assert test(x, y, **options[0]).statistic == test(x.double(), y.double(), **options[1]).statistic
+
+
+@pytest.mark.parametrize("test", [detect.mmd_test, detect.classifier_test, detect.label_test])
+def test_a_generator_leaves_the_global_state_alone_and_repeats(test: Callable[..., ShiftTest]) -> None:
+    x, y = normal(12, 2), normal(12, 2)
+    if test is detect.label_test:
+        x, y = (x[:, 0] > 0).long(), (y[:, 0] > 0).long()
+    before = torch.get_rng_state()
+
+    first, second = (test(x, y, n_permutations=20, generator=seeded(3)).null for _ in range(2))
+
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_samples_that_require_gradients_are_compared_without() -> None:
+    x, y = normal(12, 2).requires_grad_(), normal(12, 2)
+
+    for test in FEATURE_TESTS:
+        assert 0 < test(x, y).p_value <= 1
+
+
+# The result
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1, 0.5])
+def test_the_threshold_is_what_the_statistic_must_exceed_to_reject(alpha: float) -> None:
+    for seed in range(20):
+        x, y = torch.randn(2, 12, 1, generator=seeded(seed))
+        test = detect.mmd_test(x, y + 0.5, n_permutations=99)
+
+        assert test.rejects(alpha) == (test.statistic > test.threshold(alpha))
+
+
+def test_so_few_permutations_can_never_reject() -> None:
+    test = detect.mmd_test(normal(5, 1), normal(5, 1) + 9, n_permutations=18)
+
+    assert test.threshold(0.05) == math.inf
+    assert not test.rejects(0.05)
+
+
+def test_verdict_says_what_was_found() -> None:
+    x = normal(50, 2)
+    different = detect.classifier_test(x, x + 9, n_permutations=99, generator=seeded())
+    alike = detect.ks_test(x, x)
+
+    assert str(different) == different.verdict
+    assert different.verdict.startswith("The samples differ: classifier z ")
+    assert different.verdict.endswith("of 50 and 50 examples, p = 0.01, told apart with accuracy 1.00.")
+    assert alike.verdict.startswith("No difference found, which shows none to be large, not absent: ")
+    assert alike.verdict.endswith("Kolmogorov–Smirnov D 0 of 50 and 50 examples, p = 1.")
+
+
+def test_a_result_refuses_what_is_no_level(plain: ModuleType) -> None:
+    test = plain.shift.detect.ks_test(normal(5, 1), normal(5, 1))
+
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\), got 5"):
+        test.rejects(5)
+    with pytest.raises(TypeError, match=r"alpha must be a real number, got '5%'"):
+        test.rejects("5%")
+    with pytest.raises(ValueError, match=r"threshold needs a null distribution by permutation, which Kolmog"):
+        test.threshold()
