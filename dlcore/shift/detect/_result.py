@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from dlcore._checks import check_floating, check_number, check_values
-from dlcore._regression import check_same_dtype
+from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
 
 __all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
 
@@ -100,7 +99,7 @@ def _level(alpha: float) -> float:
 def check_samples(x: Tensor, y: Tensor, at_least: int) -> None:
     """Raise TypeError or ValueError unless there are two finite samples of as many features, and rows enough."""
     check_floating(x=x, y=y)
-    check_same_dtype(x, y=y)
+    check_same_dtype(x=x, y=y)
     for name, sample in (("x", x), ("y", y)):
         if sample.dim() != 2 or len(sample) < at_least or sample.shape[1] == 0:
             raise ValueError(f"{name} must have shape (n, d) with n >= {at_least}, d >= 1, got {tuple(sample.shape)}")
