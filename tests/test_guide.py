@@ -1,12 +1,13 @@
 """What holds for the pages of the guide, which the doctests do not see."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.library import public_names
+from tests.library import public_functions, public_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,3 +53,37 @@ def test_works_are_in_the_order_of_their_authors(works: ModuleType) -> None:
     assert authors == sorted(authors)
     assert works.order("C. Szegedy et al., *CVPR*, 2016.") == ("Szegedy", "2016")
     assert works.order("S. Boyd and L. Vandenberghe, *Convex Optimization*, 2004.") == ("Boyd", "2004")
+
+
+SECTIONS = re.split(r"\n(?=[^\n]+\n-+\n)", (ROOT / "docs" / "guide" / "equivalents.rst").read_text())
+ROLE = re.compile(r":(?:func|class|obj):`~?([\w.]+)`")
+
+
+@pytest.mark.parametrize("section", SECTIONS[1:-1], ids=lambda section: section.partition("\n")[0])
+def test_every_row_of_the_equivalents_is_checked_by_a_line(section: str) -> None:
+    table, _, code = section.partition(".. code-block:: python")
+    rows = table.split("   * - ")[2:]
+    checks = re.split(r"   >>> (?=same|all\()", code)[1:]
+
+    assert len(checks) == len(rows) > 0
+    for row, check in zip(rows, checks, strict=True):
+        name = ROLE.findall(row)[0]
+        assert check.rstrip().endswith("True")
+        assert name.rpartition(".")[2] in code, name
+
+
+def test_every_function_has_an_equivalent_or_is_listed_as_without_one() -> None:
+    named = {name.removeprefix("dlcore.") for section in SECTIONS for name in ROLE.findall(section)}
+
+    assert sorted(name for name in public_functions() if name not in named) == []
+
+
+@pytest.mark.parametrize("page", ["mistakes", "conventions", "equivalents"])
+def test_a_page_of_the_guide_shows_only_what_the_doctests_run(page: str) -> None:
+    text = (ROOT / "docs" / "guide" / f"{page}.rst").read_text()
+
+    blocks = re.findall(r"^\.\. code-block:: (\w+)\n\n   (\S+)", text, re.MULTILINE)
+
+    assert blocks
+    assert {start for _, start in blocks} == {">>>"}
+    assert "doctest:" not in text
