@@ -11,6 +11,7 @@ References: J. Nocedal and S. J. Wright, *Numerical Optimization*, 2nd ed., 2006
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -18,7 +19,7 @@ from torch import Generator, Tensor
 from ._checks import check_floating, check_same_dtype, check_values, has_values
 from ._linalg import cholesky, eigenvalues, vector_norm
 
-__all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
+__all__ = ["Rows", "check_examples", "check_full_rank", "leave_out_absent", "minimize"]
 
 BLOCK = 2**16  # entries of the inputs that are worked on at a time, 512 KB
 FEW = 2**15  # rows beyond which a search starts from a sample
@@ -70,6 +71,21 @@ def leave_out_absent(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tens
     return x, y, weights.double()
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """Inputs that are computed when they are read, or a matrix of them; ``__getitem__`` takes a slice or indices."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | Tensor, /) -> Tensor: ...
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+
 @dataclass(frozen=True)
 class _Problem:
     r"""The sum of :math:`\beta_i\,\ell(\mathbf{W}\mathbf{x}_i + \mathbf{b}, y_i)`, and the penalty's, to be made least.
@@ -78,7 +94,7 @@ class _Problem:
     ``standard`` they are :math:`(\mathbf{W}, \mathbf{b})`.
     """
 
-    x: Tensor
+    x: Rows
     y: Tensor
     weights: Tensor | None
     penalty: float
@@ -137,7 +153,7 @@ def _with_ones(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def minimize(
-    x: Tensor,
+    x: Rows,
     y: Tensor,
     weights: Tensor | None,
     *,
@@ -145,11 +161,12 @@ def minimize(
     k: int,
     link: Callable[[Tensor], Tensor],
     subtract: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor | None = None,
 ) -> Tensor:
     """Return the parameters, (k, d + 1), at which the gradient falls below 1e-8 or to what float64 resolves.
 
     ``link`` maps logits (k, m) to probabilities, and ``subtract`` takes the labels from these in place: what is left is
-    the derivative of a loss by its logits.
+    the derivative of a loss by its logits. ``start`` is where the search starts, if that is known.
     """
     if weights is not None:
         largest = float(weights.max())
@@ -161,7 +178,7 @@ def minimize(
     mean = columns[:-1].mean(1)
     std = (columns[:-1] - mean[:, None]).square().mean(1).sqrt()
     if not bool(std.isfinite().all()):
-        check_values("x", x, "finite", torch.isfinite)
+        _check_finite(x)
     std = torch.where(std > 1e-10 * mean.abs(), std, 1)
     standard = torch.diag(torch.cat([1 / std, std.new_ones(1)]))
     standard[-1, :-1] = -mean / std
@@ -172,10 +189,12 @@ def minimize(
     if penalty == 0:
         correlations = problem.derivatives(params)[1][0]
         if not bool(correlations.isfinite().all()):
-            check_values("x", x, "finite", torch.isfinite)
+            _check_finite(x)
         values = eigenvalues(correlations)
         check_full_rank(int((values > 16 * d * eps * spread**2 * values[-1]).sum()) - 1, d)
-    if not few:
+    if start is not None:
+        params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
+    elif not few:
         for_many = (std.new_ones(SAMPLE) if weights is None else weights[some]) * (n / SAMPLE)
         sample = replace(problem, x=columns.T, y=y[some], weights=for_many)
         params = _search(sample, params, 1e-3 * n, sample)
@@ -184,6 +203,11 @@ def minimize(
     tolerance = max(1e-8 / stretch, resolved)
     first = problem if k == 1 else sample  # for many outputs, the matrices are dear
     return _search(problem, params, tolerance, first) @ standard.T
+
+
+def _check_finite(x: Rows) -> None:
+    """Raise ValueError that names the first entry that is not finite."""
+    check_values("x", x[:], "finite", torch.isfinite)
 
 
 def _search(problem: _Problem, params: Tensor, tolerance: float, first: _Problem) -> Tensor:
@@ -229,7 +253,7 @@ def _search(problem: _Problem, params: Tensor, tolerance: float, first: _Problem
         change, of_gradient = to.sub(params), moved.sub(gradient)
         pairs = [*pairs[1 - MEMORY :], (change, of_gradient, _dot(change, of_gradient))]
         params, gradient, age = to, moved, age + 1
-    check_values("x", problem.x, "finite", torch.isfinite)
+    _check_finite(problem.x)
     raise RuntimeError(
         f"no minimum found: the norm of the gradient is {norm:.1e} after {count} steps; scale the columns"
     )

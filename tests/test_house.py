@@ -26,6 +26,9 @@ losses regularization risk
 _network
 mlp model_selection._folds training
 model_selection model_selection._ridge_path model_selection._vectorized
+shift.covariate._samples
+shift.covariate._features
+shift.covariate._classifier shift.covariate._ratio
 propagation shift shift.covariate shift.label shift.detect shift.concept
 """
 FLOOR = {module: number for number, modules in enumerate(FLOORS.strip().splitlines()) for module in modules.split()}
@@ -36,6 +39,7 @@ FLOOR |= dict.fromkeys(("optim._schedules", "optim._steps"), FLOOR["optim"])
 FLOOR |= {"importance._weights": FLOOR["_trees"], "importance._report": FLOOR["importance"]}
 FLOOR |= {"shift.detect._result": FLOOR["mlp"]}
 FLOOR |= {f"shift.detect._{part}": FLOOR["shift.detect"] for part in ("classifier", "counts", "features", "kernel")}
+FLOOR |= dict.fromkeys(("shift.covariate._logistic",), FLOOR["shift.covariate"])
 NEVER_IMPORTED = {"matplotlib", "sklearn", "sphinx", "scipy", "pandas"}
 SOURCES = sorted(path for path in (ROOT / "dlcore").rglob("*.py"))
 FUNCTIONS = public_functions()

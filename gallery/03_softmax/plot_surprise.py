@@ -58,7 +58,7 @@ assert abs(per_letter[0] - 1.75) < 0.02
 assert per_letter[1] == 2
 
 # %%
-# With two letters it is a coin: the entropy is one bit for a fair one and falls to 0 as it gets
+# In the limit of a coin, the entropy is one bit for a fair one and falls to 0 as the coin gets
 # certain. Who takes the coin for fair pays one bit for each toss, whatever it does; the
 # difference is the divergence. Who takes a fair coin for a certain one pays without end.
 

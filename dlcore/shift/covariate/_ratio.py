@@ -1,0 +1,145 @@
+"""A density ratio, and what to think of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
+from jaxtyping import Float
+from torch import Tensor
+
+from dlcore._checks import check_floating
+from dlcore.importance import WeightReport, diagnose
+
+from ._samples import in_blocks
+
+__all__ = ["DensityRatio", "LogRatio", "RatioReport", "ratio_on"]
+
+SEPARATE = 0.98  # normal distributions three standard deviations apart, where 8103 examples are worth one
+TOLERATED = 0.1  # how far the mean weight may be off 1 before the weights are divided by it
+
+
+@dataclass(frozen=True)
+class LogRatio:
+    """The logarithm of a ratio up to a constant, the constant, and what both ask for.
+
+    ``columns`` is how many the points have, and ``size`` how many numbers are needed at a time for each of them.
+    """
+
+    unscaled: Callable[[Tensor], Tensor]
+    columns: int
+    size: int
+    log_scale: float = 0.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logarithm of the ratio at some points, in float64."""
+        return self.unscaled(x) + self.log_scale
+
+
+@dataclass(frozen=True)
+class RatioReport(WeightReport):
+    r"""What the weights say about themselves, and the two samples about the weights, as Python numbers.
+
+    Parameters
+    ----------
+    n : int
+        The number of weights.
+    effective_sample_size : float, in {0} or [1, n]
+        How many examples of equal weight would do as well.
+    mean_weight : float, in [0.9, 1.1]
+        The mean of the weights.
+    largest_weight : float, in [0, inf)
+        The largest weight.
+    pareto_shape : float
+        How heavy the tail is; NaN where there is no tail to fit.
+    separability : float, in [0, 1]
+        How well a classifier tells the domains apart: how often, of one row of each that it was not fitted to, it
+        takes the right one for the target's. About ½ where they are the same, 1 where they do not overlap.
+    features : str
+        What the log-ratio is linear in, or the kernel that the ratio is a sum of.
+
+    See Also
+    --------
+    dlcore.importance.WeightReport : The part that the weights alone know.
+
+    Examples
+    --------
+    Separable domains can have weights that look healthy. The report is not deceived:
+
+    >>> report = RatioReport(400, 390.0, 1.0, 1.3, 0.2, separability=1.0, features="linear")
+    >>> report.verdict
+    'Do not trust these weights: a classifier tells the domains apart in 100% of pairs, so they hardly overlap.'
+    """
+
+    separability: float
+    features: str
+
+    def _objection(self) -> str:
+        """Return what speaks against the weights, or nothing."""
+        if self.separability >= SEPARATE:
+            return f"a classifier tells the domains apart in {self.separability:.0%} of pairs, so they hardly overlap"
+        return super()._objection()
+
+    def __str__(self) -> str:
+        """Return the report in lines."""
+        *lines, verdict = super().__str__().splitlines()
+        added = f"  domains told apart     {self.separability:.1%} of pairs (trusted below {SEPARATE:.0%})"
+        return "\n".join([*lines, added, f"  features               {self.features}", verdict])
+
+
+@dataclass(frozen=True)
+class DensityRatio:
+    r"""The estimated ratio of the target's density to the source's: weights, a function of new points, and a report.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (n,), >= 0
+        The ratio at the rows of the source, of mean 1 to a tenth, with the dtype of the source.
+    report : RatioReport
+        How far the weights can be trusted, in numbers and in a sentence.
+    model : LogRatio
+        What maps points to the logarithm of the ratio.
+
+    See Also
+    --------
+    dlcore.risk.importance_weighted_risk : What the weights are for.
+    dlcore.importance.clip_weights : For weights whose tail is too heavy.
+
+    Examples
+    --------
+    >>> import dlcore
+    >>> source, target = torch.tensor([[0.0], [0.0], [1.0]]), torch.tensor([[0.0], [1.0], [1.0]])
+    >>> ratio = dlcore.shift.covariate.logistic_ratio(source, target, features="linear", penalty=1e-9)
+    >>> ratio.weights, ratio(torch.tensor([1.0]))
+    (tensor([0.5000, 0.5000, 2.0000]), tensor(2.))
+    """
+
+    weights: Float[Tensor, "n"]
+    report: RatioReport
+    model: LogRatio
+
+    def log_ratio(self, x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
+        r"""Return the logarithm of the ratio at any points, shape (\*, d); it is differentiable in them."""
+        return self._in_float64(x).to(x.dtype)
+
+    def __call__(self, x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
+        r"""Return the ratio at any points, shape (\*, d); it is differentiable in them."""
+        return self._in_float64(x).exp().to(x.dtype)
+
+    def _in_float64(self, x: Tensor) -> Tensor:
+        check_floating(x=x)
+        if x.dim() == 0 or x.shape[-1] != self.model.columns:
+            raise ValueError(f"x must have shape (*, {self.model.columns}), got {tuple(x.shape)}")
+        return self.model(x)
+
+
+def ratio_on(source: Tensor, model: LogRatio, *, separability: float, features: str) -> DensityRatio:
+    """Return the ratio with its weights; if their mean is off 1 by more than a tenth, it is scaled to mean 1."""
+    log_weights = in_blocks(model, source, model.size)
+    log_mean = float(log_weights.logsumexp(0)) - math.log(len(source))
+    if abs(math.exp(min(log_mean, 1.0)) - 1) > TOLERATED:
+        model = replace(model, log_scale=model.log_scale - log_mean)
+        log_weights -= log_mean
+    weights = log_weights.exp()
+    report = RatioReport(**asdict(diagnose(weights)), separability=separability, features=features)
+    return DensityRatio(weights.to(source.dtype), report, model)

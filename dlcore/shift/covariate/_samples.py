@@ -1,0 +1,91 @@
+"""The two samples: what they must be, their scales, and their rows in blocks."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from dlcore._checks import check_floating, check_same_dtype, check_values
+from dlcore._linalg import split
+
+__all__ = ["area_under_curve", "blocks", "check_samples", "draw_rows", "in_blocks", "moments"]
+
+BLOCK = 2**18  # entries that are worked on at a time, 2 MB in float64
+
+Map = Callable[[Tensor], Tensor]
+
+
+def check_samples(source: Tensor, target: Tensor) -> None:
+    """Raise TypeError or ValueError unless both are matrices of one kind with the same columns."""
+    check_floating(source=source, target=target)
+    check_same_dtype(source=source, target=target)
+    for name, x in (("source", source), ("target", target)):
+        if x.dim() != 2 or x.numel() == 0:
+            raise ValueError(f"{name} must have shape (n, d) with a row and a column at least, got {tuple(x.shape)}")
+    if target.shape[1] != source.shape[1]:
+        raise ValueError(
+            f"source and target must have the same columns, got {source.shape[1]} columns and {target.shape[1]}"
+        )
+    for name, x in (("source", source), ("target", target)):
+        if not bool(torch.stack([*x.aminmax(dim=0)]).isfinite().all()):  # without a copy of x
+            check_values(name, x, "finite", torch.isfinite)
+
+
+def blocks(x: Tensor, columns: int) -> Iterator[Tensor]:
+    """Yield the rows in blocks, small enough to become that many columns of float64."""
+    yield from split(x, max(BLOCK // columns, 1))
+
+
+def in_blocks(of_rows: Map, x: Tensor, columns: int) -> Tensor:
+    """Return a function of rows at all of them, never with more than a block in memory."""
+    return torch.cat([of_rows(rows) for rows in blocks(x, columns)])
+
+
+def moments(source: Tensor, target: Tensor, of_rows: Map | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each column (of ``of_rows``) over both samples; that of a constant is 1."""
+    d = source.shape[1]
+
+    def read() -> Iterator[Tensor]:
+        for x in (source, target):
+            for rows in blocks(x, d):
+                yield rows.double() if of_rows is None else _checked(of_rows(rows), len(rows)).double()
+
+    extremes = torch.stack([torch.stack(rows.aminmax(dim=0)) for rows in read()])
+    if of_rows is not None and not bool(extremes.isfinite().all()):
+        check_values("features", torch.cat([of_rows(x) for x in (source, target)]), "finite", torch.isfinite)
+    low, high = extremes[:, 0].amin(0) / 2, extremes[:, 1].amax(0) / 2
+    middle, half = low + high, high - low
+    varies = half > 1e-10 * middle.abs()
+    scale = torch.where(varies, half, 1)
+    n = len(source) + len(target)
+    total, squares = torch.zeros_like(scale), torch.zeros_like(scale)
+    for rows in read():
+        inside = (rows - middle) / scale  # in [-1, 1]: the squares neither overflow nor vanish
+        total += inside.sum(0)
+        squares += inside.square().sum(0)
+    mean = total / n
+    std = (squares / n - mean.square()).clamp_min(0).sqrt()
+    return middle + scale * mean, torch.where(varies, scale * std, 1)
+
+
+def _checked(features: Tensor, n: int) -> Tensor:
+    """Return what a function of rows has returned; raise TypeError or ValueError unless it is a vector for each."""
+    check_floating(features=features)
+    if features.dim() != 2 or len(features) != n or features.shape[1] == 0:
+        raise ValueError(f"features must return shape ({n}, p) for {n} rows, got {tuple(features.shape)}")
+    return features
+
+
+def draw_rows(x: Tensor, most: int, generator: Generator | None) -> Tensor:
+    """Return so many rows at most, drawn without replacement."""
+    if len(x) <= most:
+        return x
+    device = None if generator is None else generator.device
+    return x[torch.randperm(len(x), generator=generator, device=device)[:most].to(x.device)]
+
+
+def area_under_curve(of_source: Tensor, of_target: Tensor) -> float:
+    """Return how often a target row has the larger score of a pair, ties counting half."""
+    ranked = of_source.sort().values
+    below = torch.searchsorted(ranked, of_target) + torch.searchsorted(ranked, of_target, right=True)
+    return float(below.double().mean()) / (2 * len(of_source))

@@ -1,0 +1,456 @@
+"""Density ratios against the truth, other libraries, their formulas, and the ways in which others go silently wrong."""
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from torch import Generator, Tensor
+
+from dlcore import datasets, importance
+from dlcore.shift import covariate
+from dlcore.shift.covariate import _classifier, _features, _logistic, _samples
+
+ESTIMATORS: dict[str, Callable[..., covariate.DensityRatio]] = {
+    "linear": lambda *args, **kwargs: covariate.logistic_ratio(*args, features="linear", **kwargs),
+    "quadratic": lambda *args, **kwargs: covariate.logistic_ratio(*args, features="quadratic", **kwargs),
+    "kernel": lambda *args, **kwargs: covariate.logistic_ratio(*args, features="kernel", **kwargs),
+    "auto": covariate.logistic_ratio,
+}
+every_estimator = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=ESTIMATORS)
+
+
+def drawn(
+    n: int = 1000, m: int = 1000, d: int = 2, *, mean: float = 1.0, std: float = 1.0, seed: int = 0
+) -> datasets.GaussianShift:
+    """Draw a standard normal source, and a target whose mean is that long."""
+    direction = torch.full((d,), d**-0.5, dtype=torch.float64)
+    return datasets.gaussian_shift(n, m, mean=mean * direction, std=std, generator=Generator().manual_seed(seed))
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+
+
+def error(weights: Tensor, truth: Tensor) -> float:
+    """Return the squared error relative to the squares of the truth."""
+    return float((weights - truth).square().sum() / truth.square().sum())
+
+
+# Silent wrong results that were found elsewhere
+
+
+@every_estimator
+def test_ratio_is_not_inverted(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn()
+
+    ratio = estimate(shift.source, shift.target)
+
+    assert correlation(ratio.weights, shift.log_ratio(shift.source).exp()) > 0.9
+
+
+@every_estimator
+@pytest.mark.parametrize(("n", "m"), [(2000, 500), (500, 2000)])
+def test_class_sizes_do_not_enter_the_mean_weight(
+    estimate: Callable[..., covariate.DensityRatio], n: int, m: int
+) -> None:
+    shift = drawn(n, m)
+
+    ratio = estimate(shift.source, shift.target)
+    fresh = drawn(20_000, 1, seed=1)
+
+    assert abs(ratio.weights.mean() - 1) <= 0.1
+    assert abs(ratio(fresh.source).mean() - 1) < 0.25
+
+
+@every_estimator
+@pytest.mark.parametrize("d", [1, 2, 30])
+def test_separable_domains_are_refused_though_the_weights_look_healthy(
+    estimate: Callable[..., covariate.DensityRatio], d: int
+) -> None:
+    source = torch.randn(200, d, dtype=torch.float64)
+    target = torch.randn(200, d, dtype=torch.float64) + 20
+
+    ratio = estimate(source, target)
+
+    assert ratio.weights.isfinite().all()
+    assert abs(ratio.weights.mean() - 1) <= 0.1
+    assert not ratio.report.trustworthy
+    assert "they hardly overlap" in ratio.report.verdict
+
+
+@every_estimator
+def test_a_target_inside_a_hole_of_the_source_is_refused(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    angle = torch.rand(300, dtype=torch.float64) * 2 * math.pi
+    ring = 5 * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+    ratio = estimate(ring, torch.randn(300, 2, dtype=torch.float64) / 4)
+
+    if estimate is not ESTIMATORS["linear"]:  # a line does not see the hole
+        assert not ratio.report.trustworthy
+
+
+@every_estimator
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_value_that_is_not_finite_is_an_error_that_tells_where(
+    estimate: Callable[..., covariate.DensityRatio], value: float
+) -> None:
+    for name in ("source", "target"):
+        samples = {"source": torch.randn(50, 3), "target": torch.randn(60, 3)}
+        samples[name][17, 2] = value
+
+        with pytest.raises(ValueError, match=rf"{name} must be finite, got {value} at index \(17, 2\)"):
+            estimate(samples["source"], samples["target"])
+
+
+# What every ratio must stand
+
+
+@every_estimator
+def test_a_constant_column_changes_nothing(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(200, 150)
+
+    expected = estimate(shift.source, shift.target, generator=Generator().manual_seed(0)).weights
+    source, target = (torch.cat([x, torch.full_like(x[:, :1], 7.1)], dim=1) for x in (shift.source, shift.target))
+    weights = estimate(source, target, generator=Generator().manual_seed(0)).weights
+
+    torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-8)
+
+
+@every_estimator
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_scale_and_offset_of_a_column_change_nothing(
+    estimate: Callable[..., covariate.DensityRatio], size: float
+) -> None:
+    shift = drawn(200, 150)
+    sizes, offsets = torch.tensor([size, 3.0]).double(), torch.tensor([0.0, 1e6]).double()
+
+    ratio = estimate(shift.source, shift.target, generator=Generator().manual_seed(0))
+    changed = estimate(
+        shift.source * sizes + offsets, shift.target * sizes + offsets, generator=Generator().manual_seed(0)
+    )
+
+    torch.testing.assert_close(changed.weights, ratio.weights, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(changed(shift.target * sizes + offsets), ratio(shift.target), rtol=1e-5, atol=1e-8)
+
+
+@every_estimator
+@pytest.mark.parametrize(("n", "m", "d"), [(1, 1, 1), (1, 40, 2), (40, 1, 2), (20, 15, 50), (2, 3, 4)])
+def test_few_rows_and_many_columns_give_weights_all_the_same(
+    estimate: Callable[..., covariate.DensityRatio], n: int, m: int, d: int
+) -> None:
+    ratio = estimate(torch.randn(n, d), torch.randn(m, d) + 0.1)
+
+    assert ratio.weights.shape == (n,)
+    assert (ratio.weights >= 0).all()
+    assert abs(ratio.weights.mean() - 1) <= 0.1
+    assert ratio(torch.randn(7, d)).isfinite().all()
+
+
+@every_estimator
+def test_the_same_rows_on_both_sides_have_weight_one(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    x = torch.randn(300, 3, dtype=torch.float64)
+
+    ratio = estimate(x, x.clone())
+
+    torch.testing.assert_close(ratio.weights, torch.ones(300, dtype=torch.float64), rtol=0, atol=0.05)
+    assert ratio.report.trustworthy
+
+
+@every_estimator
+def test_float32_is_float64_rounded(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(300, 200)
+    source, target = shift.source.float(), shift.target.float()
+
+    ratio = estimate(source, target, generator=Generator().manual_seed(0))
+    exact = estimate(source.double(), target.double(), generator=Generator().manual_seed(0))
+
+    assert ratio.weights.dtype == ratio(target).dtype == torch.float32
+    assert torch.equal(ratio.weights, exact.weights.float())
+    assert torch.equal(ratio(target), exact(target.double()).float())
+
+
+@every_estimator
+def test_ratio_at_the_source_is_the_weights(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(200, 150)
+
+    ratio = estimate(shift.source, shift.target)
+
+    torch.testing.assert_close(ratio(shift.source), ratio.weights)
+    torch.testing.assert_close(ratio.log_ratio(shift.source).exp(), ratio.weights)
+    torch.testing.assert_close(ratio(shift.source[3]), ratio.weights[3])
+    torch.testing.assert_close(ratio(shift.source.reshape(10, 20, 2)), ratio.weights.reshape(10, 20))
+
+
+@every_estimator
+def test_ratio_is_differentiable_in_the_points_and_composes(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(60, 50)
+    points = shift.target[:4].clone().requires_grad_()
+
+    ratio = estimate(shift.source, shift.target)
+
+    assert torch.autograd.gradcheck(ratio, (points,))
+    assert torch.autograd.gradgradcheck(ratio, (points,))
+    torch.testing.assert_close(torch.vmap(ratio)(points), ratio(points))
+    (by_autograd,) = torch.autograd.grad(ratio(points).sum(), points)
+    torch.testing.assert_close(torch.vmap(torch.func.grad(ratio))(points.detach()), by_autograd)
+
+
+@every_estimator
+def test_a_generator_leaves_the_global_state_alone(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(150, 150)
+    state = torch.get_rng_state()
+
+    one, other = (estimate(shift.source, shift.target, generator=Generator().manual_seed(5)) for _ in range(2))
+
+    assert torch.equal(one.weights, other.weights)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_estimator
+def test_a_fit_carries_no_gradient_back(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    ratio = estimate(torch.randn(30, 2).requires_grad_(), torch.randn(30, 2).requires_grad_())
+
+    assert not ratio.weights.requires_grad
+
+
+def test_points_of_other_columns_are_refused(plain: ModuleType) -> None:
+    ratio = plain.shift.covariate.logistic_ratio(torch.randn(30, 2), torch.randn(30, 2), features="linear")
+
+    for x, shape in ((torch.randn(5, 1), r"\(5, 1\)"), (torch.tensor(1.0), r"\(\)")):
+        with pytest.raises(ValueError, match=rf"x must have shape \(\*, 2\), got {shape}"):
+            ratio(x)
+    with pytest.raises(TypeError, match=r"x must be a real floating-point tensor, got torch\.int64"):
+        ratio(torch.ones(3, 2, dtype=torch.int64))
+
+
+# The report
+
+
+def test_effective_sample_size_is_that_of_the_closed_form() -> None:
+    sizes = []
+    for seed in range(5):
+        shift = drawn(4000, 4000, seed=seed)
+        sizes.append(covariate.logistic_ratio(shift.source, shift.target).report.effective_sample_size)
+
+    assert abs(sum(sizes) / 5 / (4000 * math.exp(-1)) - 1) < 0.1
+
+
+def test_report_says_what_the_weights_and_the_domains_say() -> None:
+    shift = drawn()
+
+    report = covariate.logistic_ratio(shift.source, shift.target, features="linear").report
+
+    weights = covariate.logistic_ratio(shift.source, shift.target, features="linear").weights
+    assert report.effective_sample_size == importance.diagnose(weights).effective_sample_size
+    assert report.largest_weight == float(weights.max())
+    assert report.pareto_shape == importance.diagnose(weights).pareto_shape
+    assert abs(report.separability - 0.76) < 0.03  # of normal distributions one apart, the normal CDF at 1 / √2
+    assert report.verdict == f"Trust these weights: they are worth {report.effective_sample_size:.3g} of 1000 " + (
+        "unweighted examples."
+    )
+
+
+def test_report_prints_in_lines() -> None:
+    report = covariate.RatioReport(400, 390.0, 1.0, 1.3, 0.2, separability=0.75, features="linear")
+
+    assert str(report).splitlines() == [
+        "Importance weights of 400 examples",
+        "  effective sample size  390 (97.5%)",
+        "  mean weight            1",
+        "  largest weight         1.3 (0.3% of the sum)",
+        "  Pareto shape           0.20 (trusted below 0.62)",
+        "  domains told apart     75.0% of pairs (trusted below 98%)",
+        "  features               linear",
+        "Trust these weights: they are worth 390 of 400 unweighted examples.",
+    ]
+
+
+def test_far_domains_are_not_trusted_where_few_examples_overlap() -> None:
+    shift = drawn(2000, 2000, mean=3.5)
+
+    assert not covariate.logistic_ratio(shift.source, shift.target).report.trustworthy
+
+
+def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
+    of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
+
+    area = _samples.area_under_curve(of_source, of_target)
+
+    labels = [0] * 50 + [1] * 70
+    assert area == pytest.approx(roc_auc_score(labels, torch.cat([of_source, of_target]).numpy()), abs=1e-12)
+
+
+# The logistic ratio
+
+
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (400, 100)])
+def test_linear_ratio_is_that_of_scikit_learn_times_the_class_sizes(n: int, m: int) -> None:
+    shift = drawn(n, m, d=3)
+    both = torch.cat([shift.source, shift.target])
+    standard = (both - both.mean(0)) / both.std(0, correction=0)
+    model = LogisticRegression(C=0.5, tol=1e-10, solver="newton-cg").fit(standard.numpy(), [0] * n + [1] * m)
+    odds = torch.from_numpy(model.decision_function(standard[:n].numpy())).exp()
+
+    ratio = covariate.logistic_ratio(shift.source, shift.target, features="linear", penalty=2.0)
+
+    torch.testing.assert_close(ratio.weights, odds * n / m, rtol=1e-5, atol=0)
+
+
+def test_features_are_chosen_from_the_data() -> None:
+    chosen = {"linear": drawn(d=4), "quadratic": drawn(std=0.6)}
+    x = torch.randn(2000, 1, dtype=torch.float64)
+    waves = torch.rand(2000, dtype=torch.float64) < (1 + (3 * x[:, 0]).sin()) / 2
+
+    for features, shift in chosen.items():
+        assert covariate.logistic_ratio(shift.source, shift.target).report.features == features
+    assert covariate.logistic_ratio(x[~waves], x[waves]).report.features == "kernel"
+
+
+def test_chosen_features_are_no_worse_than_the_right_ones_given() -> None:
+    settings = {"linear": (10, 1.0), "quadratic": (2, 0.6)}
+
+    for features, (d, std) in settings.items():
+        errors = torch.zeros(2)
+        for seed in range(5):
+            shift = drawn(d=d, std=std, seed=seed)
+            truth = shift.log_ratio(shift.source).exp()
+            for place, asked in enumerate(("auto", features)):
+                weights = covariate.logistic_ratio(shift.source, shift.target, features=asked).weights
+                errors[place] += error(weights, truth) / 5
+
+        assert errors[0] <= 1.05 * errors[1]
+        assert errors[0] < 0.05
+
+
+def test_products_of_ten_columns_do_not_overfit() -> None:
+    errors = []
+    for seed in range(5):
+        shift = drawn(d=10, seed=seed)
+        weights = covariate.logistic_ratio(shift.source, shift.target, features="quadratic").weights
+        errors.append(error(weights, shift.log_ratio(shift.source).exp()))
+
+    assert sum(errors) / 5 < 0.1
+
+
+def test_a_kernel_finds_a_ratio_that_no_parabola_has() -> None:
+    x = 4 * torch.rand(6000, 1, dtype=torch.float64) - 2
+    truth = 1 + (3 * x[:, 0]).sin()
+    target = x[torch.rand(6000, dtype=torch.float64) < truth / 2]
+
+    ratio = covariate.logistic_ratio(x, target, features="kernel", generator=Generator().manual_seed(0))
+    parabola = covariate.logistic_ratio(x, target, features="quadratic")
+
+    assert error(ratio.weights, truth) < 0.1
+    assert error(parabola.weights, truth) > 0.2
+
+
+def test_a_function_gives_the_features() -> None:
+    shift = drawn(std=0.6)
+
+    def squares(x: Tensor) -> Tensor:
+        return torch.cat([x, 1e9 * x**2], dim=-1)
+
+    ratio = covariate.logistic_ratio(shift.source, shift.target, features=squares)
+
+    assert error(ratio.weights, shift.log_ratio(shift.source).exp()) < 0.05
+    assert ratio.report.features == "given"
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.5, 10.0]), st.sampled_from([2, 12]))
+@settings(max_examples=10)
+def test_a_row_left_out_has_the_logit_of_a_fit_without_it(seed: int, penalty: float, d: int) -> None:
+    shift = drawn(60, 40, d, seed=seed)
+    rows = torch.cat([torch.cat([shift.source, shift.target]), torch.ones(100, 1, dtype=torch.float64)], dim=1)
+    y = (torch.arange(100) >= 60).double()
+    penalties = torch.full((d + 1,), penalty, dtype=torch.float64)
+    penalties[-1] = 0
+    start = torch.zeros(d + 1, dtype=torch.float64)
+
+    found = _classifier.held_out(rows, y, penalties, start)
+
+    for i in (0, 17, 80):
+        others = torch.arange(100) != i
+        refitted = rows[i] @ _classifier.held_out(rows[others], y[others], penalties, start).params
+        fitted = rows[i] @ found.params
+        assert abs(found.logits[i] - refitted) <= 0.1 * abs(fitted - refitted) + 1e-3
+
+
+def test_newton_steps_that_go_too_far_are_taken_back() -> None:
+    x = torch.tensor([[-1e4], [-1.0], [1.0], [1e4]], dtype=torch.float64)
+    rows, y = torch.cat([x, torch.ones_like(x)], dim=1), torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    penalties = torch.tensor([1e-6, 0.0], dtype=torch.float64)
+
+    params = _classifier.held_out(rows, y, penalties, torch.tensor([0.1, 3.0], dtype=torch.float64)).params
+
+    gradient = rows.T @ (torch.sigmoid(rows @ params) - y) + penalties * params
+    assert (gradient / rows.abs().amax(0)).abs().max() < 1e-4
+
+
+def test_a_search_ends_after_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = drawn(100, 100)
+    monkeypatch.setattr(_classifier, "STEPS", 1)
+
+    assert correlation(covariate.logistic_ratio(shift.source, shift.target).weights, shift.source.sum(1)) > 0.5
+
+
+@pytest.mark.parametrize("features", ["linear", "quadratic", "kernel"])
+def test_all_rows_are_fitted_where_features_and_penalty_are_chosen_on_some(
+    features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shift = drawn(900, 400)
+    monkeypatch.setattr(_logistic, "SAMPLE", 300)
+    sampled = covariate.logistic_ratio(
+        shift.source, shift.target, features=features, penalty=3.0, generator=Generator().manual_seed(0)
+    )
+    model = sampled.model.unscaled
+    assert isinstance(model, _logistic.LogLinear)
+
+    both = torch.cat([shift.source, shift.target])
+    rows = torch.cat([model.features(both), torch.ones(1300, 1, dtype=torch.float64)], dim=1)
+    penalties = torch.tensor([3.0] * model.features.size + [0.0], dtype=torch.float64)
+    y = (torch.arange(1300) >= 900).double()
+    exact = _classifier.held_out(rows, y, penalties, torch.zeros_like(penalties)).params
+
+    torch.testing.assert_close(model.weight, exact[:-1], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        torch.tensor(model.bias - math.log(900 / 400), dtype=torch.float64), exact[-1], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_many_rows_are_fitted_in_blocks_though_the_domains_differ_in_size() -> None:
+    shift = drawn(60_000, 300, d=3)
+
+    ratio = covariate.logistic_ratio(shift.source.float(), shift.target.float())
+
+    assert ratio.report.features == "linear"
+    assert error(ratio.weights.double(), shift.log_ratio(shift.source).exp()) < 0.1
+
+
+def test_rows_are_read_alike_by_slice_and_by_index() -> None:
+    source, target = torch.randn(5, 2), torch.randn(4, 2)
+    standard = _features.standardize(source, target)
+    rows = _classifier.Rows(source, target, standard, torch.tensor([1.0, 2.0], dtype=torch.float64))
+    every = standard(torch.cat([source, target])) * rows.scale
+
+    index = torch.tensor([8, 0, 4, 5])
+
+    assert torch.equal(rows[index], every[index])
+    assert torch.equal(rows[3:7], every[3:7])
+    assert torch.equal(rows[6:100], every[6:])
+
+
+def test_columns_are_standardized_over_both_samples() -> None:
+    source, target = torch.randn(30, 2, dtype=torch.float64), 5 + 3 * torch.randn(50, 2, dtype=torch.float64)
+    both = torch.cat([source, target])
+
+    mean, std = _samples.moments(source, target)
+
+    torch.testing.assert_close(mean, both.mean(0))
+    torch.testing.assert_close(std, both.std(0, correction=0))
