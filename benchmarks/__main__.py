@@ -1,44 +1,83 @@
-"""Print the table of ratios dlcore / alternative."""
+"""Print the tables: ratios dlcore / alternative, how the cost grows, peaks of memory, the time of the import."""
 
 import argparse
 import importlib
 import json
 import pkgutil
+import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 from . import __path__ as folder
-from .frame import Row, Timing, as_json, describe_machine, render, time_pair
+from .frame import Row, Timing, describe_machine, render, time_pair
+from .memory import LARGE, peaks, render_peaks
+from .scaling import SCALINGS, render_growth, time_growth
+
+NO_ROWS = {"__main__", "frame", "memory", "scaling"}
+IMPORT_TARGET = 80  # ms
 
 
 def all_rows() -> list[Row]:
     """Gather the rows of this package's modules, which are named after those of dlcore."""
     rows: list[Row] = []
     for info in pkgutil.iter_modules(folder):
-        if not info.ispkg and info.name not in {"__main__", "frame"}:
+        if not info.ispkg and info.name not in NO_ROWS:
             rows += importlib.import_module(f"{__package__}.{info.name}").ROWS
     return rows
 
 
+def import_time(times: int = 7) -> float:
+    """Return the milliseconds that importing dlcore takes once torch is there, each time in a new process."""
+    script = (
+        "import time, torch; start = time.perf_counter(); import dlcore; print((time.perf_counter() - start) * 1e3)"
+    )
+    command = [sys.executable, "-c", script]
+    return median(
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own
+        for _ in range(times)
+    )
+
+
 def main() -> None:
-    """Time every row asked for, and print the table."""
+    """Measure what is asked for, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="time the rows whose work contains this text")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of each row (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only what names this text")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()
     rows = [row for row in all_rows() if arguments.only in row.work]
-    if not rows:
+    scalings = [scaling for scaling in SCALINGS if arguments.only in scaling.work]
+    large = [row for row in LARGE if arguments.only in row.work]
+    if not rows and not scalings:
         parser.error(f"no row's work contains {arguments.only!r}")
 
     timings: list[Timing] = []
     for number, row in enumerate(rows, start=1):
         print(f"{number}/{len(rows)} {row.work}", file=sys.stderr)
         timings.append(time_pair(row, rounds=arguments.rounds))
+    growths = [time_growth(scaling) for scaling in scalings]
+    found = peaks(large)
+    milliseconds = import_time()
 
-    print(f"{describe_machine()}\nratios dlcore / alternative, timed in turn in one run\n\n{render(timings)}")
+    print(describe_machine())
+    if timings:
+        print(f"\nratios dlcore / alternative, timed in turn in one run\n\n{render(timings)}")
+    if growths:
+        print(f"\nthe exponent of n where the mathematics is linear in n\n\n{render_growth(growths)}")
+    if found:
+        print(f"\npeak of memory beyond the arguments\n\n{render_peaks(found)}")
+    print(f"\nimport dlcore, once torch is there: {milliseconds:.0f} ms (target {IMPORT_TARGET})")
     if arguments.json:
-        arguments.json.write_text(json.dumps(as_json(timings), indent=2))
+        report = {
+            "machine": describe_machine(),
+            "timings": [asdict(timing) for timing in timings],
+            "growths": [asdict(growth) for growth in growths],
+            "peaks": [asdict(peak) for peak in found],
+            "import_milliseconds": milliseconds,
+        }
+        arguments.json.write_text(json.dumps(report, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

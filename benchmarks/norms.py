@@ -26,7 +26,13 @@ def matrix(p: float, dim: int) -> Pair:
 
 
 ROWS = [
-    Row(f"{p:g}-norm of {text}", "torch.linalg.vector_norm", target if n > 1000 else 1.5, partial(vector, p, n))
+    Row(
+        f"{p:g}-norm of {text}",
+        "torch.linalg.vector_norm",
+        target if n > 1000 else 1.5,
+        partial(vector, p, n),
+        bytes_moved=4 * n if n > 1_000_000 else None,
+    )
     for p, target in ORDERS.items()
     for n, text in SIZES.items()
 ] + [

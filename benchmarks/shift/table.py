@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.frame import aligned
+
 __all__ = ["Table"]
 
 Cell = float | str | None
@@ -38,13 +40,7 @@ class Table:
         lines = [head, *((name, *map(_show, cells)) for name, cells in self.rows.items())]
         if self.targets:
             lines.append(("target", *(_show(self.targets.get(column)) for column in self.columns)))
-        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        put = [str.ljust, *[str.rjust] * len(self.columns)]
-        body = (
-            "  ".join(align(cell, width) for align, cell, width in zip(put, line, widths, strict=True))
-            for line in lines
-        )
-        return "\n".join([self.title, self.setting, *body])
+        return "\n".join([self.title, self.setting, aligned(lines, left=1)])
 
 
 def _show(cell: Cell) -> str:

@@ -11,7 +11,7 @@ from dlcore._checks import check_floating, check_number, has_values
 from dlcore._linalg import vector_norm
 
 Dim = int | tuple[int, ...] | None
-FEW = 4096  # entries
+FEW, MANY = 4096, 200_000  # entries
 FAR = 1e12  # from 1: the root of the sum loses as many units as the natural logarithm of the norm
 
 
@@ -103,12 +103,17 @@ def _length(x: Tensor, dim: Dim) -> int:
 def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> tuple[Tensor, int]:
     """Compute the formula as it is written, and how many powers a sum holds; at zero the root has no gradient."""
     n = _length(x, dim)
+    if p == 4:  # two products are quicker than a power
+        return _root_of_powers(x.square(), 2, dim, keepdim)[0].sqrt(), n
     if n <= FEW and p > 1:
         return vector_norm(x, p, dim, keepdim), n  # in one pass, but it loses a digit for each tenfold of entries
     if p == 2 and dim is None and not keepdim:
         flat = x.flatten()
+        if n > MANY:  # the norm of the norms of short blocks
+            blocks, rest = flat[: n - n % FEW].reshape(-1, FEW), flat[n - n % FEW :]
+            flat = torch.cat([vector_norm(blocks, 2, 1, False), rest])
         return torch.dot(flat, flat).sqrt(), n
-    powers = x.square().square() if p == 4 else x.abs().pow(p)
+    powers = x.abs().pow(p)
     if p < 1:  # the power has no gradient at zero
         powers = torch.where(x == 0, 0, torch.where(x == 0, 1, x).abs().pow(p))
     return powers.sum(dim=dim, keepdim=keepdim).pow(1 / p), n
