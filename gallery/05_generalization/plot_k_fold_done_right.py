@@ -54,7 +54,8 @@ ax.set(xlabel="row", ylabel="model", xticks=[0, 89, 178, 266, 354, 442])
 ax.set_title("Each model is fitted to blue rows and measured on orange ones")
 fig.set_label(
     "Five bars of 442 rows, one for each model. In each, another stretch is held out, "
-    "of 89 rows in the first two and of 88 in the others; together they cover all rows."
+    "of 89 rows in the first two and of 88 in the others; together they cover all "
+    "rows."
 )
 plt.show()
 
@@ -174,9 +175,9 @@ ax.spines["left"].set_visible(False)
 ax.set(xlabel="share of wrong answers, by cross-validation")
 ax.set_title("Skill at noise, if the choice has seen the fold")
 fig.set_label(
-    "Two rows of 30 points each, the share of wrong answers in 30 sets of pure noise. With the columns "
-    "chosen on all rows the points lie about 0.17; chosen in each fold, they scatter about "
-    "0.5, where a coin is."
+    "Two rows of 30 points each, the share of wrong answers in 30 sets of pure noise. "
+    "With the columns chosen on all rows the points lie about 0.17; chosen in each "
+    "fold, they scatter about 0.5, where a coin is."
 )
 plt.show()
 
@@ -267,8 +268,9 @@ for axis in (ax.xaxis, ax.yaxis):
 ax.set(xlabel="deal", ylabel="squared loss, with ½", xlim=(0.3, 20.7))
 ax.set_title("The folds (points) scatter, their means (bars) agree")
 fig.set_label(
-    "Twenty columns, one for each deal, each with five points, the errors of the folds, "
-    "which scatter between about 1100 and 2000, and a bar at their mean, close to 1500 in every column."
+    "Twenty columns, one for each deal, each with five points, the errors of the "
+    "folds, which scatter between about 1100 and 2000, and a bar at their mean, close "
+    "to 1500 in every column."
 )
 plt.show()
 
@@ -319,8 +321,9 @@ ax.text(0.47, 20, "other data", color="C0", ha="right")
 ax.set(xlabel="mean error of five folds", ylabel="how often of 300")
 ax.set_title("Dealing anew shows a third of the spread")
 fig.set_label(
-    "Two histograms of the mean error of five folds. With the same data dealt anew it is a narrow peak. "
-    "With other data it is three times as wide, and about as wide as a bar of one guessed standard error to each side."
+    "Two histograms of the mean error of five folds. With the same data dealt anew it "
+    "is a narrow peak. With other data it is three times as wide, and about as wide as "
+    "a bar of one guessed standard error to each side."
 )
 plt.show()
 

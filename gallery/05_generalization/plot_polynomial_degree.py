@@ -95,9 +95,10 @@ ax.text(-0.45, 1.25, "degree 10", color="C2")
 ax.set(xlabel="x", ylabel="y", ylim=(-2.6, 2.6))
 ax.set_title("Three fits to one sample of 40 points")
 fig.set_label(
-    "Forty points scattered about a dashed cubic curve, and three fits. The line of degree 1 "
-    "misses the curve's bends, the fit of degree 3 stays close to the curve, and the one of "
-    "degree 10 wiggles about it and turns down at the right edge, where the curve goes up."
+    "Forty points scattered about a dashed cubic curve, and three fits. The line of "
+    "degree 1 misses the curve's bends, the fit of degree 3 stays close to the curve, "
+    "and the one of degree 10 wiggles about it and turns down at the right edge, where "
+    "the curve goes up."
 )
 plt.show()
 
@@ -140,9 +141,10 @@ ax.set(
     ylabel="squared loss, with ½", title="The risk turns, the empirical risk does not"
 )
 fig.set_label(
-    "Mean and middle 80 per cent of both risks over 200 samples, against the degree, on a "
-    "logarithmic axis. The empirical risk falls throughout, from 0.5 to just below the noise. The risk "
-    "falls from 0.6 to 0.14 at degree 3 and then rises, its mean to above 1 at degree 10."
+    "Mean and middle 80 per cent of both risks over 200 samples, against the degree, "
+    "on a logarithmic axis. The empirical risk falls throughout, from 0.5 to just "
+    "below the noise. The risk falls from 0.6 to 0.14 at degree 3 and then rises, its "
+    "mean to above 1 at degree 10."
 )
 plt.show()
 
@@ -164,9 +166,10 @@ for ax, (degree, color) in zip(axes, colors.items(), strict=True):
 axes[0].set_ylabel("y")
 axes[1].set_xlabel("x")
 fig.set_label(
-    "Two hundred fits of degree 1, 3 and 10, each panel with the true curve, dashed. The "
-    "lines lie in a narrow sheaf that misses the curve; the cubics lie close around the curve; "
-    "the fits of degree 10 follow it in the middle and fly apart at both edges."
+    "Two hundred fits of degree 1, 3 and 10, each panel with the true curve, dashed. "
+    "The lines lie in a narrow sheaf that misses the curve; the cubics lie close "
+    "around the curve; the fits of degree 10 follow it in the middle and fly apart at "
+    "both edges."
 )
 plt.show()
 
@@ -217,9 +220,10 @@ ax.set(
     ylabel="share of the risk", title="First the bias falls, then the variance rises"
 )
 fig.set_label(
-    "Squared bias, variance, and their sum with the noise, against the degree, on a logarithmic "
-    "axis. The bias falls from 0.3 to 0.0001 at degree 3. The variance is smallest there, 0.014, "
-    "and rises to above 3 at degree 10. The sum is smallest at degree 3, a little above the noise."
+    "Squared bias, variance, and their sum with the noise, against the degree, on a "
+    "logarithmic axis. The bias falls from 0.3 to 0.0001 at degree 3. The variance is "
+    "smallest there, 0.014, and rises to above 3 at degree 10. The sum is smallest at "
+    "degree 3, a little above the noise."
 )
 plt.show()
 
@@ -282,10 +286,10 @@ ax.minorticks_off()
 ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
 ax.set_title("The gap closes as parameters per example")
 fig.set_label(
-    "The mean gap over 1000 samples against the number of examples, from 40 to 640, both "
-    "logarithmic, for degree 3 and 9, each with the line of the formula. The points of degree 3 are on "
-    "their line. Those of degree 9 come down to theirs at 320 examples; at 40 they are "
-    "forty times above it."
+    "The mean gap over 1000 samples against the number of examples, from 40 to 640, "
+    "both logarithmic, for degree 3 and 9, each with the line of the formula. The "
+    "points of degree 3 are on their line. Those of degree 9 come down to theirs at "
+    "320 examples; at 40 they are forty times above it."
 )
 plt.show()
 

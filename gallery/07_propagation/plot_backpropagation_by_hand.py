@@ -134,9 +134,10 @@ values |= {"L": trace.L, "s": trace.s, "J": trace.J}
 fig = draw_graph(values, {})
 fig.axes[0].set_title("Forward: each value from those before it")
 fig.set_label(
-    "The computational graph from the input x, at the top, to the objective J, at the bottom, each "
-    "value in a box with its name: z = (5, -1), h = (5, 0), o = 6, L = 2, s = 8.5, J = 10.5. "
-    "Arrows lead from the weights W_1 to z and to s, and from W_2 to o and to s."
+    "The computational graph from the input x, at the top, to the objective J, at the "
+    "bottom, each value in a box with its name: z = (5, -1), h = (5, 0), o = 6, L = 2, "
+    "s = 8.5, J = 10.5. Arrows lead from the weights W_1 to z and to s, and from W_2 "
+    "to o and to s."
 )
 plt.show()
 
@@ -200,8 +201,9 @@ grads |= {
 fig = draw_graph(values, grads)
 fig.axes[0].set_title("Backward: each gradient from those behind it")
 fig.set_label(
-    "The same graph with the arrows reversed and a gradient beside each value: 1 at J, L and s, 2 at o, (2, 6) at h, "
-    "(2, 0) at z, (2, 4) at x; 11 and 3 at W_2, 2 at b_2; 3, -1, 6, 1 at W_1 and (2, 0) at b_1."
+    "The same graph with the arrows reversed and a gradient beside each value: 1 at J, "
+    "L and s, 2 at o, (2, 6) at h, (2, 0) at z, (2, 4) at x; 11 and 3 at W_2, 2 at "
+    "b_2; 3, -1, 6, 1 at W_1 and (2, 0) at b_1."
 )
 plt.show()
 
@@ -307,9 +309,10 @@ ax.set(xscale="log", yscale="log", ylim=(None, 10))
 ax.set(xlabel="step", ylabel="relative difference from the gradient")
 ax.set_title("A right gradient agrees better and better, up to a point")
 fig.set_label(
-    "The relative difference between the gradient and a difference quotient, against the "
-    "step, both logarithmic. One-sided it falls with the step to about 1e-8 at 1e-7, two-sided "
-    "to about 1e-10 at 1e-5, and rises again below. For the wrong gradient it stays above 0.1."
+    "The relative difference between the gradient and a difference quotient, against "
+    "the step, both logarithmic. One-sided it falls with the step to about 1e-8 at "
+    "1e-7, two-sided to about 1e-10 at 1e-5, and rises again below. For the wrong "
+    "gradient it stays above 0.1."
 )
 plt.show()
 

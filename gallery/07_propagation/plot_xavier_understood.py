@@ -77,8 +77,9 @@ for ax, (title, label, matrix) in zip(axes, pictures, strict=True):
     ax.imshow(matrix, cmap="PuOr_r", vmin=-limit, vmax=limit)
     ax.set(title=title, xlabel=label, xticks=[], yticks=[])
 fig.set_label(
-    "Three pictures of 64 by 64 means. That of the products of two pixels is full of large values. "
-    "That of the products of two weights is empty but for its diagonal. Their product is, too."
+    "Three pictures of 64 by 64 means. That of the products of two pixels is full of "
+    "large values. That of the products of two weights is empty but for its diagonal. "
+    "Their product is, too."
 )
 plt.show()
 
@@ -184,9 +185,9 @@ for factor, height, align in [(2, 3e4, "right"), (1, 4, "left"), (0.5, 3e-5, "ri
 ax.set(yscale="log", xlabel="layer", ylabel="variance", xticks=[0, 5, 10, 15, 20])
 ax.set_title("Above 1 the signal grows, below 1 it shrinks")
 fig.set_label(
-    "The variance of the signal at 20 layers, on a logarithmic axis: points on three straight "
-    "lines. With the factor 2 it rises to a million, with 1 it stays, with 0.5 it falls to a "
-    "millionth."
+    "The variance of the signal at 20 layers, on a logarithmic axis: points on three "
+    "straight lines. With the factor 2 it rises to a million, with 1 it stays, with "
+    "0.5 it falls to a millionth."
 )
 plt.show()
 
@@ -246,9 +247,10 @@ axes[1].text(12.5, 0.05, "Xavier", color="C0")
 for ax in axes:
     ax.set(xlabel="layer", xticks=[0, 10, 20], ylim=(0.004, 2.5))
 fig.set_label(
-    "Variance of signal and gradient at 20 layers of 100 and 400 units in turn. With Xavier's "
-    "rule both fall in zigzags to about a hundredth, the signal to the right, the gradient to the left. "
-    "With the forward rule the signal stays at 1, and the gradient goes between 1 and a quarter."
+    "Variance of signal and gradient at 20 layers of 100 and 400 units in turn. With "
+    "Xavier's rule both fall in zigzags to about a hundredth, the signal to the right, "
+    "the gradient to the left. With the forward rule the signal stays at 1, and the "
+    "gradient goes between 1 and a quarter."
 )
 plt.show()
 
@@ -299,9 +301,9 @@ ax.text(14, 1e-5, "Xavier", color="C0", ha="right", va="top")
 ax.set(yscale="log", ylim=(1e-10, 1e2), xlabel="layer", ylabel="mean square")
 ax.set_title("Under a ReLU, He's weights keep the signal")
 fig.set_label(
-    "The mean square of the signal at 30 layers with a ReLU, on a logarithmic axis. With Xavier's "
-    "weights it falls on a straight line to a billionth. With He's it stays at 2; the range "
-    "over 10 networks widens with depth."
+    "The mean square of the signal at 30 layers with a ReLU, on a logarithmic axis. "
+    "With Xavier's weights it falls on a straight line to a billionth. With He's it "
+    "stays at 2; the range over 10 networks widens with depth."
 )
 plt.show()
 
