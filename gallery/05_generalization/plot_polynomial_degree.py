@@ -142,9 +142,9 @@ ax.set(
 )
 fig.set_label(
     "Mean and middle 80 per cent of both risks over 200 samples, against the degree, "
-    "on a logarithmic axis. The empirical risk falls throughout, from 0.5 to just "
-    "below the noise. The risk falls from 0.6 to 0.14 at degree 3 and then rises, its "
-    "mean to above 1 at degree 10."
+    "on a logarithmic axis. The empirical risk falls throughout, from 0.4 to just "
+    "below the noise. The risk falls from 0.4 to 0.14 at degree 3 and then rises, its "
+    "mean to above 3 at degree 10."
 )
 plt.show()
 

@@ -1,0 +1,288 @@
+r"""
+What does dropout change?
+=========================
+
+In each training step, dropout sets every hidden value :math:`h` to 0 with probability :math:`p`,
+and divides those that it keeps by :math:`1 - p`:
+
+.. math::
+
+    h' = \begin{cases} 0 & \text{with probability } p \\ h / (1 - p) & \text{otherwise,} \end{cases} \qquad
+    \mathrm{E}[h'] = h, \qquad \operatorname{Var}[h'] = \frac{h^2\,p}{1 - p} .
+
+When the network is used, nothing is dropped, and nothing has to be rescaled, since the mean has
+been right all along. So what dropout changes is not the mean but the variance. What is noise good
+for?
+"""
+
+import matplotlib.pyplot as plt
+import torch
+from sklearn.datasets import load_diabetes, load_digits
+from torch import Tensor
+
+from dlcore import activations, init, linear, losses, optim, regularization
+
+generator = torch.Generator().manual_seed(0)
+
+# %%
+# The mean stays, the variance does not
+# -------------------------------------
+#
+# Take one hidden value of 2 and drop it 20 000 times for each :math:`p`. Divided by
+# :math:`1-p`, it keeps its mean; undivided, the mean falls to :math:`2(1-p)`, and the
+# network would have to be rescaled afterwards. The price of the division is variance: as
+# much as :math:`h^2` at :math:`p = \frac12`, and without bound as :math:`p` goes to 1.
+
+h = torch.full((20_000,), 2.0, dtype=torch.float64)
+rates = [0.05 * i for i in range(19)]
+dropped = torch.stack(
+    [regularization.dropout(h, p, generator=generator) for p in rates]
+)
+undivided = dropped * (1 - torch.tensor(rates))[:, None]
+formula = [4 * p / (1 - p) for p in rates]
+for values, variance in zip(dropped, formula, strict=True):
+    assert (values.mean() - 2).abs() <= 5 * (variance / 20_000) ** 0.5
+    assert (values.var() - variance).abs() <= 0.1 * variance
+
+ink = plt.rcParams["text.color"]
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
+axes[0].plot(rates, [2] * 19, color="C0", linewidth=1)
+axes[0].plot(rates, dropped.mean(1), "o", color="C0", markersize=4)
+axes[0].plot(rates, undivided.mean(1), ".", color="C1")
+axes[0].text(0.05, 2.1, "divided by 1 − p", color="C0")
+axes[0].text(0.05, 1.2, "not divided", color="C1")
+axes[0].set(title="The mean stays", ylabel="mean", ylim=(0, 2.6))
+axes[1].plot(rates, formula, color="C0", linewidth=1)
+axes[1].plot(rates, dropped.var(1), "o", color="C0", markersize=4)
+axes[1].text(0.72, 22, r"$h^2 p\,/\,(1-p)$", color="C0", ha="right")
+axes[1].set(title="the variance does not", ylabel="variance")
+for ax in axes:
+    ax.set(xlabel="p", xticks=[0, 0.5, 1], xlim=(-0.03, 1))
+fig.set_label(
+    "Mean and variance of a hidden value of 2 against the probability p, measured and "
+    "by the formula. The mean stays at 2; without the division it falls in a straight "
+    "line towards 0. The variance rises from 0 through 4 at one half to 36 at 0.9."
+)
+plt.show()
+
+# %%
+# Both ends are ordinary. At :math:`p = 0` nothing is dropped; code that keeps where
+# ``torch.rand(...) > p`` drops what draws an exact 0. At :math:`p = 1` all is dropped, and
+# nothing is divided by 0.
+
+assert regularization.dropout(h, 0.0, generator=generator).equal(h)
+assert not torch.tensor(0.0) > 0
+assert (regularization.dropout(h, 1.0, generator=generator) == 0).all()
+assert regularization.dropout(h, 0.5, training=False) is h
+
+# %%
+# Noise is a penalty
+# ------------------
+#
+# In a linear model the effect of dropout on the inputs can be computed. The noise adds its
+# variance to the loss:
+#
+# .. math::
+#
+#     \mathrm{E}\Bigl[\tfrac12\sum_i \bigl(\mathbf{w}^\top\mathbf{x}'_i + b - y_i\bigr)^2\Bigr]
+#     = \tfrac12\sum_i \bigl(\mathbf{w}^\top\mathbf{x}_i + b - y_i\bigr)^2
+#     + \tfrac12\,\frac{p}{1 - p} \sum_j w_j^2 \sum_i x_{ij}^2 .
+#
+# If the columns are standardized, :math:`\sum_i x_{ij}^2 = n`, and this is ridge regression
+# with the penalty :math:`np/(1-p)`. To see it, copy the 442 diabetes patients 500 times,
+# drop another fifth of the values in each copy, and fit plain least squares to them all. It
+# finds the ridge solution: noise and penalty are one thing.
+
+diabetes = load_diabetes(scaled=False)
+x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
+x = (x - x.mean(0)) / x.std(0, correction=0)
+y = (y - y.mean()) / y.std()
+p, n_copies = 0.2, 500
+
+copies = regularization.dropout(x.repeat(n_copies, 1), p, generator=generator)
+noisy = linear.least_squares(copies, y.repeat(n_copies)).weight
+ridge = linear.ridge(x, y, penalty=len(x) * p / (1 - p)).weight
+plain = linear.least_squares(x, y).weight
+assert (noisy - ridge).abs().max() < 0.01
+assert (plain - ridge).abs().max() > 0.4
+
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+place = torch.arange(10)
+ax.axhline(0, color=ink, linewidth=1, linestyle="--")
+ax.plot(place, plain, "o", color="C0", markersize=5)
+ax.plot(place, ridge, "_", color="C1", markersize=18, markeredgewidth=3)
+ax.plot(place, noisy, "o", color="C2", markersize=5)
+ax.text(3.7, -0.47, "least squares", color="C0", ha="right", va="center")
+ax.text(2.35, 0.275, "ridge", color="C1", va="center")
+ax.text(6.1, -0.2, "least squares on noisy copies", color="C2", ha="center")
+ax.set_xticks(place, diabetes.feature_names)
+ax.set(ylabel="weight", title="Least squares on noisy copies is ridge regression")
+fig.set_label(
+    "The ten weights of three fits to the diabetes data. Those of least squares on "
+    "copies with dropped values lie on the bars of ridge regression in every column. "
+    "Those of plain least squares lie elsewhere, farthest for s1, s2 and s5."
+)
+plt.show()
+
+# %%
+# A hundred noisy labels
+# ----------------------
+#
+# A network is not linear, but the idea carries over. Give one with 64 hidden units 100
+# images of digits, a fifth of which bear a wrong label. It has weights enough to learn them
+# all by heart. Ten such networks are trained, each on its own images, with the same steps,
+# start and labels once without dropout and once with :math:`p = \frac12` on the hidden
+# units.
+
+digits = load_digits()
+pixels = torch.as_tensor(digits.data, dtype=torch.float32) / 16
+n_networks, n_train, n_steps = 10, 100, 200
+orders = torch.stack(
+    [torch.randperm(1797, generator=generator) for _ in range(n_networks)]
+)
+x_train, x_new = pixels[orders[:, :n_train]], pixels[orders[:, n_train:]]
+truth, y_new = torch.as_tensor(digits.target)[orders].split([n_train, 1697], dim=1)
+others = (truth + torch.randint(1, 10, truth.shape, generator=generator)) % 10
+is_wrong = torch.rand(truth.shape, generator=generator) < 0.2
+y_train = torch.where(is_wrong, others, truth)
+assert 0.15 < is_wrong.float().mean() < 0.25
+
+shapes = [(64, 64)] * n_networks, [(64, 10)] * n_networks
+start = [
+    torch.stack([init.he_normal(*shape, generator=generator) for shape in of_layer])
+    for of_layer in shapes
+]
+
+
+def outputs(params: list[Tensor], x: Tensor, p: float) -> Tensor:
+    """Return the logits of all networks, each for its own images."""
+    hidden = activations.relu(x @ params[0] + params[1])
+    return (
+        regularization.dropout(hidden, p, generator=generator) @ params[2] + params[3]
+    )
+
+
+def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of each network."""
+    of_all = losses.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    return of_all.reshape(labels.shape).mean(1)
+
+
+def train(p: float) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return the networks, and in every fifth step their accuracy and what they have by heart."""
+    biases = init.zeros((n_networks, 1, 64)), init.zeros((n_networks, 1, 10))
+    params = [start[0].clone(), biases[0], start[1].clone(), biases[1]]
+    accuracies, shares = [], []
+    for step in range(1, n_steps + 1):
+        leaves = [w.requires_grad_() for w in params]
+        loss = mean_loss(outputs(leaves, x_train, p), y_train)
+        grads = torch.autograd.grad(loss.sum(), leaves)
+        params = optim.sgd_step([w.detach() for w in leaves], list(grads), lr=0.4)
+        if step % 5 == 0:
+            right = outputs(params, x_new, 0.0).argmax(2) == y_new
+            by_heart = (outputs(params, x_train, 0.0).argmax(2) == y_train) & is_wrong
+            accuracies.append(right.float().mean(1))
+            shares.append(by_heart.sum(1) / is_wrong.sum(1))
+    return params, torch.stack(accuracies), torch.stack(shares)
+
+
+_, accuracy_without, share_without = train(0.0)
+params, accuracy_with, share_with = train(0.5)
+
+# %%
+# Without dropout, the networks know nearly all wrong labels by heart after 200 steps. With
+# dropout they know fewer, in every one of the ten pairs, as no hidden unit can rely on
+# another to be there. What belongs to many images is learned in spite of the noise; what
+# belongs to a single one is not, or later.
+
+assert share_without[-1].mean() > 0.95
+assert (share_with[-1] <= share_without[-1]).all()
+assert share_with[-1].mean() < share_without[-1].mean() - 0.05
+assert share_with[19].mean() < 0.75 * share_without[19].mean()
+
+steps = range(5, n_steps + 1, 5)
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+for share, color in [(share_without, "C1"), (share_with, "C0")]:
+    ax.fill_between(
+        steps, share.amin(1), share.amax(1), color=color, alpha=0.2, linewidth=0
+    )
+    ax.plot(steps, share.mean(1), color=color)
+ax.text(70, 0.88, "without\ndropout", color="C1", ha="right", va="center")
+ax.text(150, 0.4, "with", color="C0")
+ax.set(xlabel="step", ylabel="share of the wrong labels", ylim=(0, 1.03))
+ax.set_title("Wrong labels that are known by heart")
+fig.set_label(
+    "Mean and range over ten networks of the share of wrong labels that they "
+    "reproduce, against the step. Without dropout it rises to 1 within 200 steps; with "
+    "dropout more slowly, to about 0.8."
+)
+plt.show()
+
+# %%
+# On new digits, dropout is behind at first, since it learns more slowly, and then ahead: by
+# some 4 digits in 100 at the end. By then the other networks have given away what they once
+# knew. They were best after about 50 steps, and stopping them there would have saved as
+# much. But one has to know when.
+
+gain = accuracy_with - accuracy_without
+error = gain[-1].std() / n_networks**0.5
+assert gain[0].mean() < 0
+assert gain[-1].mean() > 4 * error
+assert 0.02 < gain[-1].mean() < 0.07
+assert (gain[-1] > 0).sum() >= 9
+best = accuracy_without.mean(1).max()
+assert best > accuracy_without[-1].mean() + 0.02
+print(
+    gain[0],
+    gain[-1],
+    gain[-1].mean(),
+    accuracy_with[-1].mean() - best,
+    accuracy_without.mean(1).argmax(),
+    share_with[-1] - share_without[-1],
+)
+
+fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
+ax.axhline(0, color=ink, linewidth=1, linestyle="--")
+ax.plot(steps, gain, color="C0", linewidth=1, alpha=0.5)
+ax.plot(steps, gain.mean(1), color="C0", linewidth=3)
+ax.set(xlabel="step", ylabel="accuracy with − without")
+ax.set_title("What dropout gains on new digits")
+fig.set_label(
+    "The difference in accuracy on new digits with and without dropout, for ten pairs "
+    "of networks and on average, against the step. It begins below 0, crosses it after "
+    "some 30 steps, and is 0.04 on average at the end, above 0 for every pair."
+)
+plt.show()
+
+# %%
+# When the network is used
+# ------------------------
+#
+# Now nothing is dropped. For the logits this is the mean over all that dropout could have
+# done, exactly, since the layer behind the dropped units is linear: the mean over 200 draws
+# differs by no more than chance. For the probabilities it is not: a softmax bends. The mean
+# of the noisy probabilities is less sure of itself than the probabilities without noise.
+
+x_few = x_new[:, :100]
+quiet = outputs(params, x_few, 0.0)
+noisy = torch.stack([outputs(params, x_few, 0.5) for _ in range(200)])
+scores = (noisy.mean(0) - quiet) / (noisy.std(0) / 200**0.5)
+assert scores.mean().abs() < 0.1
+assert 0.9 < scores.std() < 1.1
+sure = activations.softmax(quiet).amax(2).mean()
+less_sure = activations.softmax(noisy).mean(0).amax(2).mean()
+assert less_sure < sure - 0.02
+
+# %%
+# Conclusion
+# ----------
+#
+# Dropout keeps the mean of every hidden value and adds variance, and the training pays for
+# variance as for a penalty: for a linear model it *is* the penalty of
+# :func:`dlcore.linear.ridge`, which
+# :doc:`/auto_gallery/06_regularization/plot_weight_decay` looks into. In a network it keeps
+# single examples from being learned by heart. :func:`dlcore.regularization.dropout` does
+# it, with a generator and to the exact probability;
+# :func:`dlcore.regularization.dropout_mask` gives the factors alone, when one draw is
+# needed in several places. With 100 labels, a fifth of them wrong, it was worth four digits
+# in a hundred; where nothing is learned by heart, it only costs time.
