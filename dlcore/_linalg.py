@@ -17,6 +17,7 @@ __all__ = [
     "foreach_zero_",
     "qr",
     "singular_values",
+    "solve",
     "solve_triangular",
     "split",
     "svd",
@@ -28,6 +29,7 @@ eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
+solve: Callable[[Tensor, Tensor], Tensor] = torch.linalg.solve
 solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
 foreach_add_: Callable[..., None] = torch._foreach_add_
 foreach_copy_: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_

@@ -1,0 +1,183 @@
+"""The calibration that makes a classifier's probabilities fit for EM."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from dlcore._checks import check_floating, check_integer, check_nonnegative, check_values
+from dlcore._linalg import cholesky
+from dlcore.shift.label._rows import check_logits
+
+__all__ = ["Calibrator", "bias_corrected_temperature"]
+
+STEPS, SHORTEST = 100, 1e-12
+TOLERANCE = 1e-16  # of the mean loss
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    r"""A map from logits to calibrated probabilities, for source and target alike.
+
+    .. math::
+
+        \operatorname{softmax}(\mathbf{z} / T + \mathbf{b})
+
+    Parameters
+    ----------
+    temperature : Tensor, shape (), in (0, inf)
+        The temperature :math:`T`: above 1 for an over-confident classifier, below for an under-confident one.
+    biases : Tensor, shape (k,)
+        The biases :math:`\mathbf{b}`, which sum to 0.
+
+    See Also
+    --------
+    bias_corrected_temperature : Fits it.
+    """
+
+    temperature: Float[Tensor, ""]
+    biases: Float[Tensor, "k"]
+
+    def __call__(self, logits: Float[Tensor, "*m k"]) -> Float[Tensor, "*m k"]:
+        """Return the calibrated probabilities of logits, with their dtype."""
+        check_floating(logits=logits)
+        if logits.shape[-1:] != self.biases.shape:
+            raise ValueError(f"logits must have shape (*, {len(self.biases)}), got {tuple(logits.shape)}")
+        wide = torch.promote_types(torch.promote_types(logits.dtype, self.biases.dtype), torch.float32)
+        return torch.softmax(logits.to(wide) / self.temperature + self.biases, dim=-1).to(logits.dtype)
+
+
+def bias_corrected_temperature(
+    logits: Float[Tensor, "n k"], labels: Integer[Tensor, "n"], *, penalty: float = 1.0
+) -> Calibrator:
+    r"""Return the temperature and the biases that make the labels most likely.
+
+    .. math::
+
+        \min_{a,\, \mathbf{b}}\ -\sum_{i=1}^{n} \log \operatorname{softmax}(a\,\mathbf{z}_i + \mathbf{b})_{y_i}
+            + \frac{\lambda}{2}\bigl((a - 1)^2 + \lVert\mathbf{b}\rVert_2^2\bigr), \qquad a = 1/T
+
+    where :math:`\mathbf{z}_i` are the logits and :math:`\lambda` is the penalty. What comes back is called on the
+    logits of the source and on those of the target: to calibrate one side only leaves EM where it was, or makes it
+    worse. Without penalty, as the method was published, the mean probability of each class is on the rows of the fit
+    exactly its share of the labels.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, k)
+        The logits of held-out rows, or the logarithms of probabilities.
+    labels : Tensor of integers, shape (n,), in [0, k)
+        Their classes; each class must be there.
+    penalty : float, in [0, inf), default 1.0
+        The penalty :math:`\lambda`, which draws towards the logits as they are; with 0, not all rows may be classified
+        right.
+
+    Returns
+    -------
+    Calibrator
+        The map, with ``temperature`` and ``biases`` in the dtype of ``logits``.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` is not a real floating-point tensor, ``labels`` not integer, or ``penalty`` no real number.
+    ValueError
+        If the shapes are not those above, or a value is out of its range or not finite.
+    ValueError
+        If a class is absent: its bias has no bound.
+    ValueError
+        If ``penalty`` is 0 and some temperature and biases classify every row right: the temperature falls to 0.
+    ValueError
+        If the labels are the less likely the larger their logits: no positive temperature mends that.
+    RuntimeError
+        If the minimum is not reached.
+
+    See Also
+    --------
+    saerens_em : Calibrates by itself with ``calibrate=True``.
+    dlcore.metrics.calibration_error : How far confidence and accuracy lie apart.
+
+    References
+    ----------
+    .. [1] A. Alexandari, A. Kundaje and A. Shrikumar, "Maximum likelihood with bias-corrected calibration is
+       hard-to-beat at label shift adaptation", *ICML*, 2020.
+
+    Examples
+    --------
+    A classifier that is right in 3 of 4 rows should say 3/4, whatever it says:
+
+    >>> logits = torch.tensor([[8.0, 0.0], [0.0, 8.0]]).repeat_interleave(4, dim=0)
+    >>> calibrate = bias_corrected_temperature(logits, torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), penalty=0)
+    >>> calibrate(torch.tensor([[8.0, 0.0], [0.0, 8.0], [0.0, 0.0]]))
+    tensor([[0.7500, 0.2500],
+            [0.2500, 0.7500],
+            [0.5000, 0.5000]])
+    """
+    check_nonnegative("penalty", penalty)
+    check_floating(logits=logits)
+    check_integer(labels=labels)
+    check_logits("logits", logits, "labels", labels)
+    check_values("logits", logits, "finite", torch.isfinite)
+    inverse, biases = _fit(logits.detach().double(), labels.long(), penalty)
+    return Calibrator((1 / inverse).to(logits.dtype), biases.to(logits.dtype))
+
+
+@torch.no_grad()
+def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return the inverse temperature and the biases, by Newton's method from the shares of the labels."""
+    n, k = logits.shape
+    scale = logits.abs().max().clamp(min=torch.finfo(logits.dtype).tiny)
+    z = logits / scale
+    z = z - z.mean(dim=1, keepdim=True)
+    params = z.new_zeros(k + 1)  # the inverse temperature times the scale, and the biases
+    params[1:] = (torch.bincount(labels, minlength=k) / n).log()
+    params[1:] -= params[1:].mean()
+    root = math.sqrt(penalty) * torch.cat([scale.reciprocal()[None], z.new_ones(k)])
+    start = math.sqrt(penalty) * torch.cat([z.new_ones(1), z.new_zeros(k)])
+    gauge = z.new_ones(k, k)  # one number added to all biases changes nothing
+
+    def loss(params: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = (params[0] * z + params[1:]).log_softmax(dim=1)
+        return log_p, (root * params - start).square().sum() / 2 - log_p.gather(1, labels[:, None]).sum()
+
+    log_p, value = loss(params)
+    for _ in range(STEPS):
+        p = log_p.exp()
+        errors = p.scatter_add(1, labels[:, None], -torch.ones_like(p[:, :1]))
+        gradient = torch.cat([(errors * z).sum()[None], errors.sum(dim=0)]) + root * (root * params - start)
+        weighted = p * (z - (p * z).sum(dim=1, keepdim=True))
+        cross = weighted.sum(dim=0)
+        hessian = torch.diag(root.square())
+        hessian[0, 0] += (weighted * z).sum()
+        hessian[0, 1:] += cross
+        hessian[1:, 0] += cross
+        hessian[1:, 1:] += torch.diag(p.sum(dim=0)) - p.T @ p + gauge
+        factor, failed = cholesky(hessian + torch.diag(1e-14 * hessian.diagonal() + 1e-300))
+        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+        decrement = float(gradient @ step)
+        if bool(failed) or not 0 <= decrement < math.inf:
+            break
+        if decrement <= TOLERANCE * n:
+            _check_bounded(params, z, hessian, penalty)
+            return params[0] / scale, params[1:] - params[1:].mean()
+        before, length = value, 1.0
+        log_p, value = loss(params - step)
+        while not bool(value <= before - 1e-4 * length * decrement + 1e-12 * before.abs()) and length > SHORTEST:
+            length /= 2
+            log_p, value = loss(params - length * step)
+        params = params - length * step
+    raise RuntimeError(f"no minimum found in {STEPS} steps; scale the logits")
+
+
+def _check_bounded(params: Tensor, z: Tensor, hessian: Tensor, penalty: float) -> None:
+    """Raise ValueError unless the temperature is positive, and not on its way to 0."""
+    if not params[0] > 0:
+        raise ValueError("logits must be larger where they are right: no positive temperature is the best one")
+    still_falling = bool((params[0] * z).abs().max() > 10) and float(params @ hessian @ params) < 1e-8
+    if penalty == 0 and still_falling:
+        raise ValueError(
+            "logits must not classify every row right when penalty is 0: "
+            "the loss falls for ever as the temperature does"
+        )

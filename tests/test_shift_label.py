@@ -1,0 +1,684 @@
+"""Label shift against independent solutions, and what other packages get wrong without a word."""
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Generator, Tensor
+
+from dlcore import metrics
+from dlcore.shift import label
+from dlcore.shift.label import LabelShift
+from dlcore.shift.label._rows import resampled_counts, resampled_means, simplex_projection
+
+ESTIMATES: list[Callable[..., LabelShift]] = [label.bbse, label.rlls, label.saerens_em]
+Sample = tuple[Tensor, Tensor, Tensor, Tensor]
+seeds = st.integers(0, 10_000)
+
+
+def generator_of(seed: int) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def logits_of(labels: Tensor, source_prior: Tensor, separation: float, generator: Generator) -> Tensor:
+    """Draw inputs N(separation e_y, I), and return the logarithms of their exact posteriors, up to a constant."""
+    k = len(source_prior)
+    x = torch.randn(len(labels), k, dtype=torch.float64, generator=generator)
+    return separation * (x + separation * torch.eye(k, dtype=torch.float64)[labels]) + source_prior.log()
+
+
+def sample(
+    seed: int,
+    target_prior: list[float],
+    *,
+    n: int = 500,
+    m: int = 500,
+    separation: float = 2.0,
+    sharpness: float = 1.0,
+) -> Sample:
+    """Draw source probabilities and labels, target probabilities and labels; exact posteriors at a sharpness of 1."""
+    generator, k = generator_of(seed), len(target_prior)
+    source_prior = torch.full((k,), 1 / k, dtype=torch.float64)
+    labels = torch.arange(n) % k
+    target_labels = torch.multinomial(torch.tensor(target_prior), m, replacement=True, generator=generator)
+    source, target = (
+        (sharpness * logits_of(y, source_prior, separation, generator)).softmax(dim=1) for y in (labels, target_labels)
+    )
+    return source, labels, target, target_labels
+
+
+def shares(labels: Tensor, k: int) -> Tensor:
+    return torch.bincount(labels, minlength=k) / len(labels)
+
+
+def joint_matrix(probabilities: Tensor, labels: Tensor, *, soft: bool) -> np.ndarray[Any, Any]:
+    """Return the matrix C row by row, as the definition says."""
+    k = probabilities.shape[1]
+    says = probabilities if soft else torch.eye(k, dtype=torch.float64)[probabilities.argmax(dim=1)]
+    matrix = np.zeros((k, k))
+    for row, y in zip(says.numpy(), labels.tolist(), strict=True):
+        matrix[:, y] += row / len(labels)
+    return matrix
+
+
+def mean_prediction(probabilities: Tensor, *, soft: bool) -> np.ndarray[Any, Any]:
+    says = probabilities if soft else torch.eye(probabilities.shape[1])[probabilities.argmax(dim=1)].double()
+    return says.mean(dim=0).numpy()
+
+
+def by_plain_em(target: Tensor, source_prior: Tensor, steps: int = 2000) -> Tensor:
+    """Repeat the update as Saerens, Latinne and Decaestecker print it."""
+    prior = source_prior
+    for _ in range(steps):
+        posterior = target * (prior / source_prior)
+        prior = (posterior / posterior.sum(dim=1, keepdim=True)).mean(dim=0)
+    return prior
+
+
+# The confusion matrix
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@settings(max_examples=20)
+@given(seed=seeds)
+def test_bbse_solves_the_equation_of_its_definition(soft: bool, seed: int) -> None:
+    source, labels, target, _ = sample(seed, [0.5, 0.3, 0.2], n=120, m=90)
+
+    shift = label.bbse(source, labels, target, soft=soft, n_resamples=0)
+
+    weights = np.linalg.solve(joint_matrix(source, labels, soft=soft), mean_prediction(target, soft=soft))
+    np.testing.assert_allclose(shift.source_prior.numpy(), shares(labels, 3).numpy())
+    if weights.min() >= 0:
+        np.testing.assert_allclose(shift.weights.numpy(), weights, atol=1e-9)
+    assert shift.report.projected == (weights.min() < -1e-9)
+
+
+def test_the_column_normalized_matrix_gives_the_prior_and_the_joint_one_the_weights() -> None:
+    labels = torch.tensor([0] * 60 + [1] * 20)
+    predictions = torch.tensor([0] * 48 + [1] * 12 + [0] * 5 + [1] * 15)
+    target = torch.eye(2, dtype=torch.float64)[[0] * 21 + [1] * 19]
+
+    shift = label.bbse(torch.eye(2, dtype=torch.float64)[predictions], labels, target, n_resamples=0)
+
+    joint = metrics.confusion_matrix(labels, predictions, n_classes=2, normalize="all").T.double()
+    conditional = metrics.confusion_matrix(labels, predictions, n_classes=2, normalize="true").T.double()
+    mean = target.mean(dim=0)
+    torch.testing.assert_close(conditional @ shift.target_prior, mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(joint @ shift.weights, mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(shift.weights, shift.target_prior / torch.tensor([0.75, 0.25]).double())
+    assert (joint @ shift.target_prior - mean).abs().max() > 0.1
+    assert shift.condition_number == pytest.approx(np.linalg.cond(conditional.numpy()), rel=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 6), seeds)
+def test_projection_is_the_nearest_distribution(k: int, seed: int) -> None:
+    v = 2 * torch.randn(k, dtype=torch.float64, generator=generator_of(seed))
+
+    nearest = simplex_projection(v)
+
+    assert nearest.min() >= 0
+    assert nearest.sum().item() == pytest.approx(1, abs=1e-12)
+    # the way from the nearest point to v must not lead nearer to any corner
+    assert ((torch.eye(k, dtype=torch.float64) - nearest) @ (v - nearest)).max() <= 1e-9
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("penalty", [0.0, 0.02, 0.3, 1.0, 5.0])
+def test_rlls_is_at_the_minimum_of_its_definition(soft: bool, penalty: float) -> None:
+    source, labels, target, _ = sample(1, [0.35, 0.35, 0.3], n=200, m=200, separation=1.0)
+    matrix, mean = joint_matrix(source, labels, soft=soft), mean_prediction(target, soft=soft)
+
+    shift = label.rlls(source, labels, target, soft=soft, penalty=penalty, n_resamples=0)
+
+    def objective(theta: np.ndarray[Any, Any]) -> float:
+        residual = matrix @ theta - (mean - matrix.sum(axis=1))
+        return float(np.linalg.norm(residual) + penalty * np.linalg.norm(theta))
+
+    options = {"xatol": 1e-12, "fatol": 1e-15, "maxiter": 20_000, "maxfev": 20_000}
+    best = min(
+        (scipy.optimize.minimize(objective, start, method="Nelder-Mead", options=options) for start in 0.1 * np.eye(3)),
+        key=lambda found: found.fun,
+    )
+    solution = shift.source_prior * (1 + torch.as_tensor(best.x))
+    torch.testing.assert_close(shift.target_prior, simplex_projection(solution), atol=1e-5, rtol=0)
+
+
+def test_rlls_is_bbse_far_from_a_singular_matrix_and_no_shift_under_a_large_penalty() -> None:
+    source, labels, target, _ = sample(0, [0.6, 0.3, 0.1])
+
+    regular = label.rlls(source, labels, target, n_resamples=0)
+    none = label.rlls(source, labels, target, penalty=100, n_resamples=0)
+
+    torch.testing.assert_close(regular.weights, label.bbse(source, labels, target, n_resamples=0).weights)
+    torch.testing.assert_close(none.weights, torch.ones(3, dtype=torch.float64))
+
+
+def test_negative_solutions_are_projected_so_that_the_weights_times_the_source_prior_sum_to_one() -> None:
+    negative = 0
+    for seed in range(40):
+        source, labels, target, _ = sample(seed, [0.98, 0.02, 0.0], n=90, m=60, separation=1.5)
+
+        for estimate in (label.bbse, label.rlls):
+            shift = estimate(source, labels, target, n_resamples=0)
+
+            assert shift.target_prior.min() >= 0
+            assert (shift.weights * shift.source_prior).sum().item() == pytest.approx(1, abs=1e-12)
+            assert shift.report.projected == (shift.report.smallest_solution < -1e-9)
+            assert ("projected              yes" in str(shift.report)) == shift.report.projected
+            negative += shift.report.projected
+    assert negative > 10
+
+
+# Expectation maximization
+
+
+@settings(max_examples=20)
+@given(seeds, st.sampled_from([1.0, 3.0]))
+def test_em_is_where_the_plain_update_ends(seed: int, sharpness: float) -> None:
+    source, labels, target, _ = sample(seed, [0.5, 0.3, 0.2], n=60, m=40, sharpness=sharpness)
+
+    shift = label.saerens_em(source, labels, target, n_resamples=0)
+
+    prior = by_plain_em(target, source.mean(dim=0))
+    torch.testing.assert_close(shift.target_prior, prior, atol=2e-3, rtol=0)
+
+
+@settings(max_examples=20)
+@given(seeds, st.floats(0.2, 8.0), st.integers(2, 6))
+def test_no_prior_is_more_likely_than_that_of_em(seed: int, sharpness: float, k: int) -> None:
+    prior = [0.0, 0.9] + [0.1 / (k - 1)] * (k - 2) if k > 2 else [0.1, 0.9]
+    source, labels, target, _ = sample(seed, prior, n=20 * k, m=30, sharpness=sharpness)
+
+    shift = label.saerens_em(source, labels, target, n_resamples=0)
+
+    # the log-likelihood is concave, so its slopes towards the corners bound what is left to gain
+    ratios = target / source.mean(dim=0)
+    slopes = (ratios / (ratios @ shift.target_prior)[:, None]).mean(dim=0)
+    assert slopes.max() <= 1 + 1e-8
+    assert shift.target_prior.sum().item() == pytest.approx(1, abs=1e-9)
+    assert shift.target_prior.min() >= 0
+
+
+def test_em_finds_no_shift_where_the_target_is_the_source() -> None:
+    source, labels, _, _ = sample(0, [0.5, 0.5], sharpness=4)
+
+    shift = label.saerens_em(source, labels, source, n_resamples=0)
+
+    torch.testing.assert_close(shift.weights, torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_em_settles_where_a_class_dies_out_and_classifiers_are_certain() -> None:
+    source, labels, target, target_labels = sample(3, [0.0, 0.97, 0.01, 0.01, 0.01], m=800, sharpness=12)
+
+    shift = label.saerens_em(source, labels, target, calibrate=True, n_resamples=0)
+
+    assert (shift.target_prior - shares(target_labels, 5)).abs().max() < 0.03
+
+
+# Calibration
+
+
+def loss_of(params: np.ndarray[Any, Any], logits: Tensor, labels: Tensor, penalty: float) -> float:
+    log_p = (params[0] * logits + torch.as_tensor(params[1:])).log_softmax(dim=1)
+    ridge = penalty / 2 * ((params[0] - 1) ** 2 + (params[1:] ** 2).sum())
+    return -log_p[torch.arange(len(labels)), labels].sum().item() + ridge
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 50.0])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 30.0])
+def test_calibration_is_at_the_minimum_that_scipy_finds(penalty: float, scale: float) -> None:
+    source, labels, _, _ = sample(0, [0.2, 0.3, 0.5], n=90)
+    logits = scale * (source.log() + torch.tensor([0.5, 0.0, -1.0]))
+
+    calibrator = label.bias_corrected_temperature(logits, labels, penalty=penalty)
+
+    found = scipy.optimize.minimize(loss_of, [1 / scale, 0, 0, 0], args=(logits, labels, penalty), tol=1e-12)
+    params = np.array([1 / calibrator.temperature.item(), *calibrator.biases.tolist()])
+    assert loss_of(params, logits, labels, penalty) <= found.fun + 1e-9
+    assert params[0] == pytest.approx(found.x[0], rel=1e-3)
+    np.testing.assert_allclose(params[1:], found.x[1:] - found.x[1:].mean(), atol=1e-3 * scale)
+
+
+@settings(max_examples=20)
+@given(seeds)
+def test_without_penalty_the_mean_probabilities_are_the_shares_of_the_labels(seed: int) -> None:
+    source, labels, _, _ = sample(seed, [0.2, 0.3, 0.5], n=100, sharpness=3)
+
+    calibrator = label.bias_corrected_temperature(source.log(), labels, penalty=0)
+
+    torch.testing.assert_close(calibrator(source.log()).mean(dim=0), shares(labels, 3).double(), atol=1e-7, rtol=0)
+    assert calibrator.biases.sum().abs() < 1e-9
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 1.0, 4.0])
+def test_temperature_undoes_what_made_the_classifier_over_or_under_confident(sharpness: float) -> None:
+    source, labels, _, _ = sample(0, [0.2, 0.3, 0.5], n=6000)
+    bias = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)
+
+    calibrator = label.bias_corrected_temperature(sharpness * source.log() + bias, labels)
+
+    assert calibrator.temperature.item() == pytest.approx(sharpness, rel=0.06)
+    torch.testing.assert_close(calibrator.biases, -bias / sharpness, atol=0.15 / sharpness, rtol=0.1)
+
+
+def test_a_calibrator_calibrates_the_target_as_the_source() -> None:
+    source, labels, target, target_labels = sample(0, [0.7, 0.2, 0.1], n=2000, m=2000, separation=1.2, sharpness=5)
+    calibrate = label.bias_corrected_temperature(source.log(), labels)
+    truth = shares(target_labels, 3).double()
+
+    at_once = label.saerens_em(source, labels, target, calibrate=True, n_resamples=0).target_prior
+    both = label.saerens_em(calibrate(source.log()), labels, calibrate(target.log()), n_resamples=0).target_prior
+    one_side = label.saerens_em(calibrate(source.log()), labels, target, n_resamples=0).target_prior
+    neither = label.saerens_em(source, labels, target, n_resamples=0).target_prior
+
+    torch.testing.assert_close(at_once, both)
+    assert (both - neither).abs().max() > 0.02
+    errors = [(prior - truth).abs().max().item() for prior in (both, one_side, neither)]
+    assert errors[0] < 0.03
+    assert errors[0] < min(errors[1:]) / 2
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
+def test_calibration_does_not_depend_on_the_scale_of_logits(scale: float) -> None:
+    source, labels, _, _ = sample(0, [0.2, 0.3, 0.5], n=90)
+
+    calibrated = label.bias_corrected_temperature(source.log(), labels, penalty=0)(source.log())
+    scaled = label.bias_corrected_temperature(scale * source.log(), labels, penalty=0)(scale * source.log())
+
+    torch.testing.assert_close(scaled, calibrated)
+
+
+def test_calibrator_keeps_dtype_and_refuses_another_number_of_classes() -> None:
+    logits, labels = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]]), torch.tensor([0, 1, 1])
+    calibrate = label.bias_corrected_temperature(logits, labels)
+
+    assert calibrate(logits.to(torch.bfloat16)).dtype == torch.bfloat16
+    assert calibrate(logits.double()).dtype == torch.float64
+    assert calibrate(logits[0]).shape == (2,)
+    with pytest.raises(ValueError, match=r"^logits must have shape \(\*, 2\), got \(3, 1\)$"):
+        calibrate(logits[:, :1])
+
+
+def test_a_perfect_classifier_is_calibrated_under_a_penalty() -> None:
+    labels = torch.arange(40) % 2
+
+    shift = label.saerens_em(torch.eye(2)[labels], labels, torch.eye(2)[[0, 0, 0, 1]], calibrate=True)
+
+    torch.testing.assert_close(shift.target_prior, torch.tensor([0.75, 0.25]), atol=1e-3, rtol=0)
+
+
+# Right answers on any path
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+@pytest.mark.parametrize("target_prior", [[0.7, 0.2, 0.1], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+def test_estimates_come_near_the_truth(estimate: Callable[..., LabelShift], target_prior: list[float]) -> None:
+    source, labels, target, target_labels = sample(0, target_prior, n=30_000, m=30_000)
+
+    shift = estimate(source, labels, target, n_resamples=0)
+
+    assert (shift.target_prior - shares(target_labels, 3)).abs().max() < 0.015
+    torch.testing.assert_close(shift.weights, shift.target_prior / shift.source_prior)
+    assert shift.report.trustworthy
+
+
+def test_em_on_calibrated_probabilities_is_the_most_exact() -> None:
+    errors = torch.zeros(3)
+    for seed in range(30):
+        source, labels, target, target_labels = sample(seed, [0.8, 0.15, 0.05], separation=1.5)
+        for i, estimate in enumerate(ESTIMATES):
+            prior = estimate(source, labels, target, n_resamples=0).target_prior
+            errors[i] += (prior - shares(target_labels, 3)).square().mean()
+
+    assert errors[2] < 0.8 * errors[0]
+    assert errors[2] < 0.8 * errors[1]
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_order_of_rows_and_names_of_classes_do_not_matter(estimate: Callable[..., LabelShift]) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2], n=60, m=40)
+    rows, names = torch.randperm(60), torch.tensor([2, 0, 1])
+
+    shift = estimate(source, labels, target, n_resamples=0)
+    shuffled = estimate(source[rows], labels[rows], target.flip(0), n_resamples=0)
+    renamed = estimate(source[:, names], names.argsort()[labels], target[:, names], n_resamples=0)
+
+    torch.testing.assert_close(shuffled.target_prior, shift.target_prior, atol=1e-7, rtol=0)
+    torch.testing.assert_close(renamed.target_prior, shift.target_prior[names], atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtype_is_kept_everywhere(estimate: Callable[..., LabelShift], dtype: torch.dtype) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2])
+
+    shift = estimate(source.to(dtype), labels.to(torch.uint8), target.to(dtype))
+
+    assert shift.interval is not None
+    assert {x.dtype for x in (shift.target_prior, shift.source_prior, shift.weights, shift.interval)} == {dtype}
+    expected = estimate(source, labels, target).target_prior
+    torch.testing.assert_close(shift.target_prior.double(), expected, atol=0.02, rtol=0)
+
+
+def test_extra_outputs_are_told_by_an_error_and_narrow_labels_do_not_wrap_around() -> None:
+    k = 200
+    labels = torch.arange(400, dtype=torch.int64).remainder(k).to(torch.uint8)
+    source = (0.9 * torch.eye(k) + 0.1 / k)[labels.long()]
+
+    shift = label.bbse(source, labels, source[:k], soft=True, n_resamples=0)
+
+    torch.testing.assert_close(shift.weights, torch.ones(k), atol=1e-4, rtol=0)
+
+
+# What is silently wrong elsewhere: singular matrices, zeros, and rows that are no distributions
+
+
+def test_a_singular_confusion_matrix_is_refused_by_bbse_and_reported_by_rlls() -> None:
+    labels = torch.arange(60) % 3
+    blind = torch.full((60, 3), 1 / 3)
+    target = torch.full((30, 3), 1 / 3)
+
+    for soft in (False, True):
+        with pytest.raises(ValueError, match="must tell the classes apart, but their confusion matrix has rank 1 of 3"):
+            label.bbse(blind, labels, target, soft=soft)
+        shift = label.rlls(blind, labels, target, soft=soft)
+
+        assert shift.condition_number == math.inf
+        assert not shift.report.trustworthy
+        assert shift.report.verdict.startswith("Do not trust this prior: the confusion matrix is singular")
+
+
+def test_an_almost_singular_confusion_matrix_is_reported_and_gives_no_huge_weights() -> None:
+    labels = torch.arange(90) % 3
+    source = torch.eye(3, dtype=torch.float64)[labels]
+    source[:, :2] = source[:, :2].sum(dim=1, keepdim=True) / 2
+    source[:, 0] += 1e-6 * (labels == 0)
+    source /= source.sum(dim=1, keepdim=True)
+    target = source[:20].clone()
+    target[:, 0] *= 1 + 1e-3
+
+    for estimate in ESTIMATES:
+        soft = {} if estimate is label.saerens_em else {"soft": True}
+        shift = estimate(source, labels, target / target.sum(dim=1, keepdim=True), **soft)
+
+        assert shift.condition_number > 1e6
+        assert shift.weights.max() <= 3 + 1e-9
+        assert "cannot tell the confusion matrix from a singular one" in shift.report.verdict
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_a_class_absent_from_validation_is_refused(estimate: Callable[..., LabelShift]) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2], n=60)
+
+    with pytest.raises(ValueError, match=r"^the number of each label in source_labels must be >= 1, got 0 at index 1$"):
+        estimate(source, labels.where(labels != 1, 2), target)
+
+
+def test_a_class_never_predicted_is_named_and_does_no_harm_to_soft_estimates() -> None:
+    source, labels, target, target_labels = sample(0, [0.2, 0.3, 0.5], n=30_000, m=30_000, separation=1)
+    source, target = ((p.log() - torch.tensor([0.0, 0.0, 9.0])).softmax(dim=1) for p in (source, target))
+
+    with pytest.raises(ValueError, match="rank 2 of 3; never predicted: 2;"):
+        label.bbse(source, labels, target)
+    hard = label.rlls(source, labels, target, n_resamples=0)
+    calibrated = label.saerens_em(source, labels, target, calibrate=True, n_resamples=0)
+
+    assert hard.report.verdict.endswith("the confusion matrix is singular; never predicted: 2.")
+    assert calibrated.report.trustworthy
+    assert (calibrated.target_prior - shares(target_labels, 3)).abs().max() < 0.02
+
+
+def test_a_source_prior_with_a_zero_is_refused_because_em_would_put_all_on_that_class() -> None:
+    labels = torch.arange(60) % 3
+    source = torch.tensor([[0.5, 0.5, 0.0]]).expand(60, 3)
+    target = torch.tensor([[0.5, 0.499, 0.001]]).expand(20, 3)
+
+    with pytest.raises(ValueError, match=r"mean source probability of each class must be > 0, got 0\.0 at index 2"):
+        label.saerens_em(source, labels, target)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.0, 0.0, 0.0], "the sum of each row of target_probabilities must be 1, got 0.0 at index 7"),
+        ([0.9, 0.9, 0.1], "the sum of each row of target_probabilities must be 1, got 1.9"),
+        ([0.5, math.nan, 0.5], "target_probabilities must be in [0, 1], got nan at index (7, 1)"),
+        ([0.5, math.inf, 0.5], "target_probabilities must be in [0, 1], got inf at index (7, 1)"),
+        ([-0.1, 0.6, 0.5], "target_probabilities must be in [0, 1], got -0.1 at index (7, 0)"),
+    ],
+)
+def test_an_all_zero_posterior_row_and_other_rows_that_are_no_distribution_are_refused(
+    estimate: Callable[..., LabelShift], row: list[float], message: str
+) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2], n=60)
+    target[7] = torch.tensor(row, dtype=torch.float64)
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the message is compared below
+        estimate(source, labels, target)
+
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_posteriors_of_exactly_0_and_1_give_the_shares_of_the_predictions(estimate: Callable[..., LabelShift]) -> None:
+    labels = torch.arange(60) % 3
+    target = torch.eye(3)[[0] * 14 + [1] * 6]
+
+    shift = estimate(torch.eye(3)[labels], labels, target)
+
+    torch.testing.assert_close(shift.target_prior, torch.tensor([0.7, 0.3, 0.0]))
+    torch.testing.assert_close(shift.weights, torch.tensor([2.1, 0.9, 0.0]))
+    assert shift.condition_number == pytest.approx(1)
+    assert shift.interval is not None
+    assert shift.interval.isfinite().all()
+
+
+def test_rows_that_miss_1_by_rounding_are_divided_by_their_sum() -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2])
+    rounded = (1000 * source).round() / 1000
+
+    shift = label.bbse(rounded, labels, 0.995 * target, soft=True, n_resamples=0)
+
+    expected = label.bbse(rounded / rounded.sum(dim=1, keepdim=True), labels, target, soft=True, n_resamples=0)
+    torch.testing.assert_close(shift.weights, expected.weights)
+
+
+# The interval
+
+
+def refitted(estimate: Callable[..., LabelShift], rows: Sample, n_resamples: int, **kwargs: Any) -> Tensor:
+    """Return the interval of a bootstrap that fits each resample anew."""
+    source, labels, target, _ = rows
+    generator, priors = generator_of(1), list[Tensor]()
+    for _ in range(n_resamples):
+        again = torch.randint(len(target), (len(target),), generator=generator)
+        if estimate is label.saerens_em:
+            drawn = torch.randint(len(source), (len(source),), generator=generator)
+        else:  # class by class
+            of_class = [(labels == j).nonzero()[:, 0] for j in range(source.shape[1])]
+            drawn = torch.cat([x[torch.randint(len(x), (len(x),), generator=generator)] for x in of_class])
+        priors.append(estimate(source[drawn], labels[drawn], target[again], n_resamples=0, **kwargs).target_prior)
+    return torch.stack(priors).quantile(torch.tensor([0.05, 0.95], dtype=torch.float64), dim=0)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "kwargs"),
+    [
+        (label.bbse, {}),
+        (label.bbse, {"soft": True}),
+        (label.rlls, {"penalty": 0.5}),
+        (label.saerens_em, {}),
+    ],
+)
+def test_interval_is_that_of_fitting_each_resample_anew(
+    estimate: Callable[..., LabelShift], kwargs: dict[str, Any]
+) -> None:
+    rows = sample(0, [0.8, 0.17, 0.03], n=150, m=200, separation=1.5)
+
+    shift = estimate(*rows[:3], level=0.9, n_resamples=2000, generator=generator_of(0), **kwargs)
+
+    assert shift.interval is not None
+    expected = refitted(estimate, rows, 150, **kwargs)
+    torch.testing.assert_close(shift.interval, expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_interval_holds_the_prior_as_often_as_its_level_says(estimate: Callable[..., LabelShift]) -> None:
+    prior, n_draws = torch.tensor([0.6, 0.3, 0.1]), 60
+    held = torch.zeros(3)
+    for seed in range(n_draws):
+        rows = sample(seed, prior.tolist(), n=300, m=300, separation=1.5)
+        shift = estimate(*rows[:3], level=0.8, n_resamples=100, generator=generator_of(seed))
+        assert shift.interval is not None
+        held += (shift.interval[0] <= prior) & (prior <= shift.interval[1])
+
+    # 3 classes and 60 draws: 0.8 to three standard errors, as if the classes of a draw were one
+    assert abs(held.mean().item() / n_draws - 0.8) < 3 * math.sqrt(0.8 * 0.2 / n_draws)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_generator_makes_the_interval_reproducible_and_leaves_the_global_state_alone(
+    estimate: Callable[..., LabelShift],
+) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2], n=60, m=40)
+    state = torch.get_rng_state()
+
+    once, again = (estimate(source, labels, target, generator=generator_of(7)).interval for _ in range(2))
+
+    assert once is not None
+    assert again is not None
+    assert torch.equal(once, again)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert once.shape == (2, 3)
+    assert (once[0] <= once[1]).all()
+    assert 0 <= once.min() <= once.max() <= 1
+    assert estimate(source, labels, target, n_resamples=0).interval is None
+
+
+def test_resamples_are_drawn_in_blocks_that_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.arange(12.0, dtype=torch.float64).reshape(6, 2)
+    monkeypatch.setattr("dlcore.shift.label._rows.BLOCK", 18)
+
+    means = resampled_means(rows, 2000, generator_of(0))
+
+    assert means.shape == (2000, 2)
+    torch.testing.assert_close(means.mean(dim=0), rows.mean(dim=0), atol=0.15, rtol=0)
+    torch.testing.assert_close(means.var(dim=0), rows.var(dim=0, correction=0) / 6, rtol=0.15, atol=0)
+    torch.testing.assert_close(means[:, 1] - means[:, 0], torch.ones(2000, dtype=torch.float64))
+
+
+def test_resampled_counts_are_multinomial() -> None:
+    counts = torch.tensor([10, 40])
+    given_shares = torch.tensor([[0.2, 0.0, 0.8], [0.3, 0.6, 0.1]], dtype=torch.float64)
+
+    drawn = resampled_counts(counts, given_shares, 20_000, generator_of(0))
+
+    assert torch.equal(drawn.sum(dim=-1), counts.double().expand(20_000, 2))
+    mean, variance = counts[:, None] * given_shares, counts[:, None] * given_shares * (1 - given_shares)
+    torch.testing.assert_close(drawn.mean(dim=0), mean, atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn.var(dim=0), variance, atol=0.05, rtol=0.05)
+    covariance = ((drawn[:, 1, 0] - mean[1, 0]) * (drawn[:, 1, 1] - mean[1, 1])).mean().item()
+    assert covariance == pytest.approx(-40 * 0.3 * 0.6, rel=0.05)
+
+
+# The report, and correcting probabilities
+
+
+@pytest.mark.parametrize(
+    ("estimate", "rows", "verdict"),
+    [
+        (label.bbse, sample(0, [0.5, 0.5], n=18), "class 0 has 9 source rows, fewer than ten"),
+        (label.bbse, sample(0, [0.5, 0.5], m=8), "the target has 8 rows, fewer than ten"),
+        (label.bbse, sample(0, [0.5, 0.5], separation=0.3, n=60), "cannot tell the confusion matrix from a singular"),
+        (label.saerens_em, sample(0, [0.5, 0.5], separation=1, sharpness=5), "the classifier is over-confident, 0.9"),
+        (label.saerens_em, sample(0, [0.5, 0.5], sharpness=0.1), "the classifier is under-confident, 0.6"),
+    ],
+)
+def test_report_says_why_not_to_trust(estimate: Callable[..., LabelShift], rows: Sample, verdict: str) -> None:
+    report = estimate(*rows[:3], n_resamples=0).report
+
+    assert not report.trustworthy
+    assert report.verdict.startswith("Do not trust this prior: ")
+    assert verdict in report.verdict
+    assert str(report).endswith(report.verdict)
+
+
+def test_report_says_when_more_than_the_labels_has_shifted() -> None:
+    source, labels, _, _ = sample(0, [0.5, 0.5])
+    certain = torch.tensor([[0.999, 0.001]], dtype=torch.float64).expand(500, 2)
+
+    report = label.bbse(source, labels, certain, soft=True, n_resamples=0).report
+
+    assert report.verdict.endswith(
+        "no mixture of the source's classes looks like the target, so more than the labels has shifted."
+    )
+    assert report.misfit > 3 * report.its_noise
+
+
+def test_report_says_when_few_rows_bear_all_weight() -> None:
+    labels = torch.tensor([0] * 10_000 + [1] * 11)
+    source, target = torch.eye(2)[labels].clone(), torch.eye(2)[[1] * 100]
+    source[-1] = source[0]
+
+    report = label.bbse(source, labels, target, n_resamples=0).report
+
+    assert report.effective_sample_size == pytest.approx(11)
+    assert report.trustworthy
+    few = label.bbse(source, labels, torch.eye(2)[[1] * 99 + [0]], n_resamples=0).report
+    assert few.largest_weight == pytest.approx(10_011 / 11)
+
+
+def test_report_warns_of_correcting_probabilities_that_are_not_calibrated() -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.5], sharpness=0.2)
+
+    report = label.bbse(source, labels, target).report
+
+    assert report.trustworthy
+    assert report.half_width is not None
+    assert report.verdict.startswith(
+        f"Trust this prior: each class is known to ±{report.half_width:.2g}, but correct no"
+    )
+    assert label.bbse(*sample(0, [0.5, 0.5])[:3], n_resamples=0).report.verdict == "Trust this prior."
+
+
+def test_corrected_probabilities_are_those_of_the_target() -> None:
+    source, labels, target, _ = sample(0, [0.9, 0.1], separation=1)
+
+    shift = label.saerens_em(source, labels, target, n_resamples=0)
+    corrected = shift.correct(target)
+
+    by_bayes = target * shift.weights
+    torch.testing.assert_close(corrected, by_bayes / by_bayes.sum(dim=1, keepdim=True))
+    torch.testing.assert_close(corrected.mean(dim=0), shift.target_prior, atol=1e-8, rtol=0)
+    assert shift.correct(target.float()).dtype == torch.float32
+
+
+def test_correcting_keeps_a_row_of_nothing_but_absent_classes() -> None:
+    labels = torch.arange(60) % 3
+    shift = label.bbse(torch.eye(3)[labels], labels, torch.eye(3)[[0] * 14 + [1] * 6], n_resamples=0)
+
+    corrected = shift.correct(torch.tensor([[0.0, 0.0, 1.0], [0.3, 0.7, 0.0]]))
+
+    torch.testing.assert_close(corrected, torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]))
+    with pytest.raises(ValueError, match=r"^probabilities must have shape \(m, 3\), got \(2, 2\)$"):
+        shift.correct(torch.eye(2))
+
+
+def test_correcting_and_calibrating_refuse_integers(plain: ModuleType) -> None:
+    labels = torch.arange(60) % 3
+    shift = plain.shift.label.bbse(torch.eye(3)[labels], labels, torch.eye(3), n_resamples=0)
+    calibrate = plain.shift.label.bias_corrected_temperature(torch.eye(3)[labels], labels)
+
+    with pytest.raises(TypeError, match=r"^probabilities must be a real floating-point tensor, got torch.int64$"):
+        shift.correct(labels[:3])
+    with pytest.raises(TypeError, match=r"^logits must be a real floating-point tensor, got torch.int64$"):
+        calibrate(labels[:3])
