@@ -16,6 +16,8 @@ from jaxtyping import install_import_hook
 import dlcore as plain_dlcore
 import tests.annotation_checker  # noqa: F401  # the hook looks it up by its name
 
+pytest_plugins = ["tests.evidence"]
+
 
 def _take_out() -> dict[str, ModuleType]:
     """Take the modules of the library out of ``sys.modules``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from . import __path__ as folder
-from .frame import Row, Timing, describe_machine, render, time_pair
+from .frame import Row, Timing, describe_machine, render, time_pair, today
 from .memory import LARGE, peaks, render_peaks
 from .scaling import SCALINGS, render_growth, time_growth
 
@@ -71,6 +71,7 @@ def main() -> None:
     print(f"\nimport dlcore, once torch is there: {milliseconds:.0f} ms (target {IMPORT_TARGET})")
     if arguments.json:
         report = {
+            "date": today(),
             "machine": describe_machine(),
             "timings": [asdict(timing) for timing in timings],
             "growths": [asdict(growth) for growth in growths],

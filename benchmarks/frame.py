@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Pair", "Row", "Timing", "aligned", "describe_machine", "render", "seconds_of", "time_pair"]
+__all__ = ["Pair", "Row", "Timing", "aligned", "describe_machine", "render", "seconds_of", "time_pair", "today"]
 
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 
@@ -102,6 +103,11 @@ def describe_machine() -> str:
     return (
         f"{processor}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
     )
+
+
+def today() -> str:
+    """Return the day on which the figures were taken."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def lines_of(path: Path) -> Iterator[str]:

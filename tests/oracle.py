@@ -27,4 +27,9 @@ def assert_matches(actual: Tensor, oracle: Callable[..., mp.mpf], *args: Tensor,
     """Assert that a 0-dimensional result is the oracle's, to so many units in the last place of its dtype."""
     expected = oracle(*(exact(x) for x in args))
     eps = torch.finfo(actual.dtype).eps
-    assert abs(mp.mpf(actual.item()) - expected) <= ulps * eps * abs(expected) + torch.finfo(actual.dtype).tiny
+    assert_within(actual, expected, ulps * eps * abs(expected) + torch.finfo(actual.dtype).tiny)
+
+
+def assert_within(actual: Tensor, expected: mp.mpf, bound: mp.mpf) -> None:
+    """Assert that a 0-dimensional result is no further from a number of 50 digits than a bound."""
+    assert abs(mp.mpf(actual.item()) - expected) <= bound

@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from benchmarks.frame import describe_machine
+from benchmarks.frame import describe_machine, today
 
 from . import __path__ as folder
 from .table import Table
@@ -32,8 +32,8 @@ def main() -> None:
             print(f"\n{table}", flush=True)
             tables.append(table)
     if arguments.json:
-        machine = describe_machine()
-        arguments.json.write_text(json.dumps({"machine": machine, "tables": [t.as_json() for t in tables]}, indent=2))
+        run = {"date": today(), "machine": describe_machine(), "tables": [table.as_json() for table in tables]}
+        arguments.json.write_text(json.dumps(run, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,228 @@
+"""The pages of what was verified: for each function what the last test run held, and the timings of the last benchmark.
+
+The runs write JSON, ``pytest --evidence FILE`` in the build folder and ``python -m benchmarks --json FILE`` in
+``docs/measured``; these pages are made of nothing else. What was not run, or ran on code that is no longer this code,
+is shown as not run.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import chapters
+import library_code
+
+from tests.table import LAYERS, Entry, gather
+
+COLUMNS = {  # the heading of a column, and the kinds of tests whose outcome it shows
+    "example": "doctest",
+    "gradient": "gradient",
+    "grad": "func_grad",
+    "vmap": "vmap",
+    "compile": "compile",
+    "dtypes": "dtypes",
+    "strides": "non_contiguous",
+    "empty": "empty",
+    "meta": "meta",
+}
+HELD, FAILED, EXEMPT, NOT_RUN = "✓", "✗", "–", "·"
+
+PAGE = """\
+Evidence
+========
+
+What has been verified of each function, and what does not hold. {run}
+
+How fast the functions are stands on the page :doc:`performance`.
+
+.. raw:: html
+
+   <details class="legend"><summary>What the columns and the signs say</summary>
+
+{legend}
+
+.. raw:: html
+
+   </details>
+
+.. toctree::
+   :hidden:
+
+   performance
+
+"""
+LEGEND = {
+    "✓": "the test ran and passed.",
+    "–": "it cannot hold, for the reason below the table; the tests make sure that it does not.",
+    "✗": "the test ran and failed.",
+    "·": "it was not run for this page: nothing is claimed.",
+    "example": "the example in the docstring gives what it says.",
+    **{heading: f"{LAYERS[kind]}." for heading, kind in COLUMNS.items() if kind in LAYERS},
+    "refusals": "so many calls with bad input gave the exact error that the tests hold.",
+    "held against": "independent implementations in tests that passed: the formula in 50 digits, and other packages. "
+    "The number is the largest relative difference in float64 that any of them showed, on every input that they drew.",
+}
+RUN = "These results are of the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
+NO_RUN = (
+    "**No test run belongs to this build**, so that the tables show what is demanded of each function and claim "
+    "nothing. ``tox run -e tests,doctests`` before ``tox run -e docs`` fills them."
+)
+CHAPTER = """\
+{title}
+{underline}
+
+.. list-table::
+   :class: evidence
+   :header-rows: 1
+   :stub-columns: 1
+   :widths: auto
+
+{rows}
+
+{exempt}
+
+{tests}
+
+"""
+TESTS = """\
+.. raw:: html
+
+   <details class="tests"><summary>{summary}</summary>
+
+{rows}
+
+.. raw:: html
+
+   </details>
+"""
+
+
+@dataclass
+class Run:
+    """What the files of a run say that still holds: what ran on this code."""
+
+    date: str = ""
+    machine: str = ""
+    records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Read the files of a folder, and leave out what ran on other code than this."""
+        run = cls()
+        for file in sorted(folder.glob("*.json")):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            same = {
+                module for module, code in content["code"].items() if library_code.digest([f"dlcore.{module}"]) == code
+            }
+            run.date, run.machine = max(run.date, content["date"]), content["machine"]
+            run.records += [record for record in content["records"] if about(record) and about(record) <= same]
+        return run
+
+    def outcomes(self, function: str, kind: str) -> list[str]:
+        """Return the outcomes of one kind of tests for a function."""
+        return [r["outcome"] for r in self.records if r["kind"] == kind and function in r["functions"]]
+
+
+def about(record: dict[str, Any]) -> set[str]:
+    """Return the modules that a test is about."""
+    return {name.rpartition(".")[0] for name in record["functions"]}
+
+
+def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
+    """Write the page of what was verified."""
+    run, table = Run.read(runs), gather()
+    legend = "\n".join(f"{sign}\n    {meaning}" for sign, meaning in LEGEND.items())
+    outcomes = [record["outcome"] for record in run.records]
+    passed, failed = outcomes.count("passed"), outcomes.count("failed")
+    told = RUN.format(date=run.date, machine=run.machine, passed=passed, failed=failed) if run.records else NO_RUN
+    page = PAGE.format(run=told, legend=legend)
+    for module, functions in chapters.functions(names_of):
+        chapter = module.removeprefix("dlcore.")
+        names = [f"{chapter}.{name}" for name in functions]
+        page += CHAPTER.format(
+            title=chapter,
+            underline="-" * len(chapter),
+            rows=list_table(["function", "held against", *COLUMNS, "refusals"], [row(n, run, table) for n in names]),
+            exempt=exemptions({name: table[name] for name in names if name in table}),
+            tests=sentences(run, chapter),
+        )
+    chapters.write_if_changed(folder / "index.rst", page)
+
+
+def row(name: str, run: Run, table: dict[str, Entry]) -> list[str]:
+    """Return the cells of a function."""
+    entry = table.get(name)
+    marks = [EXEMPT if entry and kind in entry.exempt else mark(run.outcomes(name, kind)) for kind in COLUMNS.values()]
+    refusals = run.outcomes(name, "refuses")
+    counted = str(len(refusals)) if mark(refusals) == HELD else mark(refusals)
+    return [f":func:`~dlcore.{name}`", oracles(name, run) or NOT_RUN, *marks, counted]
+
+
+def mark(outcomes: list[str]) -> str:
+    """Return the sign for the outcomes of tests, of which none may have failed."""
+    return NOT_RUN if not outcomes else HELD if set(outcomes) == {"passed"} else FAILED
+
+
+def oracles(name: str, run: Run) -> str:
+    """Say against which implementations a function was held, and the largest difference that this showed."""
+    errors: dict[str, list[float]] = defaultdict(list)
+    for record in run.records:
+        if name in record["functions"] and record["outcome"] == "passed":
+            for oracle in record["oracles"]:
+                errors[oracle] += [record["error"]] if record["error"] is not None else []
+    return ", ".join(f"{oracle}{digits(errors[oracle])}" for oracle in sorted(errors))
+
+
+def digits(errors: list[float]) -> str:
+    """Return the largest error as readers take it in, and nothing where none was measured."""
+    if not errors:
+        return ""
+    return f" ({max(errors):.0e})".replace("e-0", "e-") if max(errors) else " (equal)"
+
+
+def exemptions(entries: dict[str, Entry]) -> str:
+    """List what does not hold, with its reason."""
+    heading = {kind: heading for heading, kind in COLUMNS.items()}
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, entry in entries.items():
+        for reason in dict.fromkeys(entry.exempt.values()):
+            layers = ", ".join(heading[layer] for layer, why in entry.exempt.items() if why == reason)
+            reasons[layers, reason].append(f"``{name.rpartition('.')[2]}``")
+    lines = [f"- {', '.join(names)} – *{layers}*: {escape(reason)}." for (layers, reason), names in reasons.items()]
+    return "\n".join(["What does not hold:\n", *lines]) if lines else ""
+
+
+def sentences(run: Run, chapter: str) -> str:
+    """List the tests of a chapter by their names, which are sentences, with how far what they compare may differ."""
+    tests: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in run.records:
+        if record["kind"] == "test" and record["test"].partition("::")[0] == f"test_{chapter.replace('.', '_')}":
+            tests[record["test"].partition("::")[2].removeprefix("test_").replace("_", " ")].append(record)
+    if not tests:
+        return ""
+    lines = [
+        f"- {mark([r['outcome'] for r in records])} {escape(sentence)}"
+        + digits([record["error"] for record in records if record["error"] is not None])
+        for sentence, records in tests.items()
+    ]
+    return TESTS.format(summary=f"{len(tests)} more tests of this chapter, as sentences", rows="\n".join(lines))
+
+
+def escape(text: str) -> str:
+    """Keep what would be markup."""
+    return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
+
+
+def list_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return the body of a list-table."""
+    return indent("\n".join(line for cells in (head, *rows) for line in table_row(cells)), "   ")
+
+
+def table_row(cells: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a row."""
+    for number, cell in enumerate(cells):
+        yield f"{'  ' if number else '* '}- {cell}"

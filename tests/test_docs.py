@@ -1,0 +1,228 @@
+"""What the site is made with, where a build would take long to show that it works."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import chapters
+import evidence
+import library_code
+import overview
+import performance
+import pytest
+import torch
+
+from benchmarks.frame import Timing
+from benchmarks.memory import Peak
+from benchmarks.scaling import Growth
+from benchmarks.shift.table import Table
+from tests import test_norms
+from tests.evidence import names_in, oracle_of, public, relative_difference
+from tests.library import public_functions
+from tests.table import gather
+
+NORMS = {"dlcore.norms": sorted(name[6:] for name in public_functions() if name.startswith("norms."))}
+
+
+# What changed in the library, and for whom
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A library of two modules, of which one uses the other, and a script that uses the first."""
+    package = tmp_path / "dlcore"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import far, near, other\n")
+    (package / "far.py").write_text('"""Text."""\ndef one():\n    """Text."""\n    return 1\n')
+    (package / "near.py").write_text("from .far import one\n")
+    (package / "other.py").write_text("")
+    (tmp_path / "plot.py").write_text("from dlcore import near\n")
+    return tmp_path
+
+
+def digest(library: Path) -> str:
+    library_code.tree.cache_clear()
+    return library_code.digest(library_code.imports(library / "plot.py", library), library)
+
+
+def test_a_script_uses_what_it_imports_and_what_that_imports(library: Path) -> None:
+    used = library_code.closure(library_code.imports(library / "plot.py", library), library)
+
+    assert used == {"dlcore.near", "dlcore.far"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("far.py", "return 1", "return 2", True),
+        ("far.py", '    """Text."""', '    """Other text."""', False),
+        ("far.py", "return 1", "return 1  # one", False),
+        ("other.py", "", "x = 1", False),
+        ("near.py", "one", "one as two", True),
+    ],
+)
+def test_a_script_is_outdated_by_code_that_it_uses_and_by_nothing_else(
+    library: Path, file: str, old: str, new: str, changes: bool
+) -> None:
+    before = digest(library)
+    path = library / "dlcore" / file
+
+    path.write_text(path.read_text().replace(old, new))
+
+    assert (digest(library) != before) == changes
+
+
+# What a run showed
+
+
+def test_difference_is_relative_to_the_largest_entry_and_in_float64_only() -> None:
+    x = torch.tensor([1.0, -4.0], dtype=torch.float64)
+
+    assert relative_difference(x + 2, x) == 0.5
+    assert relative_difference((x, x + 1), (x, x)) == 0.25
+    assert relative_difference(2.0, 4.0) == 0.5
+    assert relative_difference(x.float(), x) is None
+    assert relative_difference(x, 0 * x) is None
+    assert relative_difference("a", "b") is None
+
+
+def test_a_test_is_held_against_what_it_names_and_not_against_what_only_makes_data() -> None:
+    names = {
+        test: names_in(getattr(test_norms, f"test_{test}")) for test in ("hoelder_inequality", "lp_norm_is_its_formula")
+    }
+    names["matrix"] = names_in(test_norms.test_matrix_norms_agree_with_numpy)
+
+    assert {test: {oracle_of(name) for name in used} - {None} for test, used in names.items()} == {
+        "hoelder_inequality": set(),
+        "lp_norm_is_its_formula": {"mpmath"},
+        "matrix": {"numpy"},
+    }
+    assert {public(name) for name in names["hoelder_inequality"]} >= {"norms.lp_norm"}
+
+
+def page(tmp_path: Path, records: list[dict[str, object]], code: str | None = None) -> str:
+    """Return the evidence page of the norms after a run with these records."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    state = library_code.digest(["dlcore.norms"]) if code is None else code
+    run = {"date": "2026-01-31", "machine": "a machine", "code": {"norms": state}, "records": records}
+    (runs / "tests.json").write_text(json.dumps(run))
+    evidence.write(tmp_path, runs, NORMS)
+    return (tmp_path / "index.rst").read_text()
+
+
+def cells(page: str, function: str) -> list[str]:
+    """Return the cells of a function."""
+    row = page.partition(f"`~dlcore.{function}`")[2].partition("   * - ")[0]
+    return [line.removeprefix("     - ") for line in row.splitlines() if line.startswith("     - ")]
+
+
+def record(kind: str, outcome: str = "passed", **more: object) -> dict[str, object]:
+    return {"kind": kind, "functions": ["norms.l1_norm"], "oracles": [], "error": None, "outcome": outcome, **more}
+
+
+def test_evidence_shows_what_ran(tmp_path: Path) -> None:
+    shown = page(
+        tmp_path,
+        [
+            record("doctest"),
+            record("gradient"),
+            record("vmap", "failed"),
+            *[record("refuses")] * 3,
+            record("test", test="test_norms::test_it_is_so", oracles=["NumPy"], error=2e-16),
+            record("test", test="test_norms::test_it_is_so", oracles=["NumPy"], error=3e-16),
+        ],
+    )
+
+    against, *marks, refusals = cells(shown, "norms.l1_norm")
+    assert "run of 2026-01-31: 7 tests and examples passed, 1 failed (a machine)" in shown
+    assert against == "NumPy (3e-16)"
+    assert dict(zip(evidence.COLUMNS, marks, strict=True)) == dict.fromkeys(evidence.COLUMNS, "·") | {
+        "example": "✓",
+        "gradient": "✓",
+        "vmap": "✗",
+    }
+    assert refusals == "3"
+    assert "- ✓ it is so (3e-16)" in shown
+
+
+@pytest.mark.parametrize("code", ["other code", None])
+def test_evidence_claims_nothing_that_did_not_run_on_this_code(tmp_path: Path, code: str | None) -> None:
+    shown = page(tmp_path, [] if code is None else [record("gradient"), record("doctest")], code)
+
+    assert "No test run belongs to this build" in shown
+    assert "✓" not in shown.partition("</details>")[2]
+
+
+def test_evidence_tells_what_does_not_hold_and_why(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    module = {"dlcore.linear": ["least_squares", "logistic_regression"]}
+    evidence.write(tmp_path, tmp_path / "runs", module)
+    shown = (tmp_path / "index.rst").read_text()
+
+    for name in ("linear.least_squares", "linear.logistic_regression"):
+        exempt = gather()[name].exempt
+        assert cells(shown, name).count("–") == len(exempt)
+        assert all(evidence.escape(reason) in shown for reason in exempt.values())
+
+
+# What a benchmark showed
+
+
+def test_performance_shows_the_figures_of_a_run_and_when_they_were_taken(tmp_path: Path) -> None:
+    timings = [Timing("norms *", "torch.linalg", 1.1, ratio, 0.5, 1.5, 2e-6, 0.25) for ratio in (0.75, 1.25)]
+    run = {
+        "date": "2026-01-31",
+        "machine": "a machine",
+        "timings": [asdict(timing) for timing in timings],
+        "growths": [asdict(Growth("dropout", (10, 1000), (1e-3, 0.1), 1.05, 1.1))],
+        "peaks": [asdict(Peak("norms", "torch.linalg", 3.0, 4.0))],
+        "import_milliseconds": 41.6,
+    }
+    (tmp_path / "library.json").write_text(json.dumps(run))
+
+    performance.write(tmp_path, tmp_path)
+
+    shown = " ".join((tmp_path / "performance.rst").read_text().split())
+    assert "Measured on 2026-01-31: a machine. 1 of 2 medians are within their targets" in shown
+    assert "- norms \\* - ``torch.linalg`` - **0.75** - 0.5 – 1.5 - 1.1 - 2.0 µs - 25% *" in shown
+    assert "**1.25** (over)" in shown
+    assert "- dropout - 10 – 1,000 - **1.05** - 1.1 - 100.00 ms" in shown
+    assert "- norms - ``torch.linalg`` - 3.0 MiB - 4.0 MiB" in shown
+    assert "takes 42 ms" in shown
+    assert "The shift estimators -------------------- Not measured yet" in shown
+
+
+def test_performance_shows_the_studies_of_shift(tmp_path: Path) -> None:
+    table = Table("Ratios", "20 draws", ("error", "seconds"), targets={"error": 0.1})
+    table.add("ulsif", 0.05, "not installed")
+    run = {"date": "2026-01-31", "machine": "a machine", "tables": [table.as_json()]}
+    (tmp_path / "shift.json").write_text(json.dumps(run))
+
+    performance.write(tmp_path, tmp_path)
+
+    shown = " ".join((tmp_path / "performance.rst").read_text().split())
+    assert "The library ----------- Not measured yet" in shown
+    assert "* - method - error - seconds * - ulsif - 0.05 - not installed * - target - 0.1 -" in shown
+
+
+# The page of all functions
+
+
+@pytest.mark.parametrize("name", sorted(public_functions()))
+def test_every_docstring_has_a_formula_to_show(name: str) -> None:
+    shown = overview.row(name, public_functions()[name])
+
+    formula = shown.partition(".. math::")[2].strip()
+    assert formula
+    assert "\n\n" not in formula
+
+
+def test_every_function_is_in_the_listing() -> None:
+    names_of = {f"dlcore.{name.rpartition('.')[0]}": [] for name in public_functions()}
+    for name in public_functions():
+        names_of[f"dlcore.{name.rpartition('.')[0]}"].append(name.rpartition(".")[2])
+
+    listed = {f"{module}.{name}" for module, functions in chapters.functions(names_of) for name in functions}
+
+    assert listed == {f"dlcore.{name}" for name in public_functions()}
