@@ -1,0 +1,53 @@
+"""Run a script as a reader does who installed what it needs and nothing else: ``python alone.py SCRIPT MODULE...``.
+
+The modules named are those that a reader lacks, and cannot be imported; the network refuses; a warning is an error; and
+each figure is drawn as matplotlib draws it of itself.
+"""
+
+import runpy
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+from types import ModuleType
+
+
+class Reader:
+    """A finder of modules that finds what a reader has."""
+
+    lacks = frozenset(sys.argv[2:])
+    find_distributions = PathFinder.find_distributions  # some packages ask for their own version
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module as Python does, unless the reader lacks it."""
+        return None if name.partition(".")[0] in cls.lacks else PathFinder.find_spec(name, path, target)
+
+
+def refuse_network(event: str, args: tuple[object, ...]) -> None:
+    """Let nothing be downloaded."""
+    if event == "socket.connect":
+        raise ConnectionRefusedError(f"a tutorial downloads nothing, this one asks for {args[1]}")
+
+
+def main(script: str) -> None:
+    """Run the script, draw its figures, and print how many there are and how long it took."""
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Reader]
+    sys.path.pop(0)  # the folder of this file
+    sys.addaudithook(refuse_network)
+    import matplotlib.pyplot as plt  # noqa: PLC0415  # now that it is found as the script would find it
+
+    warnings.simplefilter("error")
+    for between_packages in (DeprecationWarning, PendingDeprecationWarning):
+        warnings.simplefilter("ignore", between_packages)  # Python shows them to nobody either
+    runpy.run_path(script, run_name="__main__")
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    print(f"\n{len(plt.get_fignums())} figures, {time.process_time():.1f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
