@@ -74,9 +74,12 @@ def works_cited(names_of: Mapping[str, list[str]]) -> Iterator[str]:
 
 def gallery_chapters() -> Iterator[str]:
     """Yield the chapters of the tutorials: the title of each, and what it asks."""
+    yield ".. container:: chapters\n"
     for header in sorted(GALLERY.glob("*/GALLERY_HEADER.rst")):
-        question = header.read_text(encoding="utf-8").partition("\n\n")[2]
-        yield f":doc:`/auto_gallery/{header.parent.name}/index`\n   {' '.join(question.split())}\n"
+        question = header.read_text(encoding="utf-8").strip().split("\n\n")[1]
+        yield "   .. container:: chapter\n"
+        yield f"      :doc:`/auto_gallery/{header.parent.name}/index`\n"
+        yield f"      {' '.join(question.split())}\n"
 
 
 class Computed(SphinxDirective):

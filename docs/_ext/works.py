@@ -32,7 +32,14 @@ def cited(objects: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
         for entry in references(value.__doc__ or ""):
             work, place = split(entry)
             works[work][place].append(name)
-    return {work: dict(works[work]) for work in sorted(works, key=order)}
+    return {
+        work: dict(sorted(works[work].items(), key=lambda item: numbers(item[0]))) for work in sorted(works, key=order)
+    }
+
+
+def numbers(place: str) -> list[int]:
+    """Return the numbers in a place, by which it is sorted."""
+    return [int(number) for number in re.findall(r"\d+", place)]
 
 
 def order(work: str) -> tuple[str, str]:

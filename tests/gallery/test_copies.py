@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
@@ -71,7 +71,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: f"{script.parent.name}/{script.stem}")
-def test_a_copied_tutorial_holds_its_claims_and_draws_its_figures(script: Path, folder: Path) -> None:
+def test_a_copied_tutorial_holds_its_claims_and_draws_its_figures(
+    script: Path, folder: Path, record_property: Callable[[str, object], None]
+) -> None:
     copy = Path(shutil.copy(script, folder))
 
     done = run(folder, copy)
@@ -79,6 +81,7 @@ def test_a_copied_tutorial_holds_its_claims_and_draws_its_figures(script: Path, 
     assert done.returncode == 0, done.stderr
     report = re.search(r"(\d+) figures, ([\d.]+) s\n$", done.stdout)
     assert report is not None
+    record_property(f"{script.parent.name}/{script.name}", float(report[2]))
     assert int(report[1]) == script.read_text(encoding="utf-8").count("plt.show()") > 0
     assert float(report[2]) < LIMIT
     assert list(folder.iterdir()) == [copy]

@@ -1,0 +1,15 @@
+"""The report of the copied tutorials: what each took."""
+
+import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the tutorials with the seconds of one core that each took, the longest first."""
+    taken = [
+        (seconds, tutorial)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for tutorial, seconds in report.user_properties
+    ]
+    for seconds, tutorial in sorted(taken, reverse=True):
+        terminalreporter.write_line(f"{seconds:5.1f} s  {tutorial}")
