@@ -64,8 +64,8 @@ def label_test(
     References
     ----------
     .. [1] A. Agresti, *Categorical Data Analysis*, 3rd ed., 2013, sections 3.2 and 3.5.
-    .. [2] Z. C. Lipton, Y.-X. Wang and A. Smola, "Detecting and correcting for label shift with black box predictors",
-       *ICML*, 2018.
+    .. [2] Z. C. Lipton, Y.-X. Wang and A. J. Smola, "Detecting and correcting for label shift with black box
+       predictors", *ICML*, 2018.
 
     Examples
     --------
