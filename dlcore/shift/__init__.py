@@ -1,5 +1,5 @@
 """What if the data that count are not distributed like the data at hand?"""
 
-from . import covariate, detect, label
+from . import concept, covariate, detect, label
 
-__all__ = ["covariate", "detect", "label"]
+__all__ = ["concept", "covariate", "detect", "label"]

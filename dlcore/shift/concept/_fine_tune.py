@@ -1,0 +1,86 @@
+"""Training that goes on, on the newest window of a stream."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
+from jaxtyping import Shaped
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from dlcore._checks import check_count
+from dlcore.training import History, fit
+
+__all__ = ["fine_tune"]
+
+
+def fine_tune(
+    loss: Callable[..., Tensor],
+    params: pytree.PyTree,
+    data: Shaped[Any, "_ ..."] | Sequence[Shaped[Any, "_ ..."]],
+    *,
+    window: int,
+    epochs: int,
+    batch_size: int,
+    lr: float | Callable[[int], float],
+    **options: Any,  # noqa: ANN401  # those of fit
+) -> History:
+    r"""Return the run of training that goes on from given parameters, on the newest rows only.
+
+    .. math::
+
+        \min_{\mathbf{w}}\ \frac{1}{n} \sum_{i=N-n+1}^{N} l^{(i)}(\mathbf{w})
+
+    by stochastic gradient descent from the parameters in use, where n is the length of the window and N the number of
+    rows. Under concept shift the older rows tell of a rule that holds no more; a short way from the old parameters
+    needs fewer rows than a new start.
+
+    Parameters
+    ----------
+    loss : callable
+        Maps parameters and a batch, ``loss(params, *rows)``, to one loss per example, shape (rows,).
+    params : Tensor, or nested sequences and mappings of Tensor
+        The parameters in use.
+    data : Tensor or numpy.ndarray, shape (N, ...), or a sequence of them
+        The stream so far, the oldest row first.
+    window : int, at least 1
+        How many of the newest rows to train on, such as the ``width`` of :class:`Adwin`; all if there are fewer.
+    epochs, batch_size, lr : int, int and float or callable
+        As for :func:`~dlcore.training.fit`.
+    **options : Any
+        Further options of :func:`~dlcore.training.fit`, such as ``momentum`` or ``generator``.
+
+    Returns
+    -------
+    History
+        The new parameters, and the losses on the way.
+
+    Raises
+    ------
+    TypeError
+        If ``window`` is not an integer.
+    ValueError
+        If ``window`` is less than 1.
+
+    See Also
+    --------
+    dlcore.training.fit : What does the work, and refuses what cannot be trained.
+
+    References
+    ----------
+    .. [1] J. Gama, I. Žliobaitė, A. Bifet, M. Pechenizkiy and A. Bouchachia, "A survey on concept drift adaptation",
+       *ACM Computing Surveys* 46(4), 2014.
+
+    Examples
+    --------
+    The mean of the stream was 0 and is 4. A full batch of half the squared distance moves half of the way:
+
+    >>> stream = torch.tensor([0.0, 0.0, 0.0, 4.0, 4.0])
+    >>> half_square = lambda w, x: (w - x) ** 2 / 2
+    >>> fine_tune(half_square, torch.tensor(0.0), stream, window=2, epochs=2, batch_size=2, lr=0.5).params
+    tensor(3.)
+    """
+    check_count("window", window, 1)
+    parts = cast("Sequence[Any]", data if isinstance(data, tuple | list) else [data])
+    newest = [x[-window:] for x in parts]
+    return fit(loss, params, newest, epochs=epochs, batch_size=batch_size, lr=lr, **options)

@@ -1,0 +1,300 @@
+"""Monitors of a stream against their formulas, against river, and against the uncompressed window; fine-tuning."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river import drift
+from torch import Tensor
+
+from dlcore import training
+from dlcore.shift import concept
+
+streams = st.lists(st.floats(0, 1, width=32), max_size=150).map(lambda x: torch.tensor(x, dtype=torch.float64))
+RATES = (0.1, 0.35, 0.2, 0.6, 0.05)
+
+
+def errors(*rates: float, seed: int, length: int = 400) -> Tensor:
+    """Return a stream of 0 and 1 whose rate of 1 changes."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([(torch.rand(length, generator=generator) < rate).float() for rate in rates])
+
+
+def losses(*scales: float, seed: int, length: int = 300) -> Tensor:
+    """Return a stream of numbers in [0, 1] whose mean changes."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([scale * torch.rand(length, generator=generator) for scale in scales])
+
+
+STREAMS = [errors(*RATES, seed=0), errors(*RATES, seed=1), losses(0.3, 0.5, 0.4, 0.9, seed=2), losses(1.0, seed=3)]
+
+
+def of_river(detector: drift.ADWIN | drift.PageHinkley, stream: Tensor) -> list[int]:
+    """Return where river detects a change; after each it starts anew."""
+    found = []
+    for i, loss in enumerate(stream.tolist()):
+        detector.update(loss)
+        if detector.drift_detected:
+            found.append(i)
+    return found
+
+
+def adwin_that_starts_anew(stream: Tensor, **options: float) -> list[int]:
+    found, start = [], 0
+    while first := concept.adwin(None, stream[start:], **options).detections[:1]:
+        start += first[0] + 1
+        found.append(start - 1)
+    return found
+
+
+# The Page–Hinkley test
+
+
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+@pytest.mark.parametrize(("delta", "threshold", "warm_up"), [(0.005, 50.0, 30), (0.02, 10.0, 30), (0.0, 3.0, 100)])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_page_hinkley_detects_where_river_does(
+    stream: Tensor, delta: float, threshold: float, warm_up: int, direction: str
+) -> None:
+    state = concept.page_hinkley(None, stream, delta=delta, threshold=threshold, warm_up=warm_up, direction=direction)
+
+    options = {"delta": delta, "threshold": threshold, "min_instances": warm_up, "mode": direction}
+    assert [*state.detections] == of_river(drift.PageHinkley(alpha=1.0, **options), stream)
+
+
+def test_the_streams_hold_changes_for_both_to_find() -> None:
+    found = [concept.page_hinkley(None, x, delta=0.02, threshold=10.0, direction="both").detections for x in STREAMS]
+    windows = [concept.adwin(None, x).detections for x in STREAMS]
+
+    assert [len(detections) >= 2 for detections in found] == [True, True, True, False]
+    assert [len(detections) >= 2 for detections in windows] == [True, True, True, False]
+
+
+@given(streams, st.sampled_from([0.0, 0.125]))
+def test_page_hinkley_is_its_formula(stream: Tensor, delta: float) -> None:
+    state = concept.page_hinkley(None, stream, delta=delta, threshold=1e9)
+
+    means = stream.cumsum(0) / torch.arange(1, len(stream) + 1)
+    for value, deviations in ((state.rise, stream - means), (state.fall, means - stream)):
+        m = (deviations - delta).cumsum(0)
+        expected = (m[-1] - m.min()).item() if len(m) else 0.0
+        assert value == pytest.approx(expected, abs=1e-9)
+    assert (state.n, state.count, state.drift, state.detections) == (len(stream), len(stream), False, ())
+
+
+def test_page_hinkley_forgets_after_a_detection() -> None:
+    stream = torch.cat([torch.zeros(100), torch.ones(100)])
+
+    first = concept.page_hinkley(None, stream, threshold=5.0)
+    (change,) = first.detections
+
+    rest = concept.page_hinkley(None, stream[change + 1 :], threshold=5.0)
+    assert (rest.count, rest.mean, rest.rise, rest.fall) == (first.count, first.mean, first.rise, first.fall)
+
+
+def test_page_hinkley_takes_no_fall_for_a_rise() -> None:
+    stream = torch.cat([torch.ones(100), torch.zeros(100)])
+
+    found = {d: concept.page_hinkley(None, stream, threshold=5.0, direction=d).drift for d in ("up", "down", "both")}
+
+    assert found == {"up": False, "down": True, "both": True}
+
+
+def test_page_hinkley_survives_losses_of_any_size() -> None:
+    state = concept.page_hinkley(None, torch.tensor([1e300, 1e-300, -1e300], dtype=torch.float64))
+
+    assert math.isfinite(state.rise)
+    assert math.isfinite(state.mean)
+
+
+# Adaptive windowing
+
+
+@pytest.mark.parametrize(
+    ("delta", "check_every", "max_buckets", "min_window"),
+    [(0.002, 32, 5, 5), (0.002, 1, 5, 1), (0.05, 5, 3, 5), (0.3, 7, 2, 20)],
+)
+@pytest.mark.parametrize("stream", STREAMS)
+def test_adwin_detects_where_river_does(
+    stream: Tensor, delta: float, check_every: int, max_buckets: int, min_window: int
+) -> None:
+    options = {"delta": delta, "max_buckets": max_buckets}
+
+    actual = adwin_that_starts_anew(stream, check_every=check_every, min_window=min_window, **options)
+
+    assert actual == of_river(drift.ADWIN(clock=check_every, min_window_length=min_window, **options), stream)
+
+
+def holds_a_change(window: Tensor, delta: float) -> bool:
+    """Tell whether a cut fulfils the bound of Bifet and Gavaldà, in the order in which they print it."""
+    n = len(window)
+    for cut in range(1, n):
+        old, new = window[:cut], window[cut:]
+        m = 1 / (1 / len(old) + 1 / len(new))
+        confidence = delta / math.log(n)
+        bound = math.sqrt(2 / m * window.var(correction=0).item() * math.log(2 / confidence))
+        if abs(old.mean() - new.mean()) > bound + 2 / (3 * m) * math.log(2 / confidence):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adwin_without_compression_looks_at_every_cut_of_the_window(seed: int) -> None:
+    stream = errors(0.1, 0.7, seed=seed, length=60).double()
+    options = {"delta": 0.3, "check_every": 10, "max_buckets": 1000, "min_window": 1}
+
+    state, window, found = None, stream[:0], []
+    for i, loss in enumerate(stream):
+        window = torch.cat([window, loss[None]])
+        if (i + 1) % 10 == 0 and holds_a_change(window, 0.3):
+            found.append(i)
+            while holds_a_change(window, 0.3):
+                window = window[1:]
+        state = concept.adwin(state, loss, **options)
+
+        assert state.width == len(window)
+    assert [*state.detections] == found != []
+
+
+@given(streams, st.integers(1, 4), st.integers(1, 8))
+@settings(max_examples=50)
+def test_adwin_summarizes_the_newest_losses(stream: Tensor, max_buckets: int, check_every: int) -> None:
+    state = concept.adwin(None, stream, delta=0.9, max_buckets=max_buckets, check_every=check_every, min_window=1)
+
+    window = stream[len(stream) - state.width :]
+    assert state.total == pytest.approx(window.sum().item(), abs=1e-9)
+    deviations = ((window - window.mean()) ** 2).sum().item() if len(window) else 0.0
+    assert state.deviations == pytest.approx(deviations, abs=1e-9)
+    assert sum(2**i * len(row) for i, row in enumerate(state.buckets)) == state.width
+    assert all(len(row) <= max_buckets for row in state.buckets)
+    newest = state.width
+    for i, row in reversed([*enumerate(state.buckets)]):
+        for total, squares in row:
+            part = stream[len(stream) - newest :][: 2**i]
+            newest -= 2**i
+            assert total == pytest.approx(part.sum().item(), abs=1e-9)
+            assert squares == pytest.approx(((part - part.mean()) ** 2).sum().item(), abs=1e-9)
+
+
+def test_adwin_keeps_memory_of_the_logarithm_of_the_window() -> None:
+    state = concept.adwin(None, torch.full((20_000,), 0.5))
+
+    assert state.width == 20_000
+    assert sum(map(len, state.buckets)) <= 5 * (math.log2(20_000) + 1)
+
+
+def test_adwin_seldom_cuts_a_stream_without_change() -> None:
+    alarms = [concept.adwin(None, errors(0.2, seed=seed, length=1000)).drift for seed in range(20)]
+
+    assert sum(alarms) <= 1
+
+
+def test_adwin_finds_a_change_soon_and_keeps_what_follows_it() -> None:
+    for seed in range(10):
+        state = concept.adwin(None, errors(0.1, 0.5, seed=seed, length=1000))
+
+        assert 1000 <= state.detections[0] < 1100
+        assert state.mean == pytest.approx(0.5, abs=0.06)
+        assert 900 <= state.width < 1100
+
+
+@given(streams)
+@settings(max_examples=20)
+def test_adwin_does_not_depend_on_the_unit_of_the_loss(stream: Tensor) -> None:
+    options = {"delta": 0.5, "check_every": 1, "min_window": 1}
+
+    one, four = (concept.adwin(None, unit * stream, largest_loss=unit, **options) for unit in (1.0, 4.0))
+
+    assert (one.detections, one.width) == (four.detections, four.width)
+
+
+def test_a_window_without_losses_has_no_mean() -> None:
+    assert math.isnan(concept.Adwin().mean)
+
+
+# What holds for both
+
+
+@pytest.mark.parametrize("monitor", [concept.page_hinkley, concept.adwin])
+@given(data=st.data())
+@settings(max_examples=25)
+def test_it_does_not_matter_how_a_stream_is_cut_into_calls(monitor, data: st.DataObject) -> None:
+    stream = errors(0.1, 0.9, seed=0, length=100)
+    options = {"threshold": 4.0} if monitor is concept.page_hinkley else {"check_every": 3}
+    cuts = sorted(data.draw(st.lists(st.integers(0, 200), max_size=6)))
+
+    state = None
+    for start, stop in pairwise([0, *cuts, 200]):
+        before = state
+        state = monitor(state, stream[start:stop], **options)
+
+        assert state.drift == (state.detections != (before.detections if before else ()))
+    at_once = monitor(None, stream, **options)
+    assert at_once.detections
+    assert state.detections == at_once.detections
+    assert {**vars(state), "drift": None} == {**vars(at_once), "drift": None}
+
+
+@pytest.mark.parametrize("monitor", [concept.page_hinkley, concept.adwin])
+def test_a_state_is_left_as_it_was(monitor) -> None:
+    first = monitor(None, torch.full((40,), 0.25))
+    copy = dict(vars(first))
+
+    monitor(first, torch.ones(100))
+
+    assert vars(first) == copy
+
+
+@pytest.mark.parametrize("monitor", [concept.page_hinkley, concept.adwin])
+def test_losses_of_every_float_type_are_read_as_numbers(monitor) -> None:
+    stream = torch.tensor([0.25, 0.5, 1.0] * 20)
+
+    states = [monitor(None, stream.to(dtype)) for dtype in (torch.float16, torch.bfloat16, torch.float64)]
+
+    assert states[0] == states[1] == states[2] == monitor(None, stream.requires_grad_())
+
+
+# Fine-tuning
+
+
+def squared_error(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return (x @ w - y) ** 2 / 2
+
+
+def test_fine_tuning_is_training_on_the_newest_rows() -> None:
+    x, y, w = torch.randn(50, 2), torch.randn(50), torch.randn(2)
+    run = {"epochs": 3, "batch_size": 4, "lr": 0.1, "momentum": 0.5}
+
+    actual = concept.fine_tune(squared_error, w, (x, y), window=20, generator=torch.Generator().manual_seed(0), **run)
+
+    expected = training.fit(squared_error, w, (x[30:], y[30:]), generator=torch.Generator().manual_seed(0), **run)
+    assert torch.equal(actual.params, expected.params)
+    assert actual.train_loss == expected.train_loss
+
+
+def test_a_window_longer_than_the_stream_is_the_stream() -> None:
+    x, w, run = torch.randn(5, 2), torch.zeros(2), {"epochs": 1, "batch_size": 5, "lr": 0.1, "shuffle": False}
+
+    def loss(w: Tensor, x: Tensor) -> Tensor:
+        return (x @ w - 1) ** 2
+
+    all_of_it = concept.fine_tune(loss, w, x, window=99, **run)
+
+    assert torch.equal(all_of_it.params, training.fit(loss, w, x, **run).params)
+
+
+def test_after_a_change_of_concept_the_newest_window_teaches_more_than_the_whole_stream() -> None:
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(600, 2, generator=generator)
+        old, new = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+        y = torch.cat([x[:500] @ old, x[500:] @ new])
+        run = {"epochs": 5, "batch_size": 10, "lr": 0.05, "generator": generator}
+
+        on_window = concept.fine_tune(squared_error, old, (x, y), window=100, **run).params
+        on_all = training.fit(squared_error, old, (x, y), **run).params
+
+        assert (on_window - new).norm() < 0.3 * (on_all - new).norm()
