@@ -131,7 +131,7 @@ def _darken(artist: Artist) -> None:
         colours = get()
         if isinstance(colours, np.ndarray):
             dark = [_dark(colour) for colour in colours]
-            if not np.array_equal(dark, colours):
+            if dark and not np.array_equal(dark, colours):  # an empty array, of a contour, stays empty
                 put(dark)
         elif _dark(colours) != to_rgba(colours):
             put(_dark(colours))
