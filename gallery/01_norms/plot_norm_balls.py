@@ -160,6 +160,55 @@ fig.set_label(
 plt.show()
 
 # %%
+# And a matrix?
+# -------------
+#
+# A matrix turns the unit circle into an ellipse. The ellipse's half-axes are the matrix's *singular values*,
+# :math:`\sigma_1 \ge \sigma_2`, and three of the norms above, taken of these two numbers, are three norms of the
+# matrix: the spectral, the Frobenius and the nuclear norm,
+#
+# .. math::
+#
+#     \lVert\mathbf{A}\rVert_2 = \lVert\boldsymbol\sigma\rVert_\infty, \qquad
+#     \lVert\mathbf{A}\rVert_F = \lVert\boldsymbol\sigma\rVert_2, \qquad
+#     \lVert\mathbf{A}\rVert_* = \lVert\boldsymbol\sigma\rVert_1 .
+#
+# The spectral norm is the longer half-axis: no unit vector is stretched further. The Frobenius norm needs no
+# ellipse: it is the length of all entries in one vector.
+
+matrix = torch.tensor([[2.0, 1.0], [0.5, 1.5]], dtype=torch.float64)
+ellipse = directions @ matrix.T
+u, sigma, _ = torch.linalg.svd(matrix)
+assert torch.isclose(norms.spectral_norm(matrix), norms.max_norm(sigma))
+assert torch.isclose(norms.frobenius_norm(matrix), norms.l2_norm(sigma))
+assert torch.isclose(norms.nuclear_norm(matrix), norms.l1_norm(sigma))
+assert torch.isclose(norms.frobenius_norm(matrix), norms.l2_norm(matrix.flatten()))
+
+assert [round(float(axis), 2) for axis in sigma] == [2.56, 0.98]
+stretched = norms.l2_norm(ellipse, dim=1)
+assert math.isclose(stretched.max(), norms.spectral_norm(matrix), rel_tol=1e-4)
+assert math.isclose(stretched.min(), sigma[1], rel_tol=1e-4)
+
+fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+ax.plot(*directions.T, color="C0")
+ax.plot(*ellipse.T, color="C1")
+for i in range(2):
+    end = u[:, i] * sigma[i] * u[0, i].sign()
+    ax.plot([0, end[0]], [0, end[1]], color=ink, linewidth=1, linestyle="--")
+    place = {"textcoords": "offset points", "xytext": (8, 0)}
+    ax.annotate(f"σ{'₁₂'[i]} = {sigma[i]:.2f}", end, va="center", **place)
+ax.text(-0.95, 0.8, "unit circle", color="C0", ha="right")
+ax.text(1.55, -0.2, "its image", color="C1", va="center")
+ax.set(aspect="equal", xlim=(-2.6, 3.4), xticks=[-2, 0, 2], yticks=[-1, 0, 1])
+ax.set(xlabel="first entry", ylabel="second entry")
+ax.set_title("The longer half-axis is the spectral norm")
+fig.set_label(
+    "The unit circle and its image under a matrix, an ellipse that leans to the right. Its "
+    "half-axes, dashed, have the lengths 2.56 and 0.98, the singular values."
+)
+plt.show()
+
+# %%
 # What is left
 # ------------
 #
@@ -183,5 +232,7 @@ for p in (0.25, 0.5, 0.75):
 # with :math:`p` from the diamond to the square. :func:`dlcore.norms.lp_norm` computes it for
 # every :math:`p > 0`, so that you can see what goes wrong; the three you will meet most are
 # :func:`dlcore.norms.l1_norm`, :func:`dlcore.norms.l2_norm` and :func:`dlcore.norms.max_norm`.
+# Of a matrix there are :func:`dlcore.norms.frobenius_norm`, :func:`dlcore.norms.spectral_norm` and
+# :func:`dlcore.norms.nuclear_norm`.
 # The corners of the diamond lie on the axes, where all entries but one are zero; this is why a
 # penalty on the 1-norm makes entries exactly zero.
