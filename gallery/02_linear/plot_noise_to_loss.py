@@ -110,7 +110,7 @@ assert 30 < densities["Huber"][at_4] / densities["squared"][at_4] < 34
 assert 65 < densities["absolute"][at_4] / densities["squared"][at_4] < 70
 
 colors = {"squared": "C0", "Huber": "C2", "absolute": "C1"}
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.8), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(6, 3.5), layout="constrained")
 for name in names:
     axes[0].plot(r, densities[name], color=colors[name])
     axes[1].plot(r, values[name], color=colors[name])
@@ -208,7 +208,7 @@ assert cost[mixed, "Huber"] < cost[mixed, "absolute"]
 for noise in noises:
     assert cost[noise, "Huber"] < 1.3 * min(cost[noise, name] for name in names)
 
-fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3), layout="constrained")
 for row, noise in enumerate(noises):
     for name in names:
         bar = 2 * spread[noise, name]
@@ -281,7 +281,7 @@ for name in ("Huber", "absolute"):
 assert mean["squared"][at[2]] > mean["squared"][0] + 10
 assert mean["squared"][at[10]] > 3 * mean["squared"][0]
 
-fig, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
 for name in names:
     spread = errors[name].std(dim=1)
     ax.plot(shares, mean[name], "o-", color=colors[name], markersize=4)

@@ -57,7 +57,7 @@ assert weight[:, 0].argmax() == names.index("proline")
 assert (weight[[0, 2], 1] < 0).all()
 assert weight[:, 2].argmin() == names.index("flavanoids")
 
-fig, ax = plt.subplots(figsize=(5.6, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
 left = [(0, 3 - i) for i in range(4)]
 right = [(2.4, 2.5 - j) for j in range(3)]
 for i, start in enumerate(left):
@@ -159,7 +159,7 @@ def draw_triangle(ax):
     ax.spines[:].set_visible(False)
 
 
-fig, ax = plt.subplots(figsize=(5.8, 5), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
 draw_triangle(ax)
 lines = {
     "softmax of (2, 1, 0)": (paths["(2, 1, 0)"], "C0"),
@@ -204,7 +204,7 @@ plt.show()
 # pushes them into the corners. But the order of the probabilities is that of the logits at
 # *every* temperature, so that no wine ever crosses a border. The temperature is a matter of
 # confidence alone, and the accuracy knows nothing of it. The confidence, the mean of the
-# largest probability, falls from 0.99 or so at :math:`T = \frac14` to below 0.75 at :math:`T =
+# largest probability, falls from above 0.97 at :math:`T = \frac14` to below 0.75 at :math:`T =
 # 4`.
 
 confidence = {}
@@ -215,7 +215,7 @@ for t in (0.25, 1.0, 4.0):
 assert confidence[0.25] > 0.97
 assert confidence[4.0] < 0.75
 
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
 for ax, t in zip(axes, (1, 4), strict=True):
     draw_triangle(ax)
     for j in range(3):
@@ -287,7 +287,7 @@ for o in examples.values():
     assert torch.allclose(of_min, activations.softmin(o))
     assert (torch.func.grad(lambda o: activations.hardmax(o)[0])(o) == 0).all()
 
-fig, ax = plt.subplots(figsize=(5.8, 4.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
 ax.plot(x, pairs.amax(dim=1), color=ink, linewidth=1, linestyle="--")
 ax.plot(x, pairs.amin(dim=1), color=ink, linewidth=1, linestyle="--")
 for (t, values), width in zip(smooth_max.items(), (3, 2, 1), strict=True):
