@@ -325,4 +325,5 @@ assert risks[1] < 1.25 * means[degrees.index(3)]
 # :func:`dlcore.datasets.polynomial_regression`; with real data they have to be saved from
 # the sample: :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` tells how. If
 # there are too few for the model at hand, :func:`dlcore.linear.ridge` makes it less
-# flexible without another degree.
+# flexible without another degree, as
+# :doc:`/auto_gallery/06_regularization/plot_weight_decay` shows.

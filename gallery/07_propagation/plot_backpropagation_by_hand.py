@@ -332,4 +332,4 @@ assert sum(w.numel() for layer in params for w in layer) == 2410
 # returns every box of the graph, and :func:`dlcore.mlp.backward` what an optimizer needs,
 # the gradients of the parameters. On the way back each layer multiplies by its weights and
 # by a slope: what that does in a deep network, is told in
-# :doc:`/auto_gallery/07_propagation/plot_xavier_understood`.
+# :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding`.

@@ -341,4 +341,7 @@ for weight in (uniform, normal):
 # :func:`dlcore.init.he_uniform` keep the forward way through a ReLU; of the two ways, one
 # is enough, for the other differs by the first and the last width only.
 # :func:`dlcore.mlp.init_mlp` draws whole networks by each of them, and
-# :func:`dlcore.propagation.signal_propagation` tells what to expect of any other.
+# :func:`dlcore.propagation.signal_propagation` tells what to expect of any other. What
+# happens where the factors are not 1, and to narrow networks even where they are, is
+# measured in :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding`; why weights
+# have to be random at all, in :doc:`/auto_gallery/07_propagation/plot_symmetry`.
