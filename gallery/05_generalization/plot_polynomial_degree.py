@@ -156,8 +156,8 @@ plt.show()
 # agree with each other, but not with the truth. The curves of degree 10 agree with the
 # truth on average, but not with each other.
 
-errors = {1: "bias", 3: "little of either", 10: "variance"}
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 3.2), sharey=True, layout="constrained")
+errors = {1: "bias", 3: "neither", 10: "variance"}
+fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.6), sharey=True, layout="constrained")
 for ax, (degree, color) in zip(axes, colors.items(), strict=True):
     ax.plot(grid, curves[degree].T, color=color, linewidth=0.5, alpha=0.25)
     ax.plot(grid, curve, color=ink, linewidth=1.5, linestyle="--")

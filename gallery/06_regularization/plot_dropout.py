@@ -45,16 +45,16 @@ for values, variance in zip(dropped, formula, strict=True):
     assert (values.var() - variance).abs() <= 0.1 * variance
 
 ink = plt.rcParams["text.color"]
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(5.4, 3.2), layout="constrained")
 axes[0].plot(rates, [2] * 19, color="C0", linewidth=1)
 axes[0].plot(rates, dropped.mean(1), "o", color="C0", markersize=4)
 axes[0].plot(rates, undivided.mean(1), ".", color="C1")
 axes[0].text(0.05, 2.1, "divided by 1 − p", color="C0")
-axes[0].text(0.05, 1.2, "not divided", color="C1")
+axes[0].text(0.05, 0.6, "not divided", color="C1")
 axes[0].set(title="The mean stays", ylabel="mean", ylim=(0, 2.6))
 axes[1].plot(rates, formula, color="C0", linewidth=1)
 axes[1].plot(rates, dropped.var(1), "o", color="C0", markersize=4)
-axes[1].text(0.72, 22, r"$h^2 p\,/\,(1-p)$", color="C0", ha="right")
+axes[1].text(0.75, 22, r"$h^2 p\,/\,(1-p)$", color="C0", ha="right")
 axes[1].set(title="the variance does not", ylabel="variance")
 for ax in axes:
     ax.set(xlabel="p", xticks=[0, 0.5, 1], xlim=(-0.03, 1))

@@ -7,12 +7,14 @@ A network with one hidden layer computes, from an input :math:`\mathbf{x}` to th
 
 .. math::
 
-    \mathbf{z} = \mathbf{x}\mathbf{W}_1 + \mathbf{b}_1, \quad
-    \mathbf{h} = \phi(\mathbf{z}), \quad
-    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2, \quad
-    L = \tfrac12\lVert\mathbf{o} - \mathbf{y}\rVert^2, \quad
-    s = \tfrac\lambda2\bigl(\lVert\mathbf{W}_1\rVert^2 + \lVert\mathbf{W}_2\rVert^2\bigr), \quad
-    J = L + s .
+    \begin{aligned}
+    \mathbf{z} &= \mathbf{x}\mathbf{W}_1 + \mathbf{b}_1, &
+    \mathbf{h} &= \phi(\mathbf{z}), &
+    \mathbf{o} &= \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2, \\
+    L &= \tfrac12\lVert\mathbf{o} - \mathbf{y}\rVert^2, &
+    s &= \tfrac\lambda2\bigl(\lVert\mathbf{W}_1\rVert^2 + \lVert\mathbf{W}_2\rVert^2\bigr), &
+    J &= L + s .
+    \end{aligned}
 
 To train it, one needs the derivative of :math:`J` with respect to every weight. *Backpropagation*
 finds all of them in one walk back through these formulas. Here it is taken with numbers small

@@ -157,7 +157,7 @@ for name, ((weight, _, _), _) in runs.items():
 # Every unit has 64 weights, one for each pixel: a picture. From constant weights, training
 # has made eight times the same picture. Dropout and chance have made eight different ones.
 
-fig, axes = plt.subplots(3, 8, figsize=(7.2, 3.2), layout="constrained")
+fig, axes = plt.subplots(3, 8, figsize=(5.4, 2.6), layout="constrained")
 for row, name in zip(axes, ("constant", "with dropout", "random"), strict=True):
     weight = runs[name][0][0][0]
     limit = float(weight.abs().max())

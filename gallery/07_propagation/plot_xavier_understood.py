@@ -66,11 +66,11 @@ assert of_inputs[~diagonal].sum() > 10 * of_inputs[diagonal].sum()
 assert of_weights[~diagonal].abs().max() < 0.1 * sigma**2
 assert torch.allclose(of_weights[diagonal], torch.full_like(x[0], sigma**2), rtol=0.1)
 
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.9), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.4), layout="constrained")
 pictures = [
     ("inputs: dependent", r"mean of $x_j x_k$", of_inputs),
     ("weights: independent", r"mean of $w_{ij} w_{ik}$", of_weights),
-    ("so the squares remain", "their product", terms),
+    ("squares remain", "their product", terms),
 ]
 for ax, (title, label, matrix) in zip(axes, pictures, strict=True):
     limit = matrix.abs().max()
@@ -234,7 +234,7 @@ ends = {
 assert all(0.5 * 0.64**10 < end < 2 * 0.64**10 for end in ends["Xavier"])
 assert all(0.7 < end < 1.4 for end in ends["1/n_in"])
 
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(5.4, 3.2), sharey=True, layout="constrained")
 for name, (_, color) in rules.items():
     r = nets[name]
     draw(axes[0], r.forward_measured, r.forward_predicted, color)
