@@ -82,7 +82,7 @@ for seed in range(3):
     assert accuracy(train(3, seed).params, x, labels) > 0.98
 
 # %%
-# Here is how a fence is built by eight units, from the start to the sixtieth epoch. A grey line
+# Here is how a fence is built by eight units, from the start to the sixtieth epoch. A thin line
 # is the border of a unit, where it turns on. The boundary between the classes is straight
 # between the borders, and bends where it meets one. So it is a polygon, and more units make it
 # rounder.
