@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from dlcore import metrics
+from dlcore._linalg import cholesky
 from dlcore.shift import label
-from dlcore.shift.label import LabelShift
+from dlcore.shift.label import LabelShift, _calibration, _expectation
 from dlcore.shift.label._rows import resampled_counts, resampled_means, simplex_projection
 
 ESTIMATES: list[Callable[..., LabelShift]] = [label.bbse, label.rlls, label.saerens_em]
@@ -313,6 +314,55 @@ def test_a_perfect_classifier_is_calibrated_under_a_penalty() -> None:
     shift = label.saerens_em(torch.eye(2)[labels], labels, torch.eye(2)[[0, 0, 0, 1]], calibrate=True)
 
     torch.testing.assert_close(shift.target_prior, torch.tensor([0.75, 0.25]), atol=1e-3, rtol=0)
+
+
+def test_steps_that_are_too_long_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, labels, _, _ = sample(0, [0.2, 0.3, 0.5], n=90, sharpness=3)
+    expected = label.bias_corrected_temperature(source.log(), labels)
+
+    monkeypatch.setattr(_calibration, "cholesky", lambda x: cholesky(x / 30))
+    monkeypatch.setattr(_calibration, "TOLERANCE", 1e-10)
+    found = label.bias_corrected_temperature(source.log(), labels)
+
+    torch.testing.assert_close(found.temperature, expected.temperature, rtol=1e-4, atol=0)
+
+
+def test_searches_that_reach_nothing_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, labels, target, _ = sample(0, [0.2, 0.3, 0.5], n=90, sharpness=3)
+    monkeypatch.setattr(_calibration, "STEPS", 2)
+    monkeypatch.setattr(_expectation, "STEPS", 2)
+
+    with pytest.raises(RuntimeError, match="no minimum found in 2 steps"):
+        label.bias_corrected_temperature(source.log(), labels)
+    with pytest.raises(RuntimeError, match="no most likely prior found in 2 steps"):
+        label.saerens_em(source, labels, target)
+
+
+@settings(max_examples=50)
+@given(seed=seeds, k=st.integers(1, 8))
+def test_nonnegative_minimum_is_where_no_entry_can_be_bettered(seed: int, k: int) -> None:
+    generator = generator_of(seed)
+    roots = torch.randn(k + 3, k, dtype=torch.float64, generator=generator)
+    roots = roots * torch.randn(k, dtype=torch.float64, generator=generator).mul(4).exp()
+    hessian = roots.T @ roots
+    c = torch.randn(5, k, dtype=torch.float64, generator=generator) @ hessian.diagonal().sqrt().diag()
+
+    x = _expectation.nonnegative_minimum(hessian, c)
+
+    scale = hessian.diagonal().sqrt()
+    slopes = (x @ hessian - c) / scale
+    assert (x >= 0).all()
+    assert slopes.min() >= -1e-6
+    assert (slopes * (x * scale)).abs().max() <= 1e-5
+
+
+def test_nonnegative_minimum_gives_up_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_expectation, "ROUNDS", 0)
+    hessian = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+
+    x = _expectation.nonnegative_minimum(hessian, torch.tensor([[1.0, -1.0]], dtype=torch.float64))
+
+    assert (x >= 0).all()
 
 
 # Right answers on any path

@@ -14,7 +14,8 @@ from dlcore.shift.label._rows import check_logits
 __all__ = ["Calibrator", "bias_corrected_temperature"]
 
 STEPS, SHORTEST = 100, 1e-12
-TOLERANCE = 1e-16  # of the mean loss
+ROUNDING = 1e-14  # of a loss
+TOLERANCE = 1e-10  # of the mean loss, before the last step, which squares it
 
 
 @dataclass(frozen=True)
@@ -161,10 +162,11 @@ def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor
             break
         if decrement <= TOLERANCE * n:
             _check_bounded(params, z, hessian, penalty)
+            params = params - step
             return params[0] / scale, params[1:] - params[1:].mean()
-        before, length = value, 1.0
+        before, length = value + ROUNDING * (n + value.abs()), 1.0
         log_p, value = loss(params - step)
-        while not bool(value <= before - 1e-4 * length * decrement + 1e-12 * before.abs()) and length > SHORTEST:
+        while not bool(value <= before - 1e-4 * length * decrement) and length > SHORTEST:
             length /= 2
             log_p, value = loss(params - length * step)
         params = params - length * step

@@ -12,9 +12,9 @@ from dlcore.shift.label._calibration import bias_corrected_temperature
 from dlcore.shift.label._report import LabelShift, conclude, resolution
 from dlcore.shift.label._rows import Rows, check_resampling, read, resampled_means
 
-__all__ = ["saerens_em"]
+__all__ = ["nonnegative_minimum", "saerens_em"]
 
-STEPS, EM_STEPS = 1000, 5
+STEPS, EM_STEPS = 1000, 20  # in all, and before Newton's method, which is slow to bring back what it took for absent
 TOLERANCE = 1e-10  # of the mean log-likelihood
 HALVINGS = 10  # of a step of Newton's method, before it is given up for one of EM
 ROUNDS, PATIENCE = 20, 3  # of setting free and binding, for each class, and without progress
@@ -40,7 +40,7 @@ def saerens_em(
 
     where :math:`f` are the classifier's probabilities, :math:`\mathbf{x}'` the target rows and :math:`q` the mean of
     :math:`f` over the source: were the target the source, no shift would be found. The update on the right is repeated,
-    and Newton's method takes over where it grows slow, until no prior is more likely by more than 1e-10 in the mean
+    and Newton's method takes over after twenty times, until no prior is more likely by more than 1e-10 in the mean
     logarithm. EM takes the probabilities at their word, so they must be calibrated, those of source and target by one
     map: with ``calibrate=True`` this is done here, and the labels are needed for it; otherwise they serve the report
     alone.
@@ -153,7 +153,7 @@ def _most_likely(ratios: Tensor, prior: Tensor) -> Tensor:
         to = prior * growth
         if count >= EM_STEPS:
             hessian = shares.T @ shares / len(shares)
-            step = _nonnegative_minimum(hessian, (growth - 1 + hessian @ prior)[None])[0] - prior
+            step = nonnegative_minimum(hessian, (growth - 1 + hessian @ prior)[None])[0] - prior
             slope = float(step @ (growth - 1))
             for length in 0.5 ** torch.arange(HALVINGS):
                 newton = prior + float(length) * step
@@ -180,11 +180,11 @@ def _resampled(
     hessian = shares.T @ shares / len(shares)
     source_priors = resampled_means(rows.source, n_resamples, generator) / source_prior
     gradients = resampled_means(shares, n_resamples, generator) - source_priors
-    weighted = _nonnegative_minimum(hessian, gradients + hessian @ prior) * source_priors
+    weighted = nonnegative_minimum(hessian, gradients + hessian @ prior) * source_priors
     return weighted / weighted.sum(dim=1, keepdim=True)
 
 
-def _nonnegative_minimum(hessian: Tensor, c: Tensor) -> Tensor:
+def nonnegative_minimum(hessian: Tensor, c: Tensor) -> Tensor:
     r"""Return, for each row c, the x >= 0 at which :math:`\frac12 x^\top H x - c^\top x` is least.
 
     Free entries below 0 are bound to 0, and bound ones whose slope there is negative set free, all at a time for as
