@@ -86,7 +86,7 @@ def tables(seeds: int) -> list[Table]:
         (hard, "dlcore bbse", lambda d: of_dlcore(label.bbse, d)),
         (hard, "dlcore bbse, with interval", lambda d: of_dlcore(label.bbse, d, n_resamples=500)),
         (hard, "abstention BBSE", lambda d: of_abstention("BBSEImbalanceAdapter", d)),
-        (hard, "QuaPy ACC", lambda d: adjusted_by_quapy(*(np.eye(N_CLASSES)[x.argmax(1)] for x in sides(d)), d.labels)),
+        (hard, "QuaPy ACC", lambda d: adjusted_by_quapy(*sides(hardened(d)), d.labels)),
         (soft, "dlcore bbse", lambda d: of_dlcore(label.bbse, d, soft=True)),
         (soft, "dlcore bbse, with interval", lambda d: of_dlcore(label.bbse, d, soft=True, n_resamples=500)),
         (soft, "abstention BBSE", lambda d: of_abstention("BBSEImbalanceAdapter", d, soft=True)),
@@ -126,7 +126,7 @@ def draw(make: Callable[[], Any], seed: int) -> Draw:
     target = np.array([generator.choice(left[y[left] == j]) for j in classes])
     classifier = make().fit(x[train] / 16, y[train])
     says_source, says_target = (classifier.predict_proba(x[rows] / 16) for rows in (source, target))
-    return Draw(says_source, y[source], says_target, np.bincount(classes, minlength=N_CLASSES) / N_ROWS)
+    return Draw(says_source, np.asarray(y)[source], says_target, np.bincount(classes, minlength=N_CLASSES) / N_ROWS)
 
 
 def measure(estimate: Method, given: Draw) -> tuple[float, float] | str:
@@ -188,6 +188,12 @@ def adjusted_by_quapy(source: Array, target: Array, labels: Array) -> Array:
     package = importlib.import_module("quapy.method.aggregative")
     rates = np.stack([source[labels == j].mean(axis=0) for j in range(N_CLASSES)], axis=1)
     return package.ACC.solve_adjustment(rates, target.mean(axis=0), method="inversion", solver="minimize")
+
+
+def hardened(given: Draw) -> Draw:
+    """Return the draw with one-hot predictions for probabilities."""
+    source, target = (np.eye(N_CLASSES)[x.argmax(axis=1)] for x in sides(given))
+    return Draw(source, given.labels, target, given.truth)
 
 
 def sides(given: Draw) -> tuple[Array, Array]:

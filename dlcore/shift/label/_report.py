@@ -130,7 +130,7 @@ class LabelShiftReport:
         return (
             f"Label shift by {self.method}, from {self.n_source} source and {self.n_target} target rows\n"
             f"  condition number       {self.condition_number:.3g}\n"
-            f"  smallest singular val. {self.smallest_singular_value:.2g} "
+            f"  least singular value   {self.smallest_singular_value:.2g} "
             f"(standard error {self.its_standard_error:.1g})\n"
             f"  never predicted        {_classes(self.never_predicted) or 'none'}\n"
             f"  fewest source rows     {self.fewest_rows}, of class {self.rarest_class}\n"
