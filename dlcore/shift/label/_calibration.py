@@ -15,7 +15,7 @@ __all__ = ["Calibrator", "bias_corrected_temperature"]
 
 STEPS, SHORTEST = 100, 1e-12
 ROUNDING = 1e-14  # of a loss
-TOLERANCE = 1e-10  # of the mean loss, before the last step, which squares it
+TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,15 @@ def bias_corrected_temperature(
 
     .. math::
 
-        \min_{a,\, \mathbf{b}}\ -\sum_{i=1}^{n} \log \operatorname{softmax}(a\,\mathbf{z}_i + \mathbf{b})_{y_i}
-            + \frac{\lambda}{2}\bigl((a - 1)^2 + \lVert\mathbf{b}\rVert_2^2\bigr), \qquad a = 1/T
+        \min_{a,\, \mathbf{b}}\ -\sum_{i=1}^{n} \Bigl(\log f_{i y_i}
+            + \frac{\lambda}{n} \sum_{j=1}^{k} \frac1k \log f_{ij}\Bigr),
+            \qquad \mathbf{f}_i = \operatorname{softmax}(a\,\mathbf{z}_i + \mathbf{b}), \quad a = 1/T
 
-    where :math:`\mathbf{z}_i` are the logits and :math:`\lambda` is the penalty. What comes back is called on the
-    logits of the source and on those of the target: to calibrate one side only leaves EM where it was, or makes it
-    worse. Without penalty, as the method was published, the mean probability of each class is on the rows of the fit
-    exactly its share of the labels.
+    where :math:`\mathbf{z}_i` are the logits. The penalty :math:`\lambda` is worth as many rows that could be of any
+    class: it keeps the temperature above 0 where every row is classified right. What comes back is called on the logits
+    of the source and on those of the target: to calibrate one side only leaves EM where it was, or makes it worse.
+    Without penalty, as the method was published, the mean probability of each class is on the rows of the fit exactly
+    its share of the labels.
 
     Parameters
     ----------
@@ -72,8 +74,7 @@ def bias_corrected_temperature(
     labels : Tensor of integers, shape (n,), in [0, k)
         Their classes; each class must be there.
     penalty : float, in [0, inf), default 1.0
-        The penalty :math:`\lambda`, which draws towards the logits as they are; with 0, not all rows may be classified
-        right.
+        The penalty :math:`\lambda`; with 0, not all rows may be classified right.
 
     Returns
     -------
@@ -135,26 +136,26 @@ def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor
     params = z.new_zeros(k + 1)  # the inverse temperature times the scale, and the biases
     params[1:] = (torch.bincount(labels, minlength=k) / n).log()
     params[1:] -= params[1:].mean()
-    root = math.sqrt(penalty) * torch.cat([scale.reciprocal()[None], z.new_ones(k)])
-    start = math.sqrt(penalty) * torch.cat([z.new_ones(1), z.new_zeros(k)])
+    targets = z.new_full((n, k), penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(n, 1))
+    mass = 1 + penalty / n  # of each row
     gauge = z.new_ones(k, k)  # one number added to all biases changes nothing
 
     def loss(params: Tensor) -> tuple[Tensor, Tensor]:
         log_p = (params[0] * z + params[1:]).log_softmax(dim=1)
-        return log_p, (root * params - start).square().sum() / 2 - log_p.gather(1, labels[:, None]).sum()
+        return log_p, -(targets * log_p).sum()
 
     log_p, value = loss(params)
     for _ in range(STEPS):
-        p = log_p.exp()
-        errors = p.scatter_add(1, labels[:, None], -torch.ones_like(p[:, :1]))
-        gradient = torch.cat([(errors * z).sum()[None], errors.sum(dim=0)]) + root * (root * params - start)
-        weighted = p * (z - (p * z).sum(dim=1, keepdim=True))
+        p = mass * log_p.exp()
+        errors = p - targets
+        gradient = torch.cat([(errors * z).sum()[None], errors.sum(dim=0)])
+        weighted = p * (z - (p * z).sum(dim=1, keepdim=True) / mass)
         cross = weighted.sum(dim=0)
-        hessian = torch.diag(root.square())
-        hessian[0, 0] += (weighted * z).sum()
-        hessian[0, 1:] += cross
-        hessian[1:, 0] += cross
-        hessian[1:, 1:] += torch.diag(p.sum(dim=0)) - p.T @ p + gauge
+        hessian = z.new_zeros(k + 1, k + 1)
+        hessian[0, 0] = (weighted * z).sum()
+        hessian[0, 1:] = cross
+        hessian[1:, 0] = cross
+        hessian[1:, 1:] = torch.diag(p.sum(dim=0)) - p.T @ p / mass + gauge
         factor, failed = cholesky(hessian + torch.diag(1e-14 * hessian.diagonal() + 1e-300))
         step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
         decrement = float(gradient @ step)
@@ -177,7 +178,7 @@ def _check_bounded(params: Tensor, z: Tensor, hessian: Tensor, penalty: float) -
     """Raise ValueError unless the temperature is positive, and not on its way to 0."""
     if not params[0] > 0:
         raise ValueError("logits must be larger where they are right: no positive temperature is the best one")
-    still_falling = bool((params[0] * z).abs().max() > 10) and float(params @ hessian @ params) < 1e-8
+    still_falling = bool((params[0] * z).abs().max() > 10) and float(params @ hessian @ params) < 1e-8 * len(z)
     if penalty == 0 and still_falling:
         raise ValueError(
             "logits must not classify every row right when penalty is 0: "
