@@ -1,0 +1,140 @@
+"""Two-sample tests on the same draws: how often each errs, what it misses, and how long it takes."""
+
+import importlib
+import importlib.metadata
+import math
+import resource
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from scipy import stats
+from torch import Generator, Tensor
+
+from dlcore.shift import detect
+
+from .table import Cell, Table
+
+__all__ = ["tables"]
+
+Decision = Callable[[Tensor, Tensor], bool]
+
+N, D, ALPHA, DRAWS_PER_SEED = 200, 10, 0.05, 10
+COLUMNS = ("false alarms", "missed mean", "missed scale", "missed correlation", "ms")
+
+
+def tables(seeds: int) -> list[Table]:
+    """Return what each test misses, a table for each kind of test, and the cost of many rows."""
+    draws = seeds * DRAWS_PER_SEED
+    setting = (
+        f"{N} and {N} rows, {D} columns, level {ALPHA}, {draws} draws; mean shifted by .12 in each column, one column "
+        "with standard deviation 2, one pair with correlation .7"
+    )
+    kinds: dict[str, tuple[dict[str, Decision | None], tuple[float, ...]]] = {
+        "mean discrepancy": (
+            {
+                "dlcore mmd_test, 1000 permutations": lambda x, y: detect.mmd_test(x, y).rejects(ALPHA),
+                "dlcore mmd_test, 100 permutations": lambda x, y: detect.mmd_test(x, y, n_permutations=100).rejects(
+                    ALPHA
+                ),
+                **alibi_detect(),
+            },
+            (0.31, 0.09, 0.91),
+        ),
+        "classifier": (
+            {
+                f"dlcore classifier_test, {features}": _by_classifier(features)
+                for features in ("auto", "linear", "quadratic")
+            },
+            (0.68, 0.98, 0.94),
+        ),
+        "Kolmogorov-Smirnov, Bonferroni": (
+            {
+                "dlcore ks_test": lambda x, y: detect.ks_test(x, y).rejects(ALPHA),
+                f"scipy ks_2samp {importlib.metadata.version('scipy')}": by_scipy,
+            },
+            (0.74, 0.15, 0.95),
+        ),
+    }
+    found: list[Table] = []
+    for kind, (methods, missed) in kinds.items():
+        table = Table(f"Two samples: {kind}", setting, COLUMNS)
+        level = ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / draws)
+        table.targets = dict(zip(COLUMNS, (level, *missed), strict=False))
+        for name, method in methods.items():
+            table.add(name, *(_measured(method, draws) if method else ["not installed"] * len(COLUMNS)))
+        found.append(table)
+    return [*found, many_rows()]
+
+
+def _by_classifier(features: str) -> Decision:
+    return lambda x, y: detect.classifier_test(x, y, features=features).rejects(ALPHA)  # pyright: ignore[reportArgumentType]
+
+
+def draw(shift: str, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Return two normal samples of which the second is shifted."""
+    x, y = torch.randn(2, N, D, generator=generator)
+    if shift == "mean":
+        y = y + 0.12
+    elif shift == "scale":
+        y[:, 0] *= 2
+    elif shift == "correlation":
+        y[:, 1] = 0.7 * y[:, 0] + math.sqrt(1 - 0.7**2) * y[:, 1]
+    return x, y
+
+
+def _measured(method: Decision, draws: int) -> list[Cell]:
+    """Return the share of false alarms, the shares of shifts missed, and the median time."""
+    rates, seconds = list[float](), list[float]()
+    for shift in ("none", "mean", "scale", "correlation"):
+        generator, rejected = Generator().manual_seed(0), 0
+        torch.manual_seed(0)
+        for _ in range(draws):
+            samples = draw(shift, generator)
+            start = time.perf_counter()
+            rejected += method(*samples)
+            seconds.append(time.perf_counter() - start)
+        rates.append(rejected / draws)
+    return [rates[0], *(1 - rate for rate in rates[1:]), 1e3 * median(seconds)]
+
+
+def by_scipy(x: Tensor, y: Tensor) -> bool:
+    """Decide by scipy's test of each column."""
+    tests = [stats.ks_2samp(a.numpy(), b.numpy()) for a, b in zip(x.T, y.T, strict=True)]
+    return min(test.pvalue for test in tests) <= ALPHA / D  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def alibi_detect() -> dict[str, Decision | None]:
+    """Return alibi-detect's test as it is called there, with its 100 permutations."""
+    try:
+        module = importlib.import_module("alibi_detect.cd")
+    except ImportError:
+        return {"alibi-detect": None}
+
+    def decide(x: Tensor, y: Tensor) -> bool:
+        detector = module.MMDDrift(x.numpy(), backend="pytorch", p_val=ALPHA, n_permutations=100)
+        return bool(detector.predict(y.numpy())["data"]["is_drift"])
+
+    return {f"alibi-detect {importlib.metadata.version('alibi-detect')}, 100 permutations": decide}
+
+
+def many_rows() -> Table:
+    """Return the cost of the mean discrepancy for many rows, whose kernel matrix would not fit."""
+    table = Table(
+        "Two samples: mean discrepancy of many rows",
+        f"{D} columns, 20 permutations, once; the memory beyond that of the data",
+        ("rows", "seconds", "MiB more", "MiB of the kernel matrix"),
+    )
+    for n in (1000, 10_000):
+        x, y = torch.randn(2, n, D, generator=Generator().manual_seed(0))
+        before, start = _peak(), time.perf_counter()
+        detect.mmd_test(x, y, n_permutations=20)
+        seconds = time.perf_counter() - start
+        table.add(f"dlcore mmd_test, {n} and {n}", 2 * n, seconds, _peak() - before, 8 * (2 * n) ** 2 / 2**20)
+    return table
+
+
+def _peak() -> float:
+    """Return the largest memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
