@@ -535,7 +535,7 @@ def test_verdict_says_what_was_found() -> None:
     assert str(different) == different.verdict
     assert different.verdict.startswith("The samples differ: classifier z ")
     assert different.verdict.endswith("of 50 and 50 examples, p = 0.01, told apart with accuracy 1.00.")
-    assert alike.verdict.startswith("No difference found, which shows none to be large, not absent: ")
+    assert alike.verdict.startswith("No difference found, which does not show that there is none: ")
     assert alike.verdict.endswith("Kolmogorov–Smirnov D 0 of 50 and 50 examples, p = 1.")
 
 

@@ -80,7 +80,7 @@ class ShiftTest:
         if self.accuracy is not None:
             found += f", told apart with accuracy {self.accuracy:.2f}"
         if not self.rejects():
-            return f"No difference found, which shows none to be large, not absent: {found}."
+            return f"No difference found, which does not show that there is none: {found}."
         if self.feature_p_values is not None:
             different = [str(place) for place, p in enumerate(self.feature_p_values) if p <= 0.05]
             found += f", in {'feature' if len(different) == 1 else 'features'} {', '.join(different)}"
