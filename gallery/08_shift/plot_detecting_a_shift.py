@@ -257,4 +257,5 @@ plt.show()
 # means, scales and correlations, with an accuracy that says how large they are,
 # :func:`dlcore.shift.detect.ks_test` the features concerned, and
 # :func:`dlcore.shift.detect.label_test` the classes. All keep their level, so an alarm can be
-# believed; silence can not, for a small sample hides a small shift.
+# believed; silence can not, for a small sample hides a small shift. Once it is known that the
+# classes have changed, :doc:`plot_label_shift` tells by how much.
