@@ -711,6 +711,23 @@ def test_corrected_probabilities_are_those_of_the_target() -> None:
     assert shift.correct(target.float()).dtype == torch.float32
 
 
+def test_row_35_under_label_shift_the_looks_of_a_class_stay_and_what_they_tell_of_it_changes() -> None:
+    looks = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], dtype=torch.float64)  # p(x | y), the same on both sides
+    labels = torch.tensor([0] * 400 + [1] * 600)
+    source_joint, target_joint = (p[:, None] * looks for p in torch.tensor([[0.4, 0.6], [0.8, 0.2]]).double())
+    says = (source_joint / source_joint.sum(dim=0)).T  # what a perfect classifier says of each x
+    x_of_source = torch.tensor([0] * 280 + [1] * 80 + [2] * 40 + [0] * 60 + [1] * 120 + [2] * 420)
+    x_of_target = torch.tensor([0] * 58 + [1] * 20 + [2] * 22)
+
+    for estimate in ESTIMATES:
+        soft = {} if estimate is label.saerens_em else {"soft": True}
+        shift = estimate(says[x_of_source], labels, says[x_of_target], n_resamples=0, **soft)
+
+        torch.testing.assert_close(shift.target_prior, target_joint.sum(dim=1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(shift.weights, torch.tensor([2, 1 / 3]).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(shift.correct(says), (target_joint / target_joint.sum(dim=0)).T, atol=1e-5, rtol=0)
+
+
 def test_correcting_keeps_a_row_of_nothing_but_absent_classes() -> None:
     labels = torch.arange(60) % 3
     shift = label.bbse(torch.eye(3)[labels], labels, torch.eye(3)[[0] * 14 + [1] * 6], n_resamples=0)

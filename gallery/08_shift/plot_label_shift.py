@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
 
-from dlcore import likelihood, linear, metrics
+from dlcore import likelihood, linear, metrics, risk
 from dlcore.shift import label
 
 digits = load_digits()
@@ -225,6 +225,48 @@ fig.set_label(
     "on calibrated probabilities is the best for both."
 )
 plt.show()
+
+# %%
+# What will it cost there?
+# ------------------------
+#
+# The weights :math:`w_j = p_j / q_j` make a labelled source row stand for the target's
+# rows of its digit. So the error rate in the target can be read off the source, with no
+# label of the target: it is the weighted risk
+#
+# .. math::
+#
+#     \frac1n \sum_{i=1}^{n} w_{y_i}\, l_i, \qquad l_i = \mathbb{1}[\hat y_i \ne y_i],
+#
+# or the same divided by the sum of the weights in place of :math:`n`. It is nearer to the
+# error rate of the target than the plain one, but not much: with 500 rows, those of a
+# rare digit that bear large weights are few, and the effective sample size in the report
+# says how few.
+
+probabilities = classifiers["naive Bayes"].softmax(dim=1)
+wrong = (probabilities.argmax(dim=1) != y).double()
+sizes, missed = [], {"unweighted": [], "weighted": [], "normalized": []}
+for source, target in draws:
+    given = probabilities[source], y[source], probabilities[target]
+    shift = label.saerens_em(*given, calibrate=True, n_resamples=0)
+    weights = shift.weights[y[source]]
+    sizes.append(shift.report.effective_sample_size)
+    of_target = risk.empirical_risk(wrong[target])
+    for name, guess in [
+        ("unweighted", risk.empirical_risk(wrong[source])),
+        ("weighted", risk.importance_weighted_risk(wrong[source], weights)),
+        (
+            "normalized",
+            risk.importance_weighted_risk(wrong[source], weights, normalize=True),
+        ),
+    ]:
+        missed[name].append(abs(float(guess - of_target)))
+by_how_much = {name: sum(values) / len(draws) for name, values in missed.items()}
+print({name: f"off by {100 * value:.1f} %" for name, value in by_how_much.items()})
+
+for name in ("weighted", "normalized"):
+    assert by_how_much[name] < 0.9 * by_how_much["unweighted"]
+assert sum(sizes) / len(sizes) < 250
 
 # %%
 # When correcting hurts
