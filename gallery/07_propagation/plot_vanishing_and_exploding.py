@@ -313,7 +313,7 @@ fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
 for found, color in runs.values():
     ax.plot(found, color=color)
 ax.text(100, 2.36, "sigmoid, or standard deviation 0.01", color="C1", ha="right")
-ax.text(75, 0.75, "tanh, Xavier", color="C0")
+ax.text(8, 1.1, "tanh, Xavier", color="C0")
 ax.text(50, 0.2, "ReLU, He", color="C2")
 ax.set(xlabel="step", ylabel="cross-entropy, nats", ylim=(0, 3))
 ax.set_title("Without a gradient nothing is learned")
