@@ -258,4 +258,4 @@ plt.show()
 # :func:`dlcore.shift.detect.ks_test` the features concerned, and
 # :func:`dlcore.shift.detect.label_test` the classes. All keep their level, so an alarm can be
 # believed; silence can not, for a small sample hides a small shift. Once it is known that the
-# classes have changed, :doc:`plot_label_shift` tells by how much.
+# classes have changed, :doc:`/auto_gallery/08_shift/plot_label_shift` tells by how much.
