@@ -278,4 +278,4 @@ assert less_sure < sure - 0.02
 # it, with a generator and to the exact probability;
 # :func:`dlcore.regularization.dropout_mask` gives the factors alone, when one draw is
 # needed in several places. With 100 labels, a fifth of them wrong, it was worth four digits
-# in a hundred; where nothing is learned by heart, it only costs time.
+# in a hundred, and it took more steps to get there.

@@ -58,6 +58,8 @@ path = torch.stack([linear.ridge(x, y, penalty=float(p)).weight for p in penalti
 free = linear.least_squares(x, y).weight
 at_10 = linear.ridge(x, y, penalty=10.0).weight
 
+shares = x[:, [s1, s2]] * free[[s1, s2]]
+assert (shares.prod(1) < 0).double().mean() > 0.8
 assert torch.corrcoef(x.T)[s1, s2] > 0.89
 assert (at_10[[s1, s2]].abs() < 0.4 * free[[s1, s2]].abs()).all()
 assert (at_10[[bmi, bp]] > 0.97 * free[[bmi, bp]]).all()
@@ -252,10 +254,10 @@ def mse(params: linear.LinearParams, x: Tensor, y: Tensor) -> Tensor:
 def descend(
     loss: Callable[..., Tensor], decay: float, *, lr: float, batch_size: int = n
 ) -> tuple[linear.LinearParams, list[float]]:
-    """Return where 400 steps lead, and the distance from the goal after each."""
+    """Return where 300 steps lead, and the distance from the goal after each."""
     params = linear.LinearParams(torch.zeros_like(x[0]), torch.zeros_like(y[0]))
     distances = []
-    for _ in range(400):
+    for _ in range(300):
         rows = torch.randperm(n, generator=generator)[:batch_size]
         grads = torch.func.grad(loss)(params, x[rows], y[rows])
         decays = linear.LinearParams(decay, 0.0)  # the bias is left alone
@@ -270,7 +272,7 @@ runs = {
     "forgot 1/n": descend(half_squares, penalty, lr=0.0025),
     "minibatches": descend(half_squares, penalty / n, lr=0.05, batch_size=128),
 }
-assert norms.l2_norm(runs["right"][0].weight - goal.weight) < 1e-12
+assert norms.l2_norm(runs["right"][0].weight - goal.weight) < 1e-8
 half_as_strong = linear.ridge(x, y, penalty=penalty / 2).weight
 assert norms.l2_norm(runs["MSE"][0].weight - half_as_strong) < 1e-5
 far_too_strong = linear.ridge(x, y, penalty=penalty * n).weight
@@ -304,17 +306,17 @@ plt.show()
 
 
 def train(optimizer: type[torch.optim.Optimizer]) -> Tensor:
-    """Return the weights after 600 steps."""
+    """Return the weights after 400 steps."""
     weight = torch.zeros_like(x[0]).requires_grad_()
-    stepper = optimizer([weight], lr=0.01, weight_decay=penalty / n)
-    for _ in range(600):
+    stepper = optimizer([weight], lr=0.02, weight_decay=penalty / n)
+    for _ in range(400):
         stepper.zero_grad()
         half_squares(linear.LinearParams(weight, y.mean()), x, y).backward()
         stepper.step()
     return weight.detach()
 
 
-assert norms.l2_norm(train(torch.optim.Adam) - goal.weight) < 1e-6
+assert norms.l2_norm(train(torch.optim.Adam) - goal.weight) < 1e-3
 assert norms.l2_norm(train(torch.optim.AdamW) - goal.weight) > 0.2
 
 # %%

@@ -180,11 +180,11 @@ plt.show()
 # How unequal are the units of a network? Take the length of what distinguishes the columns
 # of :math:`\mathbf{W}_1`, relative to the length of the whole. From constant weights it is
 # 0, after every epoch. Neither minibatches nor momentum help, for they treat all units
-# alike. Dropout does not: it drops one unit and keeps another, and the two get different
-# gradients. And noise of a millionth is enough as well. The symmetrical point is like a
-# ridge on which a ball lies: the difference grows from epoch to epoch, faster and faster,
-# until the units go separate ways. So "for ever" is for exact arithmetic; where rounding
-# treats two columns differently, that is noise, too, but of :math:`10^{-16}`.
+# alike. Dropout tells them apart: it drops one unit and keeps another, and the two get
+# different gradients. And noise of a millionth is enough as well. The symmetrical point is
+# like a ridge on which a ball lies: the difference grows from epoch to epoch, faster and
+# faster, until the units go separate ways. So "for ever" is for exact arithmetic; where
+# rounding treats two columns differently, that is noise, too, but of :math:`10^{-16}`.
 
 _, unequal, _ = runs["constant"][0]
 assert (unequal < 1e-6).all()

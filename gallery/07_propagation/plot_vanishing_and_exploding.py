@@ -139,8 +139,8 @@ plt.show()
 # ------------
 #
 # The largest entry tells half of the story. The product stretches some directions and
-# squeezes others. Of its four singular values, the smallest vanishes as fast as the largest
-# explodes: the logarithm of the :math:`i`-th changes per factor by
+# squeezes others. Of its four singular values, the smallest vanishes about as fast as the
+# largest explodes: the logarithm of the :math:`i`-th changes per factor by
 # :math:`\frac12\bigl(\psi(\frac{n-i+1}{2}) + \log 2\bigr)`, which is 0.24 decimal digits
 # for the first and :math:`-0.28` for the last. Multiplied out, the product cannot know the
 # small ones, for they drown in the rounding of the large.
@@ -273,7 +273,7 @@ plt.show()
 # gradient arrives, the network learns. Where it does not, only the last bias does, and that
 # is enough for one thing: the frequencies of the classes. The loss stops at their entropy,
 # 2.30, and looks as if training had converged. With weights of twice He's size the first
-# loss is in the hundreds at least, and the next one is not a number.
+# loss is in the hundreds at least, and after a few steps it is not a number.
 
 digits = load_digits()
 images = torch.as_tensor(digits.data[:200], dtype=torch.float32) / 16

@@ -205,13 +205,13 @@ plt.show()
 #
 #     \tfrac12\,(n_\mathrm{in}\sigma^2 + n_\mathrm{out}\sigma^2) = 1 .
 #
-# It is a compromise, and it has a price that is seldom named: two numbers with mean 1 have
-# a product of at most 1. So in a network whose layers have 100 and 400 units in turn, what
-# one layer takes away the next does not quite give back. Each pair of layers multiplies the
-# variance by :math:`0.4\cdot1.6 = 0.64`, on both ways, and ten pairs leave a hundredth. The
-# forward rule alone, :math:`\sigma^2 = 1/n_\mathrm{in}`, does better here. Forward it is
-# exact; backward its factors :math:`n_\mathrm{out}/n_\mathrm{in}` cancel along the network,
-# but for the first and the last width.
+# It is a compromise, and it has a price: two numbers with mean 1 have a product of at most
+# 1. So in a network whose layers have 100 and 400 units in turn, what one layer takes away
+# the next does not quite give back. Each pair of layers multiplies the variance by
+# :math:`0.4\cdot1.6 = 0.64`, on both ways, and ten pairs leave a hundredth. The forward
+# rule alone, :math:`\sigma^2 = 1/n_\mathrm{in}`, does better here. Forward it is exact;
+# backward its factors :math:`n_\mathrm{out}/n_\mathrm{in}` cancel along the network, but
+# for the first and the last width.
 
 
 def xavier(n_in: int, n_out: int) -> float:
