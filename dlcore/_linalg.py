@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = [
     "cholesky",
     "eigenvalues",
+    "eigh",
     "foreach_add_",
     "foreach_copy_",
     "foreach_mul_",
@@ -26,6 +27,7 @@ __all__ = [
 
 cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
 eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
+eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr

@@ -29,6 +29,7 @@ model_selection model_selection._ridge_path model_selection._vectorized
 shift.covariate._samples
 shift.covariate._features
 shift.covariate._classifier shift.covariate._ratio
+shift.covariate._choice
 propagation shift shift.covariate shift.label shift.detect shift.concept
 """
 FLOOR = {module: number for number, modules in enumerate(FLOORS.strip().splitlines()) for module in modules.split()}
@@ -39,7 +40,7 @@ FLOOR |= dict.fromkeys(("optim._schedules", "optim._steps"), FLOOR["optim"])
 FLOOR |= {"importance._weights": FLOOR["_trees"], "importance._report": FLOOR["importance"]}
 FLOOR |= {"shift.detect._result": FLOOR["mlp"]}
 FLOOR |= {f"shift.detect._{part}": FLOOR["shift.detect"] for part in ("classifier", "counts", "features", "kernel")}
-FLOOR |= dict.fromkeys(("shift.covariate._logistic",), FLOOR["shift.covariate"])
+FLOOR |= {f"shift.covariate._{part}": FLOOR["shift.covariate"] for part in ("kliep", "logistic", "matching", "ulsif")}
 FLOOR |= {"shift.label._rows": FLOOR["_trees"]}
 FLOOR |= dict.fromkeys(("shift.label._calibration", "shift.label._report"), FLOOR["losses"])
 FLOOR |= dict.fromkeys(("shift.label._confusion", "shift.label._expectation"), FLOOR["mlp"])

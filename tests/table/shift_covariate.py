@@ -15,7 +15,7 @@ TARGET = torch.tensor([[1.0, 1.0], [2.0, 0.5]])
 
 def draw_samples(generator: Generator) -> tuple[Tensor, Tensor]:
     """Draw a source, and a target that is shifted."""
-    return draw(generator, 40, 2), draw(generator, 30, 2) + 0.5
+    return draw(generator, 9, 2), draw(generator, 8, 2) + 0.5
 
 
 def of_weights(estimate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
@@ -23,6 +23,16 @@ def of_weights(estimate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]
 
     def call(source: Tensor, target: Tensor, **kwargs: Any) -> tuple[Tensor, ...]:
         ratio = estimate(source, target, generator=Generator().manual_seed(0), **kwargs)
+        return ratio.weights, ratio(target)
+
+    return call
+
+
+def of_matched_weights(match: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the same of an estimator that draws nothing."""
+
+    def call(source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        ratio = match(source, target)
         return ratio.weights, ratio(target)
 
     return call
@@ -98,6 +108,38 @@ ENTRIES = {
             refused(TypeError, "penalty must be a real number, got '1'", penalty="1"),
             refused(ValueError, "penalty must be > 0 and finite, got 0", penalty=0),
             refused(ValueError, "penalty must be > 0 and finite, got inf", penalty=math.inf),
+        ),
+    ),
+    "shift.covariate.kliep": Entry(
+        make=draw_samples,
+        adapt=of_weights,
+        exempt=SEARCH,
+        empty=NO_ROWS,
+        refusals=refusals(
+            refused(TypeError, "penalty must be a real number, got '1'", penalty="1"),
+            refused(ValueError, "penalty must be > 0 and finite, got 0", penalty=0),
+            refused(ValueError, "penalty must be > 0 and finite, got nan", penalty=math.nan),
+        ),
+    ),
+    "shift.covariate.ulsif": Entry(
+        make=draw_samples,
+        adapt=of_weights,
+        exempt=SEARCH,
+        empty=NO_ROWS,
+        refusals=refusals(
+            refused(TypeError, "alpha must be a real number, got None", alpha=None),
+            refused(ValueError, "alpha must be in [0, 1), got 1.0", alpha=1.0),
+            refused(ValueError, "alpha must be in [0, 1), got -0.1", alpha=-0.1),
+        ),
+    ),
+    "shift.covariate.kernel_mean_matching": Entry(
+        make=draw_samples,
+        adapt=of_matched_weights,
+        exempt=SEARCH,
+        empty=NO_ROWS,
+        refusals=refusals(
+            refused(TypeError, "maximum must be a real number, got '5'", maximum="5"),
+            refused(ValueError, "maximum must be >= 1, got 0.5", maximum=0.5),
         ),
     ),
 }

@@ -6,7 +6,10 @@ not :math:`q(\mathbf{x})`, and the labels given the inputs are as they were. The
 sample of each, without their densities, and says when not to trust it.
 """
 
+from ._kliep import kliep
 from ._logistic import logistic_ratio
-from ._ratio import DensityRatio, RatioReport
+from ._matching import kernel_mean_matching
+from ._ratio import DensityRatio, LogRatio, RatioReport
+from ._ulsif import ulsif
 
-__all__ = ["DensityRatio", "RatioReport", "logistic_ratio"]
+__all__ = ["DensityRatio", "LogRatio", "RatioReport", "kernel_mean_matching", "kliep", "logistic_ratio", "ulsif"]

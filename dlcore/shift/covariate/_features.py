@@ -37,44 +37,46 @@ class Standard:
 class Products:
     """The standard columns, and the product of every two of them."""
 
-    standard: Standard
+    columns: Standard
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of some rows in float64."""
-        z = self.standard(x)
+        z = self.columns(x)
         i, j = torch.triu_indices(z.shape[-1], z.shape[-1], device=z.device)
         return torch.cat([z, z[..., i] * z[..., j]], dim=-1)
 
     @property
     def size(self) -> int:
         """The number of features."""
-        return self.standard.size * (self.standard.size + 3) // 2
+        return self.columns.size * (self.columns.size + 3) // 2
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The standard columns, and a Gaussian kernel around each of some rows."""
+    """A Gaussian kernel around each centre, on the standard columns; with these columns before them, if asked."""
 
-    standard: Standard
+    columns: Standard
     centres: Tensor
     width: float
+    beside: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of some rows in float64."""
-        z = self.standard(x)
-        return torch.cat([z, (squared_distances(z, self.centres) / (-2 * self.width**2)).exp()], dim=-1)
+        z = self.columns(x)
+        kernels = (squared_distances(z, self.centres) / (-2 * self.width**2)).exp()
+        return torch.cat([z, kernels], dim=-1) if self.beside else kernels
 
     @property
     def size(self) -> int:
         """The number of features."""
-        return self.standard.size + len(self.centres)
+        return self.columns.size * self.beside + len(self.centres)
 
     @classmethod
-    def around(cls, standard: Standard, source: Tensor, target: Tensor, generator: Generator | None) -> "Kernels":
-        """Draw the centres from both samples, and take the median of their distances as the width."""
+    def around(cls, columns: Standard, source: Tensor, target: Tensor, generator: Generator | None) -> "Kernels":
+        """Draw the centres from both samples, take the median of their distances as the width, keep the columns."""
         drawn = [draw_rows(x, CENTRES // 2, generator) for x in (source, target)]
-        centres = standard(torch.cat(drawn))
-        return cls(standard, centres, median_distance(centres, centres))
+        centres = columns(torch.cat(drawn))
+        return cls(columns, centres, math.sqrt(float(squared_distances(centres, centres).median())) or 1.0, beside=True)
 
 
 Features = Standard | Products | Kernels
@@ -90,8 +92,3 @@ def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     products = x @ centres.mT
     lengths = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)
     return (lengths - 2 * products).clamp_min(0)
-
-
-def median_distance(x: Tensor, centres: Tensor) -> float:
-    """Return the median distance, or 1 where most points are the same."""
-    return math.sqrt(float(squared_distances(x, centres).median())) or 1.0

@@ -1,8 +1,7 @@
 """The density ratio that a classifier of the domains has learned."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,32 +10,18 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_number
 
-from ._classifier import Classifier, best_of, fit_to_all
-from ._features import Features, Kernels, Products, standardize
-from ._ratio import DensityRatio, LogRatio, ratio_on
-from ._samples import area_under_curve, check_samples, draw_rows
+from ._choice import PENALTIES, choose
+from ._classifier import fit_to_all
+from ._features import standardize
+from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_on
+from ._samples import check_samples, draw_rows
 
 __all__ = ["logistic_ratio"]
 
 SAMPLE = 2**12  # rows of each domain, at most, that features and penalty are chosen on
-PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
-MOST_FEATURES = 300  # beyond so many, products and kernels are not tried unasked
-BETTER = 2.0  # standard errors by which more features must be better
+RICHER = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
 
 FeatureMap = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class LogLinear:
-    """A log-ratio that is linear in features."""
-
-    features: Features
-    weight: Tensor
-    bias: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the log-ratio at some points, in float64."""
-        return self.features(x) @ self.weight + self.bias
 
 
 def logistic_ratio(
@@ -121,7 +106,7 @@ def logistic_ratio(
     'Do not trust these weights: they are worth 2 unweighted examples, fewer than ten.'
     """
     check_samples(source, target)
-    if not callable(features) and features not in ("auto", "linear", "quadratic", "kernel"):
+    if not callable(features) and features not in RICHER:
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic', 'kernel' or a function, got {features!r}")
     if penalty is not None:
         check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
@@ -130,39 +115,23 @@ def logistic_ratio(
 
 
 def _fit(
-    source: Tensor, target: Tensor, features: str | FeatureMap, grid: tuple[float, ...], generator: Generator | None
+    source: Tensor, target: Tensor, features: str | FeatureMap, penalties: Sequence[float], generator: Generator | None
 ) -> DensityRatio:
     """Choose features and penalties on some rows, fit all of them, and report."""
     some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
-    rows, n = torch.cat([some, others]), len(some)
-    chosen: Features = standardize(source, target, None if isinstance(features, str) else features)
-    name = "linear" if isinstance(features, str) else "given"
-    best = best_of(chosen(rows), n, [rows.new_full((chosen.size,), value, dtype=torch.float64) for value in grid])
+    columns = standardize(source, target, None if isinstance(features, str) else features)
+    richer = RICHER[features] if isinstance(features, str) else ()
+    asked = features != "auto"
+    choice = choose(some, others, columns, richer=richer, asked=asked, penalties=penalties, generator=generator)
 
-    standard, linear = chosen, best
-    for kind in ("quadratic", "kernel"):
-        if features not in ("auto", kind):
-            continue
-        expanded = Products(standard) if kind == "quadratic" else Kernels.around(standard, some, others, generator)
-        if features == "auto" and expanded.size > MOST_FEATURES:
-            continue
-        added = expanded.size - standard.size
-        paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in grid]
-        found = best_of(expanded(rows), n, paths)
-        if features == kind or _is_better(found, best):
-            chosen, best, name = expanded, found, kind
-
-    params = best.params
-    shift = math.log(len(target) / len(source)) - math.log(len(others) / n)
-    if len(rows) < len(source) + len(target):
-        params = fit_to_all(source, target, chosen, best, shift)
-    bias = float(params[-1]) - math.log(len(target) / len(source))
-    model = LogRatio(LogLinear(chosen, params[:-1], bias), source.shape[1], chosen.size)
-    told_apart = area_under_curve(best.logits[:n], best.logits[n:])
-    return ratio_on(source, model, separability=told_apart, features=name)
-
-
-def _is_better(richer: Classifier, simpler: Classifier) -> bool:
-    """Tell whether the loss on rows left out is smaller by two standard errors of the mean difference."""
-    gain = simpler.losses - richer.losses
-    return float(gain.mean()) > BETTER * float(gain.std()) / math.sqrt(len(gain))
+    params, log_odds = choice.classifier.params, math.log(len(target) / len(source))
+    if len(some) + len(others) < len(source) + len(target):
+        shift = log_odds - math.log(len(others) / len(some))
+        params = fit_to_all(source, target, choice.features, choice.classifier, shift)
+    log_linear = LogLinear(choice.features, params[:-1], float(params[-1]) - log_odds)
+    return ratio_on(
+        source,
+        LogRatio(log_linear, source.shape[1], choice.features.size),
+        separability=choice.separability,
+        features=choice.name if isinstance(features, str) else "given",
+    )

@@ -13,7 +13,7 @@ from dlcore.importance import WeightReport, diagnose
 
 from ._samples import in_blocks
 
-__all__ = ["DensityRatio", "LogRatio", "RatioReport", "ratio_on"]
+__all__ = ["DensityRatio", "LogLinear", "LogRatio", "RatioReport", "ratio_on", "report_on"]
 
 SEPARATE = 0.98  # normal distributions three standard deviations apart, where 8103 examples are worth one
 TOLERATED = 0.1  # how far the mean weight may be off 1 before the weights are divided by it
@@ -21,9 +21,27 @@ TOLERATED = 0.1  # how far the mean weight may be off 1 before the weights are d
 
 @dataclass(frozen=True)
 class LogRatio:
-    """The logarithm of a ratio up to a constant, the constant, and what both ask for.
+    r"""A map of points to the logarithm of a ratio, in float64.
 
-    ``columns`` is how many the points have, and ``size`` how many numbers are needed at a time for each of them.
+    Parameters
+    ----------
+    unscaled : callable
+        Maps points, shape (\*, d), to the logarithm of the ratio up to a constant, shape (\*).
+    columns : int
+        The number d of columns that the points have.
+    size : int
+        How many numbers are needed at a time for each point.
+    log_scale : float, default 0
+        The constant.
+
+    See Also
+    --------
+    DensityRatio : Holds it, and guards what it is called with.
+
+    Examples
+    --------
+    >>> LogRatio(lambda x: x[..., 0], columns=1, size=1, log_scale=2.0)(torch.tensor([[1.0]]))
+    tensor([3.])
     """
 
     unscaled: Callable[[Tensor], Tensor]
@@ -34,6 +52,19 @@ class LogRatio:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logarithm of the ratio at some points, in float64."""
         return self.unscaled(x) + self.log_scale
+
+
+@dataclass(frozen=True)
+class LogLinear:
+    """A log-ratio that is linear in features."""
+
+    features: Callable[[Tensor], Tensor]
+    weight: Tensor
+    bias: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the log-ratio at some points, in float64."""
+        return self.features(x) @ self.weight + self.bias
 
 
 @dataclass(frozen=True)
@@ -133,13 +164,19 @@ class DensityRatio:
         return self.model(x)
 
 
-def ratio_on(source: Tensor, model: LogRatio, *, separability: float, features: str) -> DensityRatio:
-    """Return the ratio with its weights; if their mean is off 1 by more than a tenth, it is scaled to mean 1."""
+def ratio_on(
+    source: Tensor, model: LogRatio, *, separability: float, features: str, tolerated: float = TOLERATED
+) -> DensityRatio:
+    """Return the ratio with its weights, divided by their mean if that is off 1 by more than is tolerated."""
     log_weights = in_blocks(model, source, model.size)
     log_mean = float(log_weights.logsumexp(0)) - math.log(len(source))
-    if abs(math.exp(min(log_mean, 1.0)) - 1) > TOLERATED:
+    if not abs(math.expm1(min(log_mean, 1.0))) <= tolerated:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
     weights = log_weights.exp()
-    report = RatioReport(**asdict(diagnose(weights)), separability=separability, features=features)
-    return DensityRatio(weights.to(source.dtype), report, model)
+    return DensityRatio(weights.to(source.dtype), report_on(weights, separability, features), model)
+
+
+def report_on(weights: Tensor, separability: float, features: str) -> RatioReport:
+    """Return the report on weights, given how well the domains are told apart."""
+    return RatioReport(**asdict(diagnose(weights)), separability=separability, features=features)

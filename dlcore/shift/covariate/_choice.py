@@ -1,0 +1,72 @@
+"""Which features does a classifier of the domains need?"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ._classifier import Classifier, best_of
+from ._features import Features, Kernels, Products, Standard
+from ._samples import area_under_curve
+
+__all__ = ["PENALTIES", "Choice", "choose", "told_apart"]
+
+PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
+MOST_FEATURES = 300  # beyond so many, products and kernels are not tried unasked
+BETTER = 2.0  # standard errors by which more features must be better
+ENOUGH = 2**10  # rows of each domain that tell how far the domains overlap
+
+
+class Choice(NamedTuple):
+    """Features, the classifier that needs them, and how well it tells apart rows that it was not fitted to."""
+
+    features: Features
+    classifier: Classifier
+    name: str
+    separability: float
+
+
+def choose(
+    source: Tensor,
+    target: Tensor,
+    columns: Standard,
+    *,
+    richer: Sequence[str],
+    asked: bool = False,
+    penalties: Sequence[float] = PENALTIES,
+    generator: Generator | None = None,
+) -> Choice:
+    """Return the features, the columns or richer ones, and their penalties, which do best on rows left out.
+
+    Richer features are taken where they are asked for, or better by two standard errors. The columns keep in them the
+    penalty that they have alone.
+    """
+    rows, n = torch.cat([source, target]), len(source)
+    expansions: dict[str, Callable[[], Features]] = {
+        "quadratic": lambda: Products(columns),
+        "kernel": lambda: Kernels.around(columns, source, target, generator),
+    }
+    features, name = columns, "linear"
+    linear = best = best_of(columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties])
+    for kind in richer:
+        expanded = expansions[kind]()
+        if asked or expanded.size <= MOST_FEATURES:
+            added = expanded.size - columns.size
+            paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
+            found = best_of(expanded(rows), n, paths)
+            if asked or _is_better(found, best):
+                features, best, name = expanded, found, kind
+    return Choice(features, best, name, area_under_curve(best.logits[:n], best.logits[n:]))
+
+
+def told_apart(source: Tensor, target: Tensor, columns: Standard) -> float:
+    """Return how well lines or parabolas tell the domains apart, on rows that they were not fitted to."""
+    return choose(source[:ENOUGH], target[:ENOUGH], columns, richer=("quadratic",)).separability
+
+
+def _is_better(richer: Classifier, simpler: Classifier) -> bool:
+    """Tell whether the loss on rows left out is smaller by two standard errors of the mean difference."""
+    gain = simpler.losses - richer.losses
+    return float(gain.mean()) > BETTER * float(gain.std()) / math.sqrt(len(gain))
