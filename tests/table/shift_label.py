@@ -223,7 +223,7 @@ ENTRIES = {
                 (LOGITS, torch.tensor([1, 1, 0, 0])),
             ),
             Refusal(
-                RuntimeError, "no minimum found in 100 steps; scale the logits", (LOGITS / 16, TWO), {"penalty": 1e308}
+                RuntimeError, "no minimum found in 100 steps; scale the logits", (SAYS, LABELS), {"penalty": 1.7e308}
             ),
         ),
     ),

@@ -128,34 +128,37 @@ def bias_corrected_temperature(
 
 @torch.no_grad()
 def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return the inverse temperature and the biases, by Newton's method from the shares of the labels."""
+    """Return the inverse temperature and the biases, by Newton's method from the better of two starts."""
     n, k = logits.shape
     scale = logits.abs().max().clamp(min=torch.finfo(logits.dtype).tiny)
     z = logits / scale
     z = z - z.mean(dim=1, keepdim=True)
-    params = z.new_zeros(k + 1)  # the inverse temperature times the scale, and the biases
-    params[1:] = (torch.bincount(labels, minlength=k) / n).log()
-    params[1:] -= params[1:].mean()
+    # the parameters are the inverse temperature times the scale, and the biases
+    shares = (torch.bincount(labels, minlength=k) / n).log().to(z.dtype)
+    starts = torch.cat([z.new_zeros(1), shares - shares.mean()]), torch.cat([scale[None], z.new_zeros(k)])
     targets = z.new_full((n, k), penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(n, 1))
     mass = 1 + penalty / n  # of each row
-    gauge = z.new_ones(k, k)  # one number added to all biases changes nothing
+    observed = torch.cat([(targets * z).sum()[None], targets.sum(dim=0)])
+    gauge = z.new_ones(k + 1, k + 1)  # one number added to all biases changes nothing
+    gauge[0], gauge[:, 0] = 0, 0
 
     def loss(params: Tensor) -> tuple[Tensor, Tensor]:
-        log_p = (params[0] * z + params[1:]).log_softmax(dim=1)
-        return log_p, -(targets * log_p).sum()
+        logits = params[0] * z + params[1:]
+        largest = logits.amax(dim=1, keepdim=True)
+        p = (logits - largest).exp_()
+        total = p.sum(dim=1, keepdim=True)
+        return p.div_(total), mass * (total.log() + largest).sum() - params @ observed
 
-    log_p, value = loss(params)
+    params, (p, value) = min(((start, loss(start)) for start in starts), key=lambda start: float(start[1][1]))
     for _ in range(STEPS):
-        p = mass * log_p.exp()
-        errors = p - targets
-        gradient = torch.cat([(errors * z).sum()[None], errors.sum(dim=0)])
-        weighted = p * (z - (p * z).sum(dim=1, keepdim=True) / mass)
-        cross = weighted.sum(dim=0)
-        hessian = z.new_zeros(k + 1, k + 1)
-        hessian[0, 0] = (weighted * z).sum()
-        hessian[0, 1:] = cross
-        hessian[1:, 0] = cross
-        hessian[1:, 1:] = torch.diag(p.sum(dim=0)) - p.T @ p / mass + gauge
+        pz = p * z
+        expected = torch.cat([pz.sum()[None], p.sum(dim=0)])
+        gradient = mass * expected - observed
+        of_rows = torch.cat([pz.sum(dim=1, keepdim=True), p], dim=1)
+        hessian = torch.diag(expected)
+        hessian[0, 0] = (pz * z).sum()
+        hessian[0, 1:] = hessian[1:, 0] = pz.sum(dim=0)
+        hessian = mass * (hessian - of_rows.T @ of_rows) + gauge
         factor, failed = cholesky(hessian + torch.diag(1e-14 * hessian.diagonal() + 1e-300))
         step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
         decrement = float(gradient @ step)
@@ -166,10 +169,10 @@ def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor
             params = params - step
             return params[0] / scale, params[1:] - params[1:].mean()
         before, length = value + ROUNDING * (n + value.abs()), 1.0
-        log_p, value = loss(params - step)
+        p, value = loss(params - step)
         while not bool(value <= before - 1e-4 * length * decrement) and length > SHORTEST:
             length /= 2
-            log_p, value = loss(params - length * step)
+            p, value = loss(params - length * step)
         params = params - length * step
     raise RuntimeError(f"no minimum found in {STEPS} steps; scale the logits")
 
