@@ -335,6 +335,9 @@ def test_searches_that_reach_nothing_say_so(monkeypatch: pytest.MonkeyPatch) -> 
         label.bias_corrected_temperature(source.log(), labels)
     with pytest.raises(RuntimeError, match="no most likely prior found in 2 steps"):
         label.saerens_em(source, labels, target)
+    monkeypatch.setattr(_calibration, "cholesky", lambda x: (torch.eye(len(x)).to(x), torch.ones(())))
+    with pytest.raises(RuntimeError, match="no minimum found"):
+        label.bias_corrected_temperature(source.log(), labels)
 
 
 @settings(max_examples=50)
