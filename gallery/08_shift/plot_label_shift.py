@@ -370,3 +370,8 @@ assert shift.condition_number == torch.inf
 # :func:`dlcore.risk.importance_weighted_risk` uses those of a density ratio, and a
 # report. Read it before you correct anything: wrong probabilities and right weights make
 # worse predictions than no correction.
+#
+# Whether anything has shifted at all is asked in
+# :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`; what to do when
+# :math:`p(y \mid \mathbf{x})` itself changes, in
+# :doc:`/auto_gallery/08_shift/plot_concept_drift`.
