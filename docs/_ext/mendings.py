@@ -17,6 +17,12 @@ from sphinx.writers.html5 import HTML5Translator
 from sphinxcontrib import katex
 
 logger = getLogger(__name__)
+FONTS = {
+    'class="katex"': "katex/fonts/KaTeX_Main-Regular.woff2",
+    'class="mord mathnormal': "katex/fonts/KaTeX_Math-Italic.woff2",
+    'class="mord mathbf': "katex/fonts/KaTeX_Main-Bold.woff2",
+    '<div class="math">\n<math': "stix/math.woff",
+}
 SCRIPTS = {"search": "search.js", "api/functions": "filter.js"}
 Visit = Callable[[HTML5Translator, nodes.Element], None]
 
@@ -82,6 +88,13 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     if page == "api/functions":
         # Typeset for the eye a formula weighs 5 KB, and there are many: here browsers typeset what is for the ear.
         body = native_math.replace(body)
+    # What is typeset with fonts that come late jumps when they come.
+    fonts = [font for mark, font in FONTS.items() if mark in body]
+    for font in fonts:
+        link = '<link rel="preload" as="font" crossorigin href="{}"/>\n'
+        context["metatags"] += link.format(context["pathto"](f"_static/{font}", resource=True))
+    if fonts:
+        app.add_js_file("formulas.js", loading_method="defer")
     # The role of a reference was withdrawn from the standard; its parent is a list.
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     # A picture that has its size moves no text when it comes, and the other theme's never comes.

@@ -4,12 +4,14 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
 SITE = Path(__file__).parents[2] / "docs" / "_build" / "html"
 QUIET = [
@@ -22,11 +24,51 @@ QUIET = [
 ]
 
 
+WATCH_SHIFTS = """
+    window.shifts = []
+    new PerformanceObserver(list => list.getEntries().filter(shift => !shift.hadRecentInput).forEach(shift =>
+        window.shifts.push([shift.value, shift.sources.map(({node}) => node?.outerHTML?.slice(0, 100)).join(" & ")])
+    )).observe({type: "layout-shift", buffered: true})
+"""
+PREFIX = "/at/some/place"  # a site works wherever it stands: here it stands below this
+
+
 class Handler(SimpleHTTPRequestHandler):
-    """Serve files, and say nothing about it."""
+    """Serve files below the prefix, with the site's own page for what is not there, and say nothing about it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path: str) -> str:
+        """Find the file of an address."""
+        below = path.removeprefix(PREFIX) if path.startswith(f"{PREFIX}/") else "/outside of the site"
+        return super().translate_path(below)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send the page that hosts send."""
+        page = Path(self.directory, "404.html")
+        if code != 404 or not page.exists():
+            return super().send_error(code, message, explain)
+        content = page.read_bytes()
+        self.send_response(404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+        return None
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that the base class gave it
         """Write no log."""
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder, and yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}{PREFIX}"
+        server.shutdown()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -45,10 +87,8 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=site)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with serving(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -65,31 +105,57 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def tab(browser: Browser) -> Page:
     """One tab for all tests: its cache makes the second visit of a file a cheap one. Nothing moves in it."""
-    return browser.new_page(reduced_motion="reduce")
+    page = browser.new_page(reduced_motion="reduce")
+    page.add_init_script(WATCH_SHIFTS)
+    return page
+
+
+class Watch:
+    """What a tab asks for, and what goes wrong in it, from when it is opened on a page.
+
+    A request that is aborted has not failed: a page that is left drops what it was still loading.
+    """
+
+    def __init__(self, tab: Page, address: str) -> None:
+        self.tab, self.address = tab, address
+        self.faults: list[str] = []
+        self.requests: set[str] = set()
+        self.listeners = {
+            "request": self.request,
+            "response": self.response,
+            "requestfailed": self.failed,
+            "console": lambda message: (
+                message.type in ("error", "warning") and self.faults.append(f"console: {message.text}")
+            ),
+            "pageerror": lambda error: self.faults.append(f"script: {error}"),
+        }
+
+    def __enter__(self) -> "Watch":
+        for event, listener in self.listeners.items():
+            self.tab.on(event, listener)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for event, listener in self.listeners.items():
+            self.tab.remove_listener(event, listener)
+
+    def request(self, request: Request) -> None:
+        if request.url.startswith(self.address):
+            self.requests.add(unquote(urlsplit(request.url.removeprefix(self.address)).path.lstrip("/")))
+        elif not request.url.startswith("data:"):
+            self.faults.append(f"a request leaves: {request.url}")
+
+    def response(self, response: Response) -> None:
+        if not response.ok and response.status != 304:
+            self.faults.append(f"{response.status}: {response.url}")
+
+    def failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":
+            self.faults.append(f"failed: {request.url} ({request.failure})")
 
 
 @pytest.fixture
 def faults(tab: Page, address: str) -> Iterator[list[str]]:
-    """Collect what goes wrong while pages load: failed and outside requests, errors on the console.
-
-    A request that is aborted has not failed: a page that is left drops what it was still loading.
-    """
-    found: list[str] = []
-    listeners = {
-        "request": lambda request: (
-            request.url.startswith((address, "data:")) or found.append(f"a request leaves: {request.url}")
-        ),
-        "response": lambda response: (
-            response.ok or response.status == 304 or found.append(f"{response.status}: {response.url}")
-        ),
-        "requestfailed": lambda request: (
-            request.failure == "net::ERR_ABORTED" or found.append(f"failed: {request.url} ({request.failure})")
-        ),
-        "console": lambda message: message.type in ("error", "warning") and found.append(f"console: {message.text}"),
-        "pageerror": lambda error: found.append(f"script: {error}"),
-    }
-    for event, listener in listeners.items():
-        tab.on(event, listener)
-    yield found
-    for event, listener in listeners.items():
-        tab.remove_listener(event, listener)
+    """Collect what goes wrong while pages load: failed and outside requests, errors on the console."""
+    with Watch(tab, address) as watch:
+        yield watch.faults
