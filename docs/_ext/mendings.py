@@ -18,10 +18,9 @@ from sphinxcontrib import katex
 
 logger = getLogger(__name__)
 FONTS = {
-    'class="katex"': "katex/fonts/KaTeX_Main-Regular.woff2",
+    "katex-html": "katex/fonts/KaTeX_Main-Regular.woff2",
     'class="mord mathnormal': "katex/fonts/KaTeX_Math-Italic.woff2",
     'class="mord mathbf': "katex/fonts/KaTeX_Main-Bold.woff2",
-    '<div class="math">\n<math': "stix/math.woff",
 }
 SCRIPTS = {"search": "search.js", "api/functions": "filter.js"}
 Visit = Callable[[HTML5Translator, nodes.Element], None]
@@ -89,7 +88,7 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         # Typeset for the eye a formula weighs 5 KB, and there are many: here browsers typeset what is for the ear.
         body = native_math.replace(body)
     # What is typeset with fonts that come late jumps when they come.
-    fonts = [font for mark, font in FONTS.items() if mark in body]
+    fonts = [font for mark, font in FONTS.items() if mark in body] + ["stix/math.woff"] * (page == "api/functions")
     for font in fonts:
         link = '<link rel="preload" as="font" crossorigin href="{}"/>\n'
         context["metatags"] += link.format(context["pathto"](f"_static/{font}", resource=True))

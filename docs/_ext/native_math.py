@@ -19,9 +19,23 @@ RANGES = (0x20, 0x7F), (0x391, 0x3CA), (0x2190, 0x2194), (0x21D0, 0x21D5), (0x22
 
 
 def replace(body: str) -> str:
-    """Leave of each displayed formula in a page what is there for the ear, so that the browser typesets that."""
-    formula = r'<span class="katex-display">.*?(<math .*?</math>).*?</div>'
-    return re.sub(formula, lambda found: spell(found[1]) + "</div>", body, flags=re.DOTALL)
+    """Leave of each formula in a page what is there for the ear, so that the browser typesets that."""
+    pieces = re.split(r'<span class="katex-(?:mathml|html)"', body)
+    shown = [pieces[0]]
+    for piece in pieces[1:]:
+        formula, rest = re.match(r"[^>]*>(<math .*?</math>)?(.*)", piece, re.DOTALL).groups("")
+        shown.append(spell(formula) + rest[end_of_span(rest) :])
+    return "".join(shown)
+
+
+def end_of_span(text: str) -> int:
+    """Return where a span ends that began before this text."""
+    depth = 1
+    for tag in re.finditer(r"<(/?)span", text):
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            return text.index(">", tag.end()) + 1
+    raise ValueError("a span has no end")
 
 
 def spell(formula: str) -> str:

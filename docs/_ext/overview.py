@@ -16,6 +16,10 @@ All functions
 Every public function of ``dlcore`` with its formula, by chapter: {count} of them. The page of each has its
 parameters, its examples and the tutorials that use it.
 
+.. raw:: html
+
+   <div class="filter pst-js-only"></div>
+
 """
 
 CHAPTER = """\

@@ -9,8 +9,7 @@ const field = Object.assign(document.createElement("input"), {
 })
 const label = Object.assign(document.createElement("label"), { htmlFor: "filter", textContent: "Filter by name or words" })
 const count = Object.assign(document.createElement("p"), { role: "status" })
-const box = Object.assign(document.createElement("div"), { className: "filter" })
-box.append(label, field, count)
+document.querySelector(".filter").append(label, field, count)
 
 function filter() {
   const words = field.value.toLowerCase().split(/\s+/).filter(Boolean)
@@ -27,6 +26,5 @@ field.addEventListener("input", filter)
 field.addEventListener("keydown", (event) => {
   if (event.key === "Enter") document.querySelector("ul.functions > li:not([hidden]) a")?.click()
 })
-document.querySelector("article h1").parentElement.querySelector(":scope > p").after(box)
 field.value = new URLSearchParams(location.search).get("q") ?? ""
 filter()

@@ -6,3 +6,13 @@ Search.htmlToText = (html, anchor) => {
   page.querySelectorAll(".katex-html").forEach((formula) => formula.remove())
   return pageText(page.documentElement.outerHTML, anchor)
 }
+
+/* Who searches for a public name gets its own page first, whatever else is called so. */
+let asked = ""
+const parseQuery = Search._parseQuery
+Search._parseQuery = (query) => {
+  asked = query.trim().toLowerCase()
+  return parseQuery(query)
+}
+Scorer.score = ([page, title, , , score]) =>
+  page.startsWith("api/") && title.toLowerCase().split(".").pop() === asked ? score + 1000 : score

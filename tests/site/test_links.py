@@ -1,11 +1,14 @@
 """The links of the site, read from its files."""
 
+import ast
 import posixpath
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
+
+GALLERY = Path(__file__).parents[2] / "gallery"
 
 
 class Links(HTMLParser):
@@ -56,3 +59,46 @@ def test_every_tutorial_can_be_downloaded(site: Path) -> None:
 
     assert tutorials
     assert all(kind >= {".py", ".ipynb"} for kind in kinds)
+
+
+def names_in(script: Path) -> set[str]:
+    """Return the public functions that a script calls by their module's name."""
+    chains = {ast.unparse(node) for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Attribute)}
+    return {chain.removeprefix("dlcore.") for chain in chains}
+
+
+def test_every_name_in_a_tutorial_leads_to_its_page_and_that_page_back(site: Path) -> None:
+    functions = {page.stem.removeprefix("dlcore."): page for page in site.glob("api/dlcore.*.*.html")}
+    missing: list[str] = []
+
+    for page in site.glob("auto_gallery/*/plot_*.html"):
+        names = names_in(GALLERY / page.parent.name / f"{page.stem}.py") & set(functions)
+        there = {PurePosixPath(urlsplit(target).path).name for target in links_of(page).targets}
+        missing += [f"{page.stem} does not lead to {name}" for name in names if f"dlcore.{name}.html" not in there]
+        back = {name: {Path(urlsplit(t).path).name for t in links_of(functions[name]).targets} for name in names}
+        missing += [f"{name} does not lead to {page.stem}" for name, links in back.items() if page.name not in links]
+
+    assert functions
+    assert missing == []
+
+
+def test_every_tutorial_leads_to_related_ones(site: Path) -> None:
+    tutorials = {page.name: page for page in site.glob("auto_gallery/*/plot_*.html")}
+
+    alone = []
+    for name, page in tutorials.items():
+        related = page.read_text(encoding="utf-8").partition("Related examples")[2]
+        others = {Path(urlsplit(target).path).name for target in Links(related).targets} & set(tutorials) - {name}
+        alone += [name] if len(others) < min(3, len(tutorials) - 1) else []
+
+    assert alone == []
+
+
+def test_a_planted_dead_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text('<p id="here"><a href="nowhere.html">1</a><a href="#nowhere">2</a><a href="#here">3</a></p>')
+
+    assert list(broken_links(tmp_path, page)) == [
+        "index.html: nowhere.html does not exist",
+        "index.html: #nowhere has no such anchor",
+    ]

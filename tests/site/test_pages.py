@@ -35,8 +35,11 @@ TOO_WIDE = """() => {
 }"""
 SHIFTS = """() => window.shifts.map(([value, nodes]) => [value, `${value.toFixed(3)} ${nodes}`])"""
 FORMULAS = {"exclude": [[".katex"], ["math"]]}  # many elements, all in the colour of the text around them
-AUDIT = """([where, options]) => axe.run({include: [['html']], ...where}, {resultTypes: ['violations'], ...options}).then(found =>
-    found.violations.flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)}`)))"""
+AUDIT = """async ([where, options]) => {
+    const found = await axe.run({include: [['html']], ...where}, {resultTypes: ['violations'], ...options})
+    const tell = fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)}`)
+    return found.violations.flatMap(tell)
+}"""
 
 
 def inspect(tab: Page, address: str, site: Path, path: str) -> Iterator[str]:

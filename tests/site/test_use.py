@@ -5,6 +5,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+FIRST_OF_SEARCH = """names => names.map(name => {
+    const [page, , anchor] = Search._performSearch(...Search._parseQuery(name)).pop()
+    return [page, anchor]
+})"""
+FOCUS = """() => {
+    const node = document.activeElement
+    if (node === document.body) return ["", true]
+    const style = getComputedStyle(node), box = node.getBoundingClientRect()
+    const shown = style.outlineStyle !== "none" || style.boxShadow !== "none" || style.textDecorationLine !== "none"
+    const order = [...document.querySelectorAll("*")].indexOf(node)
+    return [`${order} ${node.outerHTML.slice(0, 100)}`, shown && box.width > 0 && box.height > 0]
+}"""
+
 
 @pytest.fixture(autouse=True)
 def wide(tab: Page) -> None:
@@ -18,15 +31,10 @@ def is_function(page: Path) -> bool:
 
 def test_search_for_a_public_name_gives_what_has_that_name_first(tab: Page, address: str, site: Path) -> None:
     names = sorted({page.stem.rpartition(".")[2] for page in site.glob("api/dlcore.*.*.html")})
-    first = {}
 
     tab.goto(f"{address}/search.html")
-    for name in names:
-        tab.evaluate(
-            "name => { document.querySelector('#search-results').replaceChildren(); Search.performSearch(name) }", name
-        )
-        page, _, anchor = (tab.locator("#search-results li a").first.get_attribute("href") or "").partition("#")
-        first[name] = (anchor or page.removesuffix(".html")).rpartition(".")[2]
+    found = tab.evaluate(FIRST_OF_SEARCH, names)
+    first = {name: (anchor or page).rpartition(".")[2] for name, (page, anchor) in zip(names, found, strict=True)}
 
     # The search knows no case: `Gradients` may find `gradients`. A method of the same name is what was asked for, too.
     assert names
@@ -50,7 +58,7 @@ def test_every_function_stands_on_one_page_with_its_formula_and_is_found_by_typi
 
     tab.goto(f"{address}/api/functions.html")
     rows = tab.locator("ul.functions > li:visible")
-    formulas = rows.filter(has=tab.locator("math"))
+    formulas = rows.filter(has=tab.locator("div.math math"))
     listed = formulas.locator("p:first-child a").evaluate_all("links => links.map(link => link.hash.slice(1))")
     tab.get_by_label("Filter").press_sequentially("norm Singular")
     found = rows.locator("p:first-child a").all_inner_texts()
@@ -65,6 +73,25 @@ def test_every_function_stands_on_one_page_with_its_formula_and_is_found_by_typi
     assert status == f"1 of {len(functions)} functions"
     assert tab.get_by_label("Filter").input_value() == "norm Singular"
     assert faults == []
+
+
+@pytest.mark.parametrize("place", ["missing.html", "api/missing.html", "no/such/folder/at/all/missing"])
+def test_a_page_that_does_not_exist_leads_back_from_any_depth(tab: Page, address: str, place: str) -> None:
+    answer = tab.goto(f"{address}/{place}")
+    field = tab.get_by_label("Search")
+
+    assert answer is not None
+    assert answer.status == 404
+    expect(field).to_have_value("missing")
+    assert {link.evaluate("link => link.href") for link in tab.get_by_role("link").all()} == {
+        f"{address}/{page}" for page in ("index.html", "auto_gallery/index.html", "api/functions.html")
+    }
+
+    field.fill("lp_norm")
+    tab.keyboard.press("Enter")
+    tab.locator("#search-results li a").first.wait_for()
+
+    assert tab.url == f"{address}/search.html?q=lp_norm"
 
 
 def test_theme_switch_goes_round_and_each_theme_has_its_figure(tab: Page, address: str, faults: list[str]) -> None:
@@ -100,9 +127,43 @@ def test_keyboard_opens_the_search_and_reaches_the_content(tab: Page, address: s
     skip = tab.evaluate("document.activeElement.textContent.trim()")
     tab.keyboard.press("Control+k")
     field = tab.evaluate("document.activeElement.name")
+    tab.keyboard.type("kl_divergence")
+    tab.keyboard.press("Enter")
+    tab.locator("#search-results li a").first.wait_for()
 
     assert skip == "Skip to main content"
     assert field == "q"
+    assert tab.url.partition("?")[0] == f"{address}/search.html"
+
+
+@pytest.mark.parametrize("page", ["api/dlcore.norms.lp_norm.html", "auto_gallery/01_norms/plot_norm_balls.html"])
+def test_keyboard_goes_through_the_whole_page_and_shows_where_it_is(tab: Page, address: str, page: str) -> None:
+    tab.goto(f"{address}/{page}")
+    seen: list[str] = []
+
+    for _ in range(300):
+        tab.keyboard.press("Tab")
+        place, shown = tab.evaluate(FOCUS)
+        if not place or place in seen:
+            break
+        seen.append(place)
+        assert shown, f"{place} has the focus, and nothing shows it"
+
+    links = tab.locator("article a[href]:visible, article button:visible").count()
+    assert len(seen) >= links
+    assert any("theme-switch" in place for place in seen)
+
+
+def test_keyboard_switches_the_theme(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/index.html")
+    tab.locator(".theme-switch-button:visible").first.focus()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("ArrowDown")
+    while "Dark" not in tab.evaluate("document.activeElement.textContent"):
+        tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")
+
+    expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
 
 
 def test_function_leads_to_the_tutorials_that_use_it_and_back(tab: Page, address: str) -> None:
