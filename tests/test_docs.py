@@ -3,15 +3,19 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import chapters
 import evidence
 import library_code
+import native_math
 import outdated
 import overview
 import performance
 import pytest
 import torch
+from lighter import without_icons
+from publishing import sitemap
 
 from benchmarks.frame import Timing
 from benchmarks.memory import Peak
@@ -252,3 +256,37 @@ def test_every_function_is_in_the_listing() -> None:
     listed = {f"{module}.{name}" for module, functions in chapters.functions(names_of) for name in functions}
 
     assert listed == {f"dlcore.{name}" for name in public_functions()}
+
+
+# What makes pages light, and a published site found
+
+
+def test_style_sheet_keeps_the_icons_that_are_named_and_all_that_is_no_icon() -> None:
+    style = '.fa-a{--fa:"1"}.fa-b,.fa-c{--fa:"2"}.fa-d{--fa:"3"}.fa-lg{font-size:2em}.b{--fa:"4"}'
+
+    assert (
+        without_icons(style, ["fa-a", "fa-c"])
+        == '.fa-a{--fa:"1"}.fa-b,.fa-c{--fa:"2"}.fa-lg{font-size:2em}.b{--fa:"4"}'
+    )
+
+
+def test_sitemap_names_every_page_by_its_whole_address() -> None:
+    found = ET.fromstring(sitemap("https://example.org/dlcore/", ["index.html", "api/a b.html"]))  # noqa: S314
+
+    assert [place.text for place in found.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")] == [
+        "https://example.org/dlcore/api/a%20b.html",
+        "https://example.org/dlcore/index.html",
+    ]
+
+
+def test_browsers_are_told_what_they_do_not_guess() -> None:
+    formula = '<math class="f"><mo>=</mo><mo>−</mo><mi>log</mi><mo>\u2061</mo><mi mathvariant="bold">x</mi></math>'
+    for_both = f'<span class="katex-mathml">{formula}</span><span class="katex-html"><span>x</span></span>'
+    page = f'<p><span class="katex">{for_both}</span>.</p>'
+
+    shown = native_math.replace(page)
+
+    assert shown == (
+        '<p><span class="katex"><math class="f"><mo>=</mo><mo form="prefix">−</mo><mi>log</mi>'
+        '<mspace width="0.1667em"></mspace><mi>𝐱</mi></math></span>.</p>'
+    )

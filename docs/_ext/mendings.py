@@ -50,6 +50,17 @@ def skip_fields(*event: Any) -> bool | None:  # noqa: ANN401  # application, kin
     return True if type(event[3]).__name__ == "_tuplegetter" else None
 
 
+def read_again(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Name the pages of functions that a tutorial began to use since they were read, and of their modules."""
+    users = Path(app.srcdir, "api", "backreferences").glob("*.examples")
+    changed = [(f"api/{name}", file.stat().st_mtime_ns // 1000) for file in users for name in _and_module(file.stem)]
+    return [page for page, time in changed if env.all_docs.get(page, time) < time]
+
+
+def _and_module(name: str) -> tuple[str, str]:
+    return name, name.rpartition(".")[0]
+
+
 def pair_thumbnails(app: Sphinx, document: nodes.document) -> None:
     """Put the dark thumbnail of a tutorial beside the light one."""
     for light in list(document.findall(nodes.image)):
@@ -134,6 +145,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("located_katex", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc reads the sections
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("env-get-outdated", read_again)
     app.connect("missing-reference", leave_type_variables_plain)
     app.connect("doctree-read", pair_thumbnails, priority=400)  # before Sphinx collects the images
     app.connect("html-page-context", mend_page, priority=900)  # after the theme

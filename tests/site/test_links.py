@@ -2,6 +2,7 @@
 
 import ast
 import posixpath
+import re
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -92,6 +93,19 @@ def test_every_tutorial_leads_to_related_ones(site: Path) -> None:
         alone += [name] if len(others) < min(3, len(tutorials) - 1) else []
 
     assert alone == []
+
+
+def test_every_icon_of_a_page_is_in_the_style_sheet(site: Path) -> None:
+    style = (site / "_static" / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    signs = {name for rule in re.findall(r"((?:\.fa-[a-z0-9-]+,?)+)\{--fa:", style) for name in rule.split(",")}
+    used = {
+        f".{icon}"
+        for page in site.rglob("*.html")
+        for icon in re.findall(r"\bfa-solid (fa-[a-z-]+)", page.read_text(encoding="utf-8"))
+    }
+
+    assert used
+    assert used <= signs
 
 
 def test_a_planted_dead_link_is_found(tmp_path: Path) -> None:

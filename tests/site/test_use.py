@@ -12,8 +12,9 @@ FIRST_OF_SEARCH = """names => names.map(name => {
 FOCUS = """() => {
     const node = document.activeElement
     if (node === document.body) return ["", true]
-    const style = getComputedStyle(node), box = node.getBoundingClientRect()
-    const shown = style.outlineStyle !== "none" || style.boxShadow !== "none" || style.textDecorationLine !== "none"
+    const box = node.getBoundingClientRect()
+    const marked = style => style.outlineStyle !== "none" || style.boxShadow !== "none"
+    const shown = [node, ...node.children].some(part => marked(getComputedStyle(part)))
     const order = [...document.querySelectorAll("*")].indexOf(node)
     return [`${order} ${node.outerHTML.slice(0, 100)}`, shown && box.width > 0 && box.height > 0]
 }"""
