@@ -110,6 +110,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/backreferences",
     "image_scrapers": ("figures.save_light_and_dark",),
     "image_srcset": ["2x"],
+    "thumbnail_size": (320, 224),
     "reset_modules": ("matplotlib", "figures.set_style"),
     "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pydata_sphinx_theme
+import sphinx_gallery
 
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
 STYLE = "styles/pydata-sphinx-theme.css"
@@ -12,11 +13,9 @@ STYLE = "styles/pydata-sphinx-theme.css"
 
 def copy_style(templates: Path, static: Path) -> None:
     """Copy the theme's style sheet to a folder of static files, with the icons that templates and its script name."""
-    sources = [
-        *THEME.rglob("*.html"),
-        *templates.rglob("*.html"),
-        THEME / "static" / "scripts" / "pydata-sphinx-theme.js",
-    ]
+    packages = Path(pydata_sphinx_theme.__file__).parent, Path(sphinx_gallery.__file__).parent, templates
+    sources = [file for package in packages for ending in ("html", "py") for file in package.rglob(f"*.{ending}")]
+    sources.append(THEME / "static" / "scripts" / "pydata-sphinx-theme.js")
     named = {icon for source in sources for icon in re.findall(r"fa-[a-z0-9-]+", source.read_text(encoding="utf-8"))}
     style = without_icons((THEME / "static" / STYLE).read_text(encoding="utf-8"), named)
     target = static / STYLE
