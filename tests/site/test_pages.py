@@ -104,7 +104,7 @@ def test_nothing_moves_on_a_wide_screen_either(tab: Page, address: str, wide: st
 PLANTS = {
     "raw TeX": r"<p>\(x^2\)</p>",
     "formula": '<p class="katex-error">x^2</p>',
-    "a request leaves": '<img alt="A dot." src="http://127.0.0.1:9/dot.png"/>',
+    "a request leaves": '<img alt="A dot." src="http://elsewhere.invalid/dot.png"/>',
     "404": '<img alt="A dot." src="_static/no-such-file.png"/>',
     "without description": '<img src="_static/favicon.svg"/>',
     "console": "<script>console.error('a fault')</script>",
