@@ -1,0 +1,350 @@
+r"""
+When does a correction do harm?
+===============================
+
+Weights :math:`\beta = p / q` make the source's examples stand for the target, and a
+prior makes a classifier's probabilities those of the target. Both corrections are
+right in the limit. But the weights pay with variance: :math:`n` examples count as
+
+.. math::
+
+    n_\text{eff} = \frac{\bigl(\sum_i \beta_i\bigr)^2}{\sum_i \beta_i^2} \le n,
+
+and a new prior multiplies probabilities, whether or not they mean what they say. Here
+are two cases in which the *true* weights make things worse: what goes wrong, does the
+report warn, and what helps?
+"""
+
+import matplotlib.pyplot as plt
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+
+from dlcore import importance, linear, metrics
+from dlcore.shift import covariate, label
+
+ink = plt.rcParams["text.color"]
+
+# %%
+# A model that needs no weights
+# -----------------------------
+#
+# The diabetes data hold ten measurements of 442 patients and how far the disease got in
+# a year. Half of the patients are the target. Of the others 118 are drawn, with
+# replacement, as from a distribution that prefers a low body mass index: with each
+# standard deviation of it, the chance falls by a factor :math:`e^2`. The ratio is then
+# proportional to :math:`e^{2z}`, where :math:`z` is the standardized index, and known.
+
+
+def standardized(x):
+    """Return columns of mean 0 and standard deviation 1."""
+    return (x - x.mean(dim=0)) / x.std(dim=0)
+
+
+def draw(z, tilt, seed):
+    """Return the rows of a source, its exact weights, and the rows of the target."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(z), generator=generator)
+    pool, target = order[: len(z) // 2], order[len(z) // 2 :]
+    chance = torch.exp(-tilt * z[pool])
+    drawn = torch.multinomial(chance, 118, replacement=True, generator=generator)
+    return pool[drawn], chance.mean() / chance[drawn], target
+
+
+def errors_of_fits(x, y, source, target, all_weights):
+    """Return the mean squared error in the target of one fit for each of the weights."""
+    found = []
+    for weights in all_weights:
+        model = linear.ridge(x[source], y[source], penalty=1e-6, weights=weights)
+        found.append((linear.linear(x[target], *model) - y[target]).square().mean())
+    return torch.stack(found)
+
+
+diabetes = load_diabetes(scaled=False)
+x, y = standardized(torch.as_tensor(diabetes.data)), torch.as_tensor(diabetes.target)
+index = x[:, 2]
+source, weights, target = draw(index, tilt=2.0, seed=2)
+report = importance.diagnose(weights)
+print(report)
+
+largest = weights.sort(descending=True).values
+few = int((largest.cumsum(dim=0) < weights.sum() / 2).sum()) + 1
+print(f"{few} of 118 examples hold half of the weight")
+
+assert few <= 12
+assert report.effective_sample_size < 25
+assert "clip or flatten" in report.verdict
+
+fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
+bmi = torch.as_tensor(diabetes.data[:, 2])
+ax.scatter(bmi[source], y[source], s=16 * weights, color="C0", alpha=0.5, linewidth=0)
+ax.plot(bmi[target], torch.full((len(target),), -12.0), "|", color=ink, alpha=0.5)
+ax.text(42, 5, "indices of the target", ha="right")
+ax.set(xlabel="body mass index", ylabel="progress of the disease", ylim=(-25, 360))
+ax.set_title(f"{few} of 118 examples hold half of the weight")
+fig.set_label(
+    "The progress of the disease against the body mass index of the source's patients, "
+    "each as large as its weight. Most are tiny, at a low index; a few large ones on the "
+    "right, where the target has many, hold most of the weight."
+)
+plt.show()
+
+# %%
+# Now fit a linear model of all ten columns, in 50 draws: without weights, with the exact
+# ones, with the exact ones clipped at 5, and with those of
+# :func:`dlcore.shift.covariate.logistic_ratio`, which has not been told that it is the
+# body mass index that shifts.
+
+of_fits = {"unweighted": [], "exact, clipped at 5": [], "exact": [], "estimated": []}
+reports = []
+for seed in range(50):
+    source, weights, target = draw(index, tilt=2.0, seed=seed)
+    ratio = covariate.logistic_ratio(
+        x[source], x[target], generator=torch.Generator().manual_seed(seed)
+    )
+    clipped = importance.clip_weights(weights, maximum=5.0)
+    all_weights = [None, clipped, weights, ratio.weights]
+    errors = errors_of_fits(x, y, source, target, all_weights)
+    for values, error in zip(of_fits.values(), errors.tolist(), strict=True):
+        values.append(error)
+    reports.append((importance.diagnose(weights), ratio.report))
+mean = {name: sum(values) / len(values) for name, values in of_fits.items()}
+effective = sum(exact.effective_sample_size for exact, _ in reports) / 50
+warned = [
+    sum(not report.trustworthy for report in pair)
+    for pair in zip(*reports, strict=True)
+]
+print({name: round(value) for name, value in mean.items()})
+print(f"effective sample size {effective:.1f} of 118; warned, of 50: {warned}")
+
+worse = [a > b for a, b in zip(of_fits["exact"], of_fits["unweighted"], strict=True)]
+assert mean["unweighted"] < mean["exact, clipped at 5"] < mean["exact"]
+assert mean["exact"] > 1.1 * mean["unweighted"]
+assert mean["estimated"] > 1.1 * mean["unweighted"]
+assert sum(worse) > 35
+assert effective < 30
+assert min(warned) > 25
+
+fig, ax = plt.subplots(figsize=(5.8, 3), layout="constrained")
+for i, (name, values) in enumerate(of_fits.items()):
+    ax.plot(values, [i] * 50, "|", color="C0", markersize=12, alpha=0.5)
+    ax.plot(mean[name], i, "o", color="C1", markersize=7)
+ax.set(yticks=range(4), yticklabels=of_fits, ylim=(3.5, -0.5), xlim=(2500, 8000))
+ax.set_xticks([3000, 4000, 5000, 6000, 7000])
+ax.set_xlabel("squared error in the target: 50 draws, and their mean")
+ax.set_title("Even the exact weights make the predictions worse")
+fig.set_label(
+    "Four rows of marks, the squared error in the target of 50 draws each, with their "
+    "mean. It is least without weights, larger with clipped ones, and largest with the "
+    "exact and with the estimated ones."
+)
+plt.show()
+
+# %%
+# The progress is close to linear in the ten columns. Then the best model is the same
+# wherever it is fitted: the unweighted fit finds it from 118 examples, the weighted one
+# from some two dozen. Clipping gives a part of the examples back. And the report would have
+# warned: in most draws its verdict is not to trust these weights.
+#
+# Does the effective sample size alone decide? Compare the line for the area of a tumour
+# by its radius of :doc:`/auto_gallery/08_shift/plot_covariate_shift`, which is wrong, as
+# areas grow with the square. Both sources are drawn as above, with tilts from weak to
+# strong.
+
+cancer = torch.as_tensor(load_breast_cancer().data)
+radius = standardized(cancer[:, :1])
+tilts = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0]
+problems = {"ten columns, right": (x, y, index)}
+problems["line for areas, wrong"] = radius, cancer[:, 3] / 100, radius[:, 0]
+gains, counts = {}, {}
+for name, (inputs, outputs, z) in problems.items():
+    logs, sizes = torch.zeros(2, len(tilts), 50, dtype=torch.float64)
+    for i, tilt in enumerate(tilts):
+        for seed in range(50):
+            source, weights, target = draw(z, tilt, seed)
+            plain, corrected = errors_of_fits(
+                inputs, outputs, source, target, [None, weights]
+            )
+            logs[i, seed] = (corrected / plain).log()
+            sizes[i, seed] = importance.effective_sample_size(weights)
+    gains[name], counts[name] = logs, sizes.mean(dim=1)
+    print(name, [f"{ratio:.2f}" for ratio in logs.mean(dim=1).exp()])
+
+right, wrong = (logs.mean(dim=1) for logs in gains.values())
+assert (right > 0).all()
+assert right[-1] > 0.1
+assert wrong[-1] < -0.5
+
+fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
+for (name, logs), color in zip(gains.items(), ("C1", "C0"), strict=True):
+    middle, error = logs.mean(dim=1), 2 * logs.std(dim=1) / 50**0.5
+    low, high = (middle - error).exp(), (middle + error).exp()
+    ax.fill_between(counts[name], low, high, color=color, alpha=0.2, linewidth=0)
+    ax.plot(counts[name], middle.exp(), "o-", color=color)
+ax.axhline(1, color=ink, linewidth=1, linestyle="--")
+ax.text(118, 1.14, "diabetes, ten columns:\na model that is right", color="C1")
+ax.text(118, 0.5, "tumours, a line:\na model that is wrong", color="C0", va="top")
+ax.set(yscale="log", xlim=(120, 15), ylim=(0.33, 1.5))
+ax.set_yticks([0.4, 0.6, 0.8, 1, 1.2], ["0.4", "0.6", "0.8", "1", "1.2"])
+ax.set_yticks([], minor=True)
+ax.set(xlabel="effective sample size, of 118", ylabel="error weighted / unweighted")
+ax.set_title("Weights mend a wrong model and spoil a right one")
+fig.set_label(
+    "The error with weights over that without, against the effective sample size, which "
+    "falls to the right. For the diabetes data it rises above 1. For the tumours it falls "
+    "below one half."
+)
+plt.show()
+
+# %%
+# With as few effective examples, the wrong model gains more than it loses. What the
+# weights cost can be read off them, and the report does; what they bring depends on the
+# model, of which no weight knows. But that can be found out: give the model the squares of
+# its columns, too. If that does not help on rows held out, there is little to mend.
+
+
+def error_with_squares(x, y, seed):
+    """Return the error on held-out rows with squares over that without."""
+    generator = torch.Generator().manual_seed(seed)
+    halves = torch.randperm(len(x), generator=generator).tensor_split(2)
+    squares = torch.cat([x, x.square()], dim=1)
+    plain = errors_of_fits(x, y, *halves, [None])
+    return errors_of_fits(squares, y, *halves, [None]) / plain
+
+
+of_squares = [
+    torch.cat([error_with_squares(inputs, outputs, seed) for seed in range(20)]).mean()
+    for inputs, outputs, _ in problems.values()
+]
+print("with squares:", [f"{ratio:.2f}" for ratio in of_squares])
+
+assert of_squares[0] > 0.97
+assert of_squares[1] < 0.3
+
+# %%
+# A prior for the wrong probabilities
+# -----------------------------------
+#
+# The other correction: a classifier of digits, trained where all are about equally
+# common, is used where some are many times as common as others. Its weights decay
+# strongly, which leaves it under-confident: it is right far more often than it believes.
+# Let us hand it the true prior :math:`p(y)`, and correct
+# :math:`p(y \mid \mathbf{x}) \propto \frac{p(y)}{q(y)}\, q(y \mid \mathbf{x})`.
+
+digits = load_digits()
+pixels, truth = torch.as_tensor(digits.data) / 16, torch.as_tensor(digits.target)
+order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
+train, held_out = order[:597], order[597:]
+model = linear.softmax_regression(pixels[train], truth[train], penalty=100.0)
+logits = linear.linear(pixels, *model)
+
+
+def draw_digits(seed):
+    """Return the rows of a source and of a target with a prior of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = held_out[torch.randperm(len(held_out), generator=generator)]
+    source, others = shuffled[:500], shuffled[500:]
+    prior = (2 * torch.randn(10, generator=generator)).softmax(dim=0)
+    chance = (prior / torch.bincount(truth[others], minlength=10))[truth[others]]
+    chosen = torch.multinomial(chance, 500, replacement=True, generator=generator)
+    return source, others[chosen]
+
+
+def true_weights(source, target):
+    """Return the ratio of the shares of each digit."""
+    shares = [
+        torch.bincount(truth[rows], minlength=10) / 500 for rows in (target, source)
+    ]
+    return shares[0] / shares[1]
+
+
+accuracies, temperatures, verdicts, ranges = [], [], [], []
+for seed in range(20):
+    source, target = draw_digits(seed)
+    true = true_weights(source, target)
+    calibrator = label.bias_corrected_temperature(logits[source], truth[source])
+    raw, calibrated = logits.softmax(dim=1), calibrator(logits)
+    given = raw[source], truth[source], raw[target]
+    estimate = label.saerens_em(*given, calibrate=True, n_resamples=0)
+    outputs = [
+        raw[target],
+        raw[target] * true,
+        calibrated[target] * true,
+        estimate.correct(calibrated[target]),
+    ]
+    accuracies.append(
+        [metrics.accuracy(truth[target], output.argmax(dim=1)) for output in outputs]
+    )
+    ranges.append(float(true.max() / true[true > 0].min()))
+    temperatures.append(float(calibrator.temperature))
+    uncalibrated = label.saerens_em(*given, n_resamples=0).report
+    hard = label.bbse(*given, n_resamples=0).report
+    verdicts.append((hard, uncalibrated, estimate.report))
+accuracies = torch.tensor(accuracies)
+middle = accuracies.mean(dim=0)
+print("raw, raw + prior, calibrated + prior, calibrated + EM:", middle)
+print(verdicts[0][0].verdict)
+
+assert 0.8 < middle[0] < 0.9
+assert middle[1] < middle[0] - 0.08
+assert middle[2] > middle[0] + 0.05
+assert middle[3] > middle[0] + 0.05
+assert (accuracies[:, 2] > accuracies[:, 1]).all()
+assert max(temperatures) < 0.3
+
+first, second = logits[held_out].softmax(dim=1).topk(2).values.T
+spread = float(torch.tensor(ranges).median())
+print(f"weights: {spread:.0f}, probabilities: {(first / second).median():.1f}")
+assert spread > 100
+assert (first / second).median() < 3
+
+# %%
+# The true prior costs more than a tenth of the answers. The largest weight of a digit is
+# a hundred times the smallest and more, while the most probable digit is less than three
+# times as probable as the next: the prior has the last word. The remedy is
+# :func:`dlcore.shift.label.bias_corrected_temperature`, fitted to the labels of the source:
+# it finds a temperature far below 1. The calibrated probabilities, corrected, are better
+# than ever, and hardly less so if :func:`dlcore.shift.label.saerens_em` has to estimate
+# the prior.
+
+steps = [
+    "as\nit is",
+    "true\nprior",
+    "calibrated,\ntrue prior",
+    "calibrated,\nEM's prior",
+]
+fig, ax = plt.subplots(figsize=(5.6, 3.9), layout="constrained")
+ax.plot(range(4), accuracies.T, color="C0", alpha=0.3, linewidth=1)
+ax.plot(range(4), middle, "o-", color="C1", linewidth=3, markersize=8)
+labels = [f"{step}\n{share:.2f}" for step, share in zip(steps, middle, strict=True)]
+ax.set(xticks=range(4), xticklabels=labels, xlim=(-0.3, 3.3), ylabel="accuracy")
+ax.set_title("The true prior does harm until the classifier is calibrated")
+fig.set_label(
+    "The accuracy in the target of 20 draws, and their mean, in four steps: as the "
+    "classifier is, lower with the true prior, and much higher with calibration and the "
+    "true prior or the one that EM estimates."
+)
+plt.show()
+
+# %%
+# The reports warn in each of the 20 draws: that of the confusion matrix trusts the prior
+# and not the correction, that of EM without calibration not even the prior. That of EM
+# with it has no objection.
+
+for hard, uncalibrated, of_em in verdicts:
+    assert "correct no probabilities by it" in hard.verdict
+    assert "under-confident" in hard.verdict
+    assert not uncalibrated.trustworthy
+    assert of_em.trustworthy
+
+# %%
+# Conclusion
+# ----------
+#
+# Before a correction, read its report. :func:`dlcore.importance.diagnose`, and the reports
+# of the estimated ratios, say how many examples are left and whether the tail is too heavy;
+# :func:`dlcore.importance.clip_weights` and :func:`dlcore.importance.flatten_weights`
+# trade some bias for some of the lost examples. A model that is about right without
+# weights does not want any; one that is wrong may want even bad ones. And before a
+# classifier's probabilities are multiplied by anything, they are calibrated:
+# :func:`dlcore.shift.label.bias_corrected_temperature` does it, and
+# :doc:`/auto_gallery/08_shift/plot_label_shift` shows for which temperatures the prior helps.
