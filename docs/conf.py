@@ -104,7 +104,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../gallery",
     "gallery_dirs": "auto_gallery",
     "filename_pattern": "/plot_",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "reading_order.ReadingOrder",
     "nested_sections": True,
     "doc_module": ("dlcore",),
     "backreferences_dir": "api/backreferences",
