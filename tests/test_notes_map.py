@@ -52,3 +52,10 @@ def test_every_passage_has_a_tutorial_that_uses_one_of_its_functions(row: dict[s
 
     assert scripts
     assert any(re.search(rf"\b{re.escape(name)}\b", script) for name in row["functions"] for script in scripts)
+
+
+def test_every_tutorial_belongs_to_a_passage() -> None:
+    folder = ROOT / "gallery"
+    tutorials = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/plot_*.py")}
+
+    assert tutorials == {name for row in ROWS for name in row["tutorials"]}
