@@ -25,7 +25,7 @@ activations batches datasets importance information init likelihood linear metri
 losses regularization risk
 _network
 mlp model_selection._folds training
-model_selection model_selection._ridge_path model_selection._vectorized
+model_selection model_selection._ridge_path model_selection._vectorized model_selection._weighted
 shift.covariate._samples
 shift.covariate._features
 shift.covariate._classifier shift.covariate._ratio

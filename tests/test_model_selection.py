@@ -703,3 +703,67 @@ def test_the_folds_draw_their_own_dropout() -> None:
     result = model_selection.cross_validate_vectorized(loss, torch.zeros(()), y, y, k=4, epochs=1, batch_size=6, lr=1.0)
 
     assert len(set(result.train_errors.tolist())) == 4
+
+
+# Weighted folds
+
+
+def weighted_mean(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG001
+    return (weights * y).sum() / weights.sum()
+
+
+def zero(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG001
+    return x.new_zeros(())
+
+
+def test_weights_of_one_make_it_the_ordinary_cross_validation() -> None:
+    y = torch.randn(17, dtype=torch.float64)
+
+    weighted = model_selection.importance_weighted_cross_validation(
+        weighted_mean, squared_loss_of_constant, y, y, weights=torch.ones_like(y), k=4
+    )
+
+    expected = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, y, y, k=4)
+    torch.testing.assert_close(tuple(weighted), tuple(expected))
+
+
+def test_a_row_of_weight_zero_counts_for_nothing_in_a_weighted_fold() -> None:
+    y, weights = torch.randn(12, dtype=torch.float64), torch.rand(12, dtype=torch.float64)
+    weights[5] = 0
+    other = y.clone()
+    other[5] = 1e6
+
+    results = [
+        model_selection.importance_weighted_cross_validation(
+            weighted_mean, squared_loss_of_constant, y, targets, weights=weights, k=3
+        )
+        for targets in (y, other)
+    ]
+
+    torch.testing.assert_close(*map(tuple, results))
+
+
+def test_normalized_errors_do_not_depend_on_the_scale_of_the_weights() -> None:
+    y, weights = torch.randn(12, dtype=torch.float64), torch.rand(12, dtype=torch.float64)
+
+    results = [
+        model_selection.importance_weighted_cross_validation(
+            weighted_mean, squared_loss_of_constant, y, y, weights=scale * weights, k=3, normalize=True
+        )
+        for scale in (1.0, 7.0)
+    ]
+
+    torch.testing.assert_close(*map(tuple, results))
+
+
+def test_weighted_validation_estimates_the_error_on_the_target() -> None:
+    generator, estimates = seeded(), []
+    for _ in range(200):
+        x = torch.randn(100, dtype=torch.float64, generator=generator)
+        weights = (x / 2 - 1 / 8).exp()  # the target is N(1/2, 1)
+        result = model_selection.importance_weighted_cross_validation(
+            zero, squared_loss_of_constant, x, x, weights=weights, k=5
+        )
+        estimates.append(float(result.validation_mean))
+
+    assert abs(sum(estimates) / 200 - (1 + 1 / 4) / 2) < 0.05

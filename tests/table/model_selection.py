@@ -38,6 +38,32 @@ def of_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, 
     return errors
 
 
+def weighted_mean_fit(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """Return a model that looks at all three."""
+    return (weights[:, None] * x).mean(0) * y.mean()
+
+
+def of_weighted_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the errors of such a model, divided by rows and by weights."""
+
+    def errors(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        return tuple(
+            error
+            for normalize in (False, True)
+            for error in cross_validate(
+                weighted_mean_fit, product_loss, x, y, weights=weights, k=3, normalize=normalize
+            )
+        )
+
+    return errors
+
+
+def refused_weights(error: type[Exception], message: str, *args: Any, **changed: Any) -> Refusal:
+    """Return the refusal of a weighted cross-validation of which some arguments are changed."""
+    given = (weighted_mean_fit, product_loss, X, Y)
+    return Refusal(error, message, (*args, *given[len(args) :]), {"k": 2, "weights": Y} | changed)
+
+
 def draw_path(generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a line with some noise, and penalties of which the smallest is clearly the best."""
     x, noise = draw(generator, 22, 2), draw(generator, 22)
@@ -205,6 +231,43 @@ ENTRIES = {
                 "others, or penalize",
                 (TWIN, torch.ones(8)),
                 {"penalties": torch.tensor([1.0, 0.0]), "k": 2},
+            ),
+        ),
+    ),
+    "model_selection.importance_weighted_cross_validation": Entry(
+        make=lambda generator: (draw(generator, 7, 2), draw(generator, 7), draw(generator, 7).exp()),
+        adapt=of_weighted_means,
+        tolerance=64,
+        empty=refused_weights(
+            ValueError, "n must be >= 2, got 0", weighted_mean_fit, product_loss, X[:0], Y[:0], weights=Y[:0]
+        ),
+        refusals=(
+            refused_weights(TypeError, "k must be an integer, got 2.5", k=2.5),
+            refused_weights(
+                TypeError, "weights must be a real floating-point tensor, got torch.int64", weights=Y.long()
+            ),
+            refused_weights(
+                TypeError,
+                "losses must be a real floating-point tensor, got torch.bool",
+                weighted_mean_fit,
+                lambda model, x, y: x @ model != y,
+            ),
+            refused_weights(ValueError, "k must be >= 2, got 1", k=1),
+            refused_weights(ValueError, "n must be >= 5, got 4", k=5),
+            refused_weights(ValueError, "x and weights must have the same number of rows, got 4 and 3", weights=Y[1:]),
+            refused_weights(ValueError, "weights must have shape (n,), got (4, 1)", weights=Y[:, None]),
+            refused_weights(ValueError, "weights must be >= 0 and finite, got -1.0 at index 0", weights=-Y),
+            refused_weights(
+                ValueError,
+                "weights of a fold must be finite and not all 0 to be divided by their sum",
+                weights=torch.tensor([0.0, 0.0, 1.0, 1.0]),
+                normalize=True,
+            ),
+            refused_weights(
+                ValueError,
+                "loss must return one value per example, shape (2,), got ()",
+                weighted_mean_fit,
+                lambda *args: product_loss(*args).mean(),
             ),
         ),
     ),
