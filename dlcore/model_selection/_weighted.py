@@ -37,9 +37,9 @@ def importance_weighted_cross_validation(
             \qquad \hat f_j = \operatorname{fit}\bigl(\{(\mathbf{x}_i, y_i, w_i) : i \notin \mathcal{V}_j\}\bigr)
 
     where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out, and :math:`w_i` the
-    density ratio of the target to the source, from which the rows are. Under covariate shift the mean of these errors is an
-    unbiased estimate of the risk on the target, whatever ``fit`` does with its own weights; without weights, it would
-    be that on the source. A ``fit`` that flattens or clips the weights is compared with one that does not: each is
+    density ratio of the target to the source, from which the rows are. Under covariate shift the mean of these errors
+    is an unbiased estimate of the risk on the target, whatever ``fit`` does with its own weights; without weights, it
+    would be that on the source. A ``fit`` that flattens or clips the weights is compared with one that does not: each is
     judged under the weights given here.
 
     Parameters
