@@ -39,8 +39,8 @@ def importance_weighted_cross_validation(
     where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out, and :math:`w_i` the
     density ratio of the target to the source, from which the rows are. Under covariate shift the mean of these errors
     is an unbiased estimate of the risk on the target, whatever ``fit`` does with its own weights; without weights, it
-    would be that on the source. A ``fit`` that flattens or clips the weights is compared with one that does not: each is
-    judged under the weights given here.
+    would be that on the source. A ``fit`` that flattens or clips the weights is compared with one that does not: each
+    is judged under the weights given here.
 
     Parameters
     ----------
