@@ -5,7 +5,6 @@ import time
 import warnings
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -118,7 +117,7 @@ def _scikit_learn(source: Tensor, target: Tensor, degree: int) -> Tensor:
     return odds * len(source) / len(target)
 
 
-def _adapt(name: str, source: Tensor, target: Tensor, **options: Any) -> Tensor:
+def _adapt(name: str, source: Tensor, target: Tensor, **options: float | list[float]) -> Tensor:
     estimator = getattr(importlib.import_module("adapt.instance_based"), name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
