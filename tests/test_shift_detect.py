@@ -346,6 +346,12 @@ def test_constant_data_have_p_value_one_and_a_finite_statistic(test: Callable[..
     assert actual.statistic == pytest.approx(0, abs=1e-12)
 
 
+def test_what_is_constant_becomes_zero_and_not_nearly_zero() -> None:
+    x = torch.tensor([[0.1, 0.3, 0.7]], dtype=torch.float64)
+
+    assert torch.equal(_result.pooled(x.expand(20, 3), x.expand(13, 3)), torch.zeros(33, 3, dtype=torch.float64))
+
+
 def test_labels_of_one_class_have_p_value_one() -> None:
     actual = detect.label_test(torch.full((20,), 3), torch.full((13,), 3))
 
