@@ -100,7 +100,7 @@ class GaussianShift(NamedTuple):
 
         .. math::
 
-            \log\frac{q(\mathbf{x})}{p(\mathbf{x})} = \frac{\lVert\mathbf{x}\rVert^2}{2}
+            \log\frac{p(\mathbf{x})}{q(\mathbf{x})} = \frac{\lVert\mathbf{x}\rVert^2}{2}
                 - \frac{\lVert\mathbf{x} - \boldsymbol{\mu}\rVert^2}{2\sigma^2} - d\log\sigma
         """
         check_floating(x=x)
@@ -115,7 +115,7 @@ class GaussianShift(NamedTuple):
     def effective_sample_size(self) -> float:
         r"""The limit, for large n, of the effective sample size of the source under the exact weights.
 
-        With :math:`w = q/p`, it is the number of examples divided by :math:`\mathrm{E}_p[w^2]`,
+        With :math:`w = p/q`, it is the number of examples divided by :math:`\mathrm{E}_q[w^2]`,
 
         .. math::
 
