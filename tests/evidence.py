@@ -5,6 +5,7 @@ the largest relative difference that its comparisons showed. Nothing is measured
 """
 
 import ast
+import dis
 import inspect
 import json
 import math
@@ -119,6 +120,7 @@ def relative_difference(actual: Any, expected: Any) -> float | None:
             scale, difference = abs(expected), abs(actual.item() - expected)
     else:
         try:
+            actual, expected = float(actual), float(expected)  # of NumPy's, inf - inf would warn
             scale, difference = abs(expected), abs(actual - expected)
         except (TypeError, ValueError):
             return None
@@ -169,15 +171,32 @@ def known() -> set[str]:
 def names_in(function: FunctionType) -> frozenset[str]:
     """Return the full names of what a test uses, itself or by what its module defines."""
     function = function.hypothesis.inner_test if hasattr(function, "hypothesis") else function
-    code = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     found: set[str] = set()
-    for chain in (chain for part in getattr(code, "body", []) for chain in chains(part)):
+    for chain in chains_of(function):
         first, _, rest = chain.partition(".")
         value = function.__globals__.get(first)
         found |= {f"{name}.{rest}" if rest else name for name in names_of(value, function.__module__)}
         if value is None and first == "plain":
             found.add(chain)
     return frozenset(found)
+
+
+def chains_of(function: FunctionType) -> Iterator[str]:
+    """Yield each name in the body of a function; that of a lambda has no source of its own, but bytecode."""
+    if function.__name__ != "<lambda>":
+        code = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        for part in getattr(code, "body", []):
+            yield from chains(part)
+        return
+    chain = ""
+    for instruction in dis.get_instructions(function):
+        if instruction.opname in {"LOAD_ATTR", "LOAD_METHOD"} and chain:
+            chain += f".{instruction.argval}"
+        elif chain:
+            yield chain
+            chain = ""
+        if instruction.opname == "LOAD_GLOBAL":
+            chain = instruction.argval
 
 
 def chains(node: ast.AST) -> Iterator[str]:

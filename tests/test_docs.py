@@ -9,6 +9,7 @@ import chapters
 import evidence
 import library_code
 import native_math
+import numpy as np
 import outdated
 import overview
 import performance
@@ -114,6 +115,13 @@ def test_difference_is_relative_to_the_largest_entry_and_in_float64_only() -> No
     assert relative_difference(x.float(), x) is None
     assert relative_difference(x, 0 * x) is None
     assert relative_difference("a", "b") is None
+    assert relative_difference(np.float64("inf"), np.float64("inf")) is None
+
+
+def test_what_a_lambda_in_a_table_of_oracles_uses_is_seen() -> None:
+    oracles = {"norm": lambda x: np.linalg.norm(x)}
+
+    assert "numpy.linalg.norm" in names_in(oracles["norm"])
 
 
 def test_a_test_is_held_against_what_it_names_and_not_against_what_only_makes_data() -> None:
