@@ -28,9 +28,10 @@ class Reader:
 
 
 def refuse_network(event: str, args: tuple[object, ...]) -> None:
-    """Let nothing be downloaded."""
-    if event == "socket.connect":
-        raise ConnectionRefusedError(f"a tutorial downloads nothing, this one asks for {args[1]}")
+    """Let nothing be downloaded, whether or not names can be looked up here."""
+    asked_for = {"socket.getaddrinfo": 0, "socket.connect": 1}
+    if event in asked_for:
+        raise ConnectionRefusedError(f"a tutorial downloads nothing, this one asks for {args[asked_for[event]]}")
 
 
 def main(script: str) -> None:
