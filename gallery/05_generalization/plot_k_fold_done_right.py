@@ -176,7 +176,7 @@ ax.set(xlabel="share of wrong answers, by cross-validation")
 ax.set_title("Skill at noise, if the choice has seen the fold")
 fig.set_label(
     "Two rows of 30 points each, the share of wrong answers in 30 sets of pure noise. "
-    "With the columns chosen on all rows the points lie about 0.17; chosen in each "
+    "With the columns chosen on all rows the points lie about 0.18; chosen in each "
     "fold, they scatter about 0.5, where a coin is."
 )
 plt.show()
@@ -277,12 +277,13 @@ plt.show()
 # %%
 # The agreement of the means is deceptive: all deals share the same 442 rows. What one wants
 # to know is how far the mean would move with *other* data. That can be seen where data can
-# be drawn at will: 300 samples of 200 rows of a linear model, one deal each, and one of the
-# samples dealt 300 times. With other data the means scatter about three times as far. The
-# standard error that the folds of *one* deal offer, :math:`s/\sqrt{k}`, does not know of
-# the other samples, and comes close on average: it is a little too small, for the folds
-# share most of their training rows. From five numbers it is a rough guide, and no unbiased
-# one exists.
+# be drawn at will: 300 samples of 200 rows of a linear model, one deal each, and 20 of the
+# samples dealt 20 times each. With other data the means scatter about four times as far.
+# The standard error that the folds of *one* deal offer, :math:`s/\sqrt{k}`, does not know
+# of the other samples, and comes close. It is a little too small on average: the standard
+# deviation of five numbers is, and the folds share most of their training rows. From five
+# numbers it is a rough guide, and of its square no unbiased one exists (Bengio and
+# Grandvalet, 2004).
 
 no_penalty = torch.zeros(1, dtype=torch.float64)
 weight = torch.ones(10, dtype=torch.float64)
@@ -304,26 +305,34 @@ samples = [
 of_samples = [cross_validated(data) for data in samples]
 new_data = torch.cat([result.validation_mean for result in of_samples])
 guesses = torch.cat([result.validation_standard_error for result in of_samples])
-same_data = torch.cat([cross_validated(samples[0]).validation_mean for _ in samples])
-assert 0.4 * new_data.std() > same_data.std()
+of_deals = [
+    torch.cat([cross_validated(data).validation_mean for _ in range(20)]).std()
+    for data in samples[:20]
+]
+assert 3 < new_data.std() / torch.stack(of_deals).mean() < 5
 assert 0.7 * new_data.std() < guesses.mean() < new_data.std()
 assert guesses.std() > 0.2 * guesses.mean()
 
-fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+same_data = torch.cat([cross_validated(samples[0]).validation_mean for _ in samples])
+fig, axes = plt.subplots(
+    2, 1, figsize=(5.4, 4), sharex=True, sharey=True, layout="constrained"
+)
 bins = torch.linspace(0.38, 0.74, 46)
-ax.hist(same_data, bins, color="C1", alpha=0.7)
-ax.hist(new_data, bins, color="C0", alpha=0.7)
-centre, height = new_data.mean(), 45
-ax.errorbar(centre, height, xerr=guesses.mean(), fmt="o", color=ink, capsize=4)
-ax.text(0.48, height, "mean and guessed\nstandard error", ha="right", va="center")
-ax.text(0.595, 50, "the same data,\ndealt anew", color="C1", va="center")
-ax.text(0.47, 20, "other data", color="C0", ha="right")
-ax.set(xlabel="mean error of five folds", ylabel="how often of 300")
-ax.set_title("Dealing anew shows a third of the spread")
+axes[0].hist(same_data, bins, color="C1", alpha=0.7)
+axes[1].hist(new_data, bins, color="C0", alpha=0.7)
+axes[0].text(0.47, 40, "one sample,\ndealt 300 times", color="C1", ha="center")
+axes[1].text(0.385, 18, "300 samples", color="C0")
+bar = {"xerr": guesses.mean(), "fmt": "o", "color": ink, "capsize": 4}
+axes[1].errorbar(new_data.mean(), 38, **bar)
+axes[1].text(0.6, 38, "what one deal guesses:\none standard error", va="center")
+for ax in axes:
+    ax.set(ylabel="how often", yticks=[0, 30, 60])
+axes[1].set(xlabel="mean error of five folds")
+axes[0].set_title("Dealing anew shows but a part of the spread")
 fig.set_label(
-    "Two histograms of the mean error of five folds. With the same data dealt anew it "
-    "is a narrow peak. With other data it is three times as wide, and about as wide as "
-    "a bar of one guessed standard error to each side."
+    "Two histograms of the mean error of five folds, one above the other. One sample "
+    "dealt 300 times makes a narrow peak. 300 samples make a hill several times as "
+    "wide, about as wide as the bar above it, one guessed standard error to each side."
 )
 plt.show()
 
