@@ -1,13 +1,16 @@
 """What the site is made with, where a build would take long to show that it works."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import chapters
 import evidence
+import figures
 import library_code
+import matplotlib.pyplot as plt
 import native_math
 import numpy as np
 import outdated
@@ -16,6 +19,8 @@ import performance
 import pytest
 import torch
 from lighter import without_icons
+from matplotlib.animation import FuncAnimation
+from PIL import Image
 from publishing import sitemap
 
 from benchmarks.frame import Timing
@@ -264,6 +269,62 @@ def test_every_function_is_in_the_listing() -> None:
     listed = {f"{module}.{name}" for module, functions in chapters.functions(names_of) for name in functions}
 
     assert listed == {f"dlcore.{name}" for name in public_functions()}
+
+
+# Figures that move
+
+
+def scrape(folder: Path, scripts_names: dict[str, object]) -> str:
+    """Save the open figures as the build does, and return the text that shows them."""
+    paths = iter([str(folder / "images" / f"plot_{number:03}.png") for number in (1, 2)])
+
+    class Paths:
+        def __iter__(self) -> Iterator[str]:
+            return paths
+
+        def __len__(self) -> int:
+            return 2
+
+    (folder / "images").mkdir()
+    names = {"image_path_iterator": Paths(), "example_globals": scripts_names, "file_conf": {}, "src_file": "plot.py"}
+    return figures.save_light_and_dark(None, names, {"src_dir": str(folder)})
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Return a picture as it looks on a white page."""
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def test_a_figure_that_moves_is_still_until_asked_and_ends_as_it_was(tmp_path: Path) -> None:
+    with plt.rc_context(figures.STYLE):
+        fig, ax = plt.subplots(figsize=(1, 1))
+        (line,) = ax.plot([0.5], "o", color="C0")
+        ax.set_ylim(0, 1)
+        film = FuncAnimation(fig, line.set_ydata, frames=[[0.1], [0.2], [0.9]], interval=250, repeat=False)
+        fig.set_label("A dot that rises.")
+        plt.figure(figsize=(1, 1)).set_label("Another figure, which does not move.")
+
+        shown = scrape(tmp_path, {"film": film, "fig": fig})
+
+    assert shown.count("Watch it move") == 2
+    for theme in ("", "_dark"):
+        assert f"</images/plot_001{theme}.webp>" in shown
+        with Image.open(tmp_path / "images" / f"plot_001{theme}.webp") as frames:
+            assert (frames.n_frames, frames.info["loop"]) == (3, 1)
+            pictures = []
+            for number in range(3):
+                frames.seek(number)
+                pictures.append(on_white(frames))
+                assert frames.info["duration"] == 250
+        assert pictures[0] != pictures[1]
+        ink = {"": "#1668b0", "_dark": "#6cb6ff"}[theme]
+        rgb = [int(ink[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(np.asarray(pictures[2], dtype=int) - rgb).sum(axis=-1).min() < 16
+        with Image.open(tmp_path / "images" / f"plot_001{theme}_2_00x.png") as still:
+            last = pictures[2].resize(still.size)
+            assert np.abs(np.asarray(on_white(still), dtype=int) - np.asarray(last)).mean() < 8
+    assert not (tmp_path / "images" / "plot_002.webp").exists()
 
 
 # What makes pages light, and a published site found

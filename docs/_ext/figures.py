@@ -7,6 +7,9 @@ neighbour in the dark one, both on a transparent ground. Whoever runs a copy get
 colours.
 
 ``fig.set_label("...")`` holds what the figure shows, for those who do not see it; a figure without fails the build.
+
+A figure that moves is shown still, as its last frame leaves it. A link below plays it in its place, once for each
+click (``_static/film.js``); nothing moves unasked, and nothing of it is loaded before.
 """
 
 from pathlib import Path, PurePosixPath
@@ -16,10 +19,12 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.animation import Animation, PillowWriter
 from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
+from PIL import Image
 from sphinx.errors import ExtensionError
 from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.utils import scale_image
@@ -64,6 +69,12 @@ STYLE: dict[str, Any] = {
     "ytick.labelcolor": INK[0],
 }
 
+FILM_DPI = 150
+FILM = """
+.. container:: film
+
+   :download:`Watch it move </{file}>`
+"""
 PAIR = """
 .. container:: only-light
 
@@ -90,19 +101,51 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
             raise ExtensionError(f"{block_vars['src_file']}: figure {number} needs fig.set_label('what it shows')")
         light = PurePosixPath(path)
         pair = {"light": light, "dark": light.with_stem(f"{light.stem}_dark")}
+        films = [film for film in block_vars["example_globals"].values() if is_film_of(figure, film)]
         for theme, file in pair.items():
+            for film in films:
+                film.save(file.with_suffix(".webp"), writer=Film(film, theme=theme), dpi=FILM_DPI)
             if theme == "dark":
                 darken(figure)
             sharp = file.with_stem(f"{file.stem}_2_00x")
             figure.savefig(file)
             figure.savefig(sharp, dpi=2 * figure.dpi)
             text = figure_rst([file], gallery_conf["src_dir"], description, [{0: file, 2.0: sharp}])
+            for _ in films:
+                text += FILM.format(file=file.with_suffix(".webp").relative_to(gallery_conf["src_dir"]))
             pair[theme] = indent(text, "   ")
         shown += PAIR.format(**pair)
         if len(block_vars["image_path_iterator"]) == block_vars["file_conf"].get("thumbnail_number", 1):
             save_dark_thumbnail(light, gallery_conf)
     plt.close("all")
     return shown
+
+
+def is_film_of(figure: Figure, value: Any) -> bool:  # noqa: ANN401  # whatever a script may hold
+    """Tell whether a value is an animation, and of this figure."""
+    return isinstance(value, Animation) and value._fig is figure
+
+
+class Film(PillowWriter):
+    """The frames of an animation in the colours of a theme, in one picture that plays once and stays at the last."""
+
+    def __init__(self, film: Animation, *, theme: str) -> None:
+        super().__init__(fps=1000 / film.event_source.interval)
+        self.is_dark = theme == "dark"
+
+    def grab_frame(self, **savefig_kwargs: Any) -> None:  # noqa: ANN401
+        """Keep the figure as a frame: what was drawn for it is light."""
+        if self.is_dark:
+            darken(self.fig)
+        super().grab_frame(**savefig_kwargs)
+
+    def finish(self) -> None:
+        """Write the frames, with few colours: half the weight, and no difference to see."""
+        first, *others = (
+            frame.quantize(64, method=Image.Quantize.FASTOCTREE).convert("RGBA") for frame in self._frames
+        )
+        options = {"duration": round(1000 / self.fps), "loop": 1, "lossless": True}
+        first.save(self.outfile, save_all=True, append_images=others, **options)
 
 
 def save_dark_thumbnail(light: PurePosixPath, gallery_conf: dict[str, Any]) -> None:

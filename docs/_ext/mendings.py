@@ -100,6 +100,8 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     if "body" not in context:
         return
     body = context["body"]
+    if "film docutils" in body:
+        app.add_js_file("film.js", loading_method="defer")
     # A signature of several lines is a definition list without terms, inside of a term.
     body = re.sub(r"<dl>\s*((?:<dd><em class=\"sig-param\">.*?</dd>\s*)+)</dl>", _signature, body, flags=re.DOTALL)
     # A formula's source is for nobody who reads the page, and would be searched and quoted as text.

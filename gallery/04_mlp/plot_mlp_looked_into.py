@@ -20,6 +20,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.animation import FuncAnimation
 from sklearn.datasets import load_digits
 
 from dlcore import linear, losses, mlp, training
@@ -49,23 +50,23 @@ def accuracy(params, x, labels):
 
 generator = torch.Generator().manual_seed(0)
 n = 400
-labels = torch.arange(n) % 2
+kinds = torch.arange(n) % 2
 turn = 2 * math.pi * torch.rand(n, generator=generator, dtype=torch.float64)
 place = torch.rand(n, generator=generator, dtype=torch.float64)
-radius = torch.where(labels == 0, 0.6 * place.sqrt(), 0.9 + 0.6 * place)
-x = radius[:, None] * torch.stack([turn.cos(), turn.sin()], dim=1)
+radius = torch.where(kinds == 0, 0.6 * place.sqrt(), 0.9 + 0.6 * place)
+dots = radius[:, None] * torch.stack([turn.cos(), turn.sin()], dim=1)
 
 
 def train(width, seed, epochs=60, state=None):
     """Return the history of a network trained on the disc and the ring."""
     generator = torch.Generator().manual_seed(seed)
     start = mlp.init_mlp(
-        [2, width, 2], scheme="he_normal", generator=generator, dtype=x.dtype
+        [2, width, 2], scheme="he_normal", generator=generator, dtype=dots.dtype
     )
     return training.fit(
         per_example,
         start,
-        (x, labels),
+        (dots, kinds),
         epochs=epochs,
         batch_size=50,
         lr=0.1,
@@ -75,11 +76,11 @@ def train(width, seed, epochs=60, state=None):
     )
 
 
-of_linear = linear.softmax_regression(x, labels, penalty=1e-3)
-assert accuracy([of_linear], x, labels) < 2 / 3
+of_linear = linear.softmax_regression(dots, kinds, penalty=1e-3)
+assert accuracy([of_linear], dots, kinds) < 2 / 3
 for seed in range(3):
-    assert accuracy(train(2, seed).params, x, labels) < 0.9
-    assert accuracy(train(3, seed).params, x, labels) > 0.98
+    assert accuracy(train(2, seed).params, dots, kinds) < 0.9
+    assert accuracy(train(3, seed).params, dots, kinds) > 0.98
 
 # %%
 # Here is how a fence is built by eight units, from the start to the sixtieth epoch. A thin line
@@ -87,13 +88,13 @@ for seed in range(3):
 # between the borders, and bends where it meets one. So it is a polygon, and more units make it
 # rounder.
 
-epochs = [0, 2, 6, 60]
-stills = [train(8, 1, epochs=0)]
+epochs = [*range(13), 15, 18, 22, 27, 33, 40, 50, 60]
+built = {0: train(8, 1, epochs=0)}
 for before, after in pairwise(epochs):
-    stills.append(train(8, 1, epochs=after - before, state=stills[-1].state))
-reached = [accuracy(still.params, x, labels) for still in stills]
+    built[after] = train(8, 1, epochs=after - before, state=built[before].state)
+reached = {epoch: accuracy(built[epoch].params, dots, kinds) for epoch in epochs}
 assert reached[0] < 0.8
-assert reached[-1] > 0.98
+assert reached[60] > 0.98
 
 # %%
 # Between the borders the network is affine: which units are on decides which affine map is at
@@ -101,32 +102,64 @@ assert reached[-1] > 0.98
 # patterns of units can be found.
 
 side = torch.linspace(-1.7, 1.7, 201, dtype=torch.float64)
-points = torch.cartesian_prod(side, side)
-(w1, b1), _ = stills[-1].params
-patterns = (points @ w1 + b1 > 0).unique(dim=0)
+grid = torch.cartesian_prod(side, side)
+(w1, b1), _ = built[60].params
+patterns = (grid @ w1 + b1 > 0).unique(dim=0)
 assert 8 < len(patterns) <= 1 + 8 + math.comb(8, 2)
 
-fig, axes = plt.subplots(2, 2, figsize=(5.2, 5.5), layout="constrained")
-for ax, still, epoch, share in zip(axes.flat, stills, epochs, reached, strict=True):
-    (w1, b1), _ = still.params
-    logits = mlp.mlp(still.params, points)
-    gap = (logits[:, 0] - logits[:, 1]).reshape(201, 201).T
-    for a, b in zip(w1.T.tolist(), b1.tolist(), strict=True):
-        foot = torch.tensor(a, dtype=x.dtype) * -b / (a[0] ** 2 + a[1] ** 2)
-        along = torch.tensor([-a[1], a[0]], dtype=x.dtype) / math.hypot(*a)
+outputs = {epoch: mlp.mlp(built[epoch].params, grid) for epoch in epochs}
+gaps = {epoch: (o[:, 0] - o[:, 1]).reshape(201, 201).T for epoch, o in outputs.items()}
+
+
+def draw_fence(epoch, ax):
+    """Draw the points, the borders of the units and the boundary of the classes."""
+    ax.clear()
+    (weight, bias), _ = built[epoch].params
+    for a, b in zip(weight.T.tolist(), bias.tolist(), strict=True):
+        foot = torch.tensor(a, dtype=dots.dtype) * -b / (a[0] ** 2 + a[1] ** 2)
+        along = torch.tensor([-a[1], a[0]], dtype=dots.dtype) / math.hypot(*a)
         ends = torch.stack([foot - 4 * along, foot + 4 * along])
         ax.plot(*ends.T, color=ink, linewidth=0.8, alpha=0.5)
     for j in range(2):
-        ax.plot(*x[labels == j].T, ".", color=f"C{j}", markersize=4, alpha=0.8)
-    if gap.min() < 0 < gap.max():
-        ax.contour(side, side, gap, levels=[0], colors=[ink], linewidths=2.5)
+        ax.plot(*dots[kinds == j].T, ".", color=f"C{j}", markersize=4, alpha=0.8)
+    if gaps[epoch].min() < 0 < gaps[epoch].max():
+        ax.contour(side, side, gaps[epoch], levels=[0], colors=[ink], linewidths=2.5)
     ax.set(aspect="equal", xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xticks=[], yticks=[])
-    ax.set_title(f"epoch {epoch}: {100 * share:.0f} %")
+    ax.set_title(f"epoch {epoch}: {100 * reached[epoch]:.0f} %")
+
+
+fig, axes = plt.subplots(2, 2, figsize=(5.2, 5.5), layout="constrained")
+for ax, epoch in zip(axes.flat, [0, 2, 6, 60], strict=True):
+    draw_fence(epoch, ax)
 fig.set_label(
     "Four stills of the plane with a disc of points inside a ring of others, the borders of "
     "eight hidden units as thin lines, and the boundary between the classes as a thick one. At "
     "epoch 0 all borders go through the centre and the boundary is open. At epoch 2 it has closed "
     "around most of the disc, and from epoch 6 on it is a polygon between disc and ring."
+)
+plt.show()
+
+# %%
+# The same fence, as it is built. All borders begin in the centre, since all biases begin at 0.
+# Each leaves it to a side of its own; they turn and shift, and the corners of the fence, which
+# lie on them, go along.
+
+offsets = {epoch: built[epoch].params[0].bias.abs().mean() for epoch in epochs}
+assert offsets[0] == 0
+assert offsets[6] > 0.1
+edge = grid.abs().amax(dim=1) == side.max()
+closed = {epoch: bool((o[edge, 1] > o[edge, 0]).all()) for epoch, o in outputs.items()}
+assert not closed[0]
+assert all(closed[epoch] for epoch in epochs if epoch >= 2)
+
+fig, ax = plt.subplots(figsize=(4, 4.2), layout="constrained")
+film = FuncAnimation(
+    fig, draw_fence, frames=epochs, fargs=(ax,), interval=220, repeat=False
+)
+fig.set_label(
+    "One still of the same plane, the last, at epoch 60; the film before it goes through the "
+    "epochs. All borders begin in the centre of the disc, leave it and settle, and with them the "
+    "boundary, which is open at first and closed from the second epoch on."
 )
 plt.show()
 

@@ -111,6 +111,43 @@ def test_theme_switch_goes_round_and_each_theme_has_its_figure(tab: Page, addres
     assert faults == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_figure_moves_when_asked_and_not_before(
+    tab: Page, address: str, site: Path, faults: list[str], theme: str
+) -> None:
+    pages = [
+        page for page in site.glob("auto_gallery/*/plot_*.html") if 'class="film' in page.read_text(encoding="utf-8")
+    ]
+    assert pages
+
+    for page in pages:
+        films: list[str] = []
+        tab.on("request", lambda request, films=films: films.append(request.url) if ".webp" in request.url else None)
+        tab.goto(f"{address}/{page.relative_to(site).as_posix()}")
+        tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        button = tab.get_by_role("button", name="Watch it move").locator("visible=true").first
+        still = tab.locator(f".only-{theme}", has=button).locator("img")
+        still.scroll_into_view_if_needed()
+        expect(still).to_have_js_property("complete", value=True)
+        before = still.bounding_box()
+        assert films == []
+
+        button.focus()
+        tab.keyboard.press("Enter")
+        tab.wait_for_function(
+            "image => image.complete && image.currentSrc.includes('.webp')", arg=still.element_handle()
+        )
+
+        assert len(films) == 1
+        assert ("_dark.webp" in films[0]) is (theme == "dark")
+        assert still.bounding_box() == before
+
+        button.click()
+        tab.wait_for_function("image => image.complete && image.src.endsWith('?2')", arg=still.element_handle())
+
+    assert faults == []
+
+
 def test_copy_button_copies_code_without_prompts_and_output(tab: Page, address: str) -> None:
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.goto(f"{address}/api/dlcore.norms.l1_norm.html")
