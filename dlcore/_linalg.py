@@ -22,6 +22,7 @@ __all__ = [
     "solve_triangular",
     "split",
     "svd",
+    "unpack_dual",
     "vector_norm",
 ]
 
@@ -38,6 +39,7 @@ foreach_copy_: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_cop
 foreach_mul_: Callable[[list[Tensor], float], None] = torch._foreach_mul_
 foreach_zero_: Callable[[list[Tensor]], None] = torch._foreach_zero_
 split: Callable[..., tuple[Tensor, ...]] = torch.split
+unpack_dual: Callable[[Tensor], tuple[Tensor, Tensor | None]] = torch.autograd.forward_ad.unpack_dual
 
 
 def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

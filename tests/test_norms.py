@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from dlcore import norms
 from tests.oracle import assert_matches, tensors
@@ -218,3 +219,42 @@ def test_many_entries_lose_no_digits(p: float) -> None:
 
     assert abs(norms.lp_norm(x, p).double() / expected - 1) < 5e-7
     assert abs(norms.lp_norm(x.reshape(1, -1), p, dim=1).double() / expected - 1) < 5e-7
+
+
+# Many entries, of which nothing is differentiated, take a quicker way
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.5, 3.0, 7.5])
+@pytest.mark.parametrize("n", [5000, 300_001])
+def test_the_quick_way_ends_where_the_differentiable_one_ends(p: float, n: int) -> None:
+    x = torch.randn(n)
+    x[::7] = 0
+
+    quick, along_rows = norms.lp_norm(x, p), norms.lp_norm(x[None], p, dim=1, keepdim=True)
+
+    expected = (x.double().abs() ** p).sum() ** (1 / p)
+    for actual in (quick, along_rows.squeeze(), norms.lp_norm(x.clone().requires_grad_(), p).detach()):
+        torch.testing.assert_close(actual.double(), expected, rtol=5e-7, atol=0.0)
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.5, 3.0])
+@pytest.mark.parametrize(("entry", "expected"), [(math.inf, math.inf), (math.nan, math.nan), (1e-30, 1e-30)])
+def test_the_quick_way_keeps_extremes(p: float, entry: float, expected: float) -> None:
+    x = torch.zeros(200_000)
+    x[123_456] = entry
+
+    torch.testing.assert_close(norms.lp_norm(x, p), torch.tensor(expected), equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own, at its first dual number
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.5, 3.0])
+def test_forward_derivatives_take_no_quick_way(p: float) -> None:
+    x, along = torch.randn(2, 5000, dtype=torch.float64)
+    x[::7] = 0
+
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(norms.lp_norm(forward_ad.make_dual(x, along), p)).tangent
+
+    _, expected = torch.func.jvp(lambda x: norms.lp_norm(x, p), (x,), (along,))
+    assert tangent.isfinite()
+    torch.testing.assert_close(tangent, expected)
