@@ -196,7 +196,7 @@ params, accuracy_with, share_with = train(0.5)
 # belongs to a single one is not, or later.
 
 assert share_without[-1].mean() > 0.9
-assert (share_with[-1] <= share_without[-1]).all()
+assert (share_with[-1] < share_without[-1]).all()
 assert share_with[-1].mean() < share_without[-1].mean() - 0.05
 assert share_with[19].mean() < 0.75 * share_without[19].mean()
 
@@ -208,7 +208,7 @@ for share, color in [(share_without, "C1"), (share_with, "C0")]:
     )
     ax.plot(steps, share.mean(1), color=color)
 ax.text(70, 0.88, "without\ndropout", color="C1", ha="right", va="center")
-ax.text(150, 0.4, "with", color="C0")
+ax.text(165, 0.36, "with dropout", color="C0", ha="center")
 ax.set(xlabel="step", ylabel="share of the wrong labels", ylim=(0, 1.03))
 ax.set_title("Wrong labels that are known by heart")
 fig.set_label(
@@ -230,6 +230,7 @@ assert gain[:6].mean() < 0
 assert gain[-1].mean() > 4 * error
 assert 0.02 < gain[-1].mean() < 0.07
 assert (gain[-1] > 0).sum() >= 9
+assert 30 <= steps[int(accuracy_without.mean(1).argmax())] <= 80
 best = accuracy_without.mean(1).max()
 assert best > accuracy_without[-1].mean() + 0.02
 assert accuracy_with[-1].mean() < best + 0.02
@@ -243,7 +244,7 @@ ax.set_title("What dropout gains on new digits")
 fig.set_label(
     "The difference in accuracy on new digits with and without dropout, for ten pairs "
     "of networks and on average, against the step. It begins below 0, crosses it after "
-    "some 50 steps, and is 0.04 on average at the end, above 0 for every pair."
+    "some 50 steps, and is 0.04 on average at the end, above 0 for nearly every pair."
 )
 plt.show()
 
