@@ -14,6 +14,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses import FakeTensor
 
 __all__ = [
+    "HALF",
     "check_count",
     "check_floating",
     "check_indices",
@@ -29,6 +30,8 @@ __all__ = [
     "number_of_rows",
     "sizes_of",
 ]
+
+HALF = {torch.float16, torch.bfloat16}  # what sums are not taken in
 
 
 def has_values(*tensors: Tensor) -> bool:

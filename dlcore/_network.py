@@ -101,7 +101,9 @@ def layer_values(
     for k, (weight, bias) in enumerate(params):
         if k > 0:
             h.append(phi(z[-1]))
-        check_floating(**{f"params[{k}].weight": weight, f"params[{k}].bias": bias})
+        for name, value in ("weight", weight), ("bias", bias):
+            if not (isinstance(value, Tensor) and value.is_floating_point()):  # pyright: ignore[reportUnnecessaryIsInstance]
+                check_floating(**{f"params[{k}].{name}": value})
         n_in = h[-1].shape[-1]
         if weight.dim() != 2 or weight.shape[0] != n_in:
             raise ValueError(f"params[{k}].weight must have shape ({n_in}, n_out), got {tuple(weight.shape)}")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from ._checks import (
+    HALF,
     check_floating,
     check_indices,
     check_integer,
@@ -34,7 +35,7 @@ __all__ = [
     "squared_loss",
 ]
 
-_NO_LABEL = torch.iinfo(torch.int64).min  # torch would ignore the label -100
+_IGNORED = 0x5E1D_0C0D_E15C_A1F5  # torch ignores one label, -100 if not told another: one that nobody has
 
 
 def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -242,9 +243,9 @@ def cross_entropy(
     >>> torch.func.grad(cross_entropy)(torch.zeros(4), torch.tensor(2))
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
-    q = _check_scores(logits=logits)
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    log_p = torch.log_softmax(logits, -1, dtype=dtype)
+    q = _check_scores("logits", logits)
+    is_half = logits.dtype in HALF
+    log_p = torch.log_softmax(logits, -1, dtype=torch.float32 if is_half else None)
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         check_pair(logits=logits, labels=labels)
@@ -254,7 +255,7 @@ def cross_entropy(
     if label_smoothing != 0:
         check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
         loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(-1)
-    return loss if logits.dtype == dtype else loss.to(logits.dtype)
+    return loss.to(logits.dtype) if is_half else loss
 
 
 def cross_entropy_from_probabilities(
@@ -302,8 +303,9 @@ def cross_entropy_from_probabilities(
     >>> cross_entropy_from_probabilities(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).tolist()
     [-0.0, inf]
     """
-    _check_scores(probabilities=probabilities)
+    _check_scores("probabilities", probabilities)
     y = _class_indices(labels, probabilities)
+    check_indices("labels", y, probabilities.shape[-1])
     p = probabilities.gather(-1, y.unsqueeze(-1)).squeeze(-1)
     limit = 1 + 8 * torch.finfo(p.dtype).eps  # rounding may leave a sum, and so a probability, a little above 1
     check_values("probabilities", p, "in [0, 1] at the labels", lambda p: ~((p < 0) | (p > limit)))
@@ -363,10 +365,16 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
 
 
 def _at_label(log_p: Tensor, y: Tensor) -> Tensor:
-    """Return ``-log_p`` at the class of each row."""
+    """Return ``-log_p`` at the class of each row; raise ValueError unless each is the index of a class."""
     if log_p.dim() > 2:  # torch would look for the classes in dimension 1
         return _at_label(log_p.flatten(0, -2), y.flatten()).reshape(y.shape)
-    return F.nll_loss(log_p, y, reduction="none", ignore_index=_NO_LABEL)
+    if not y.is_cpu:
+        check_indices("labels", y, log_p.shape[-1])
+    try:
+        return F.nll_loss(log_p, y, reduction="none", ignore_index=_IGNORED)
+    except IndexError:  # a processor looks at each label anyway; elsewhere a wrong one would end the program
+        check_indices("labels", y, log_p.shape[-1])
+        raise
 
 
 def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
@@ -377,22 +385,20 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
     return p * x.masked_fill((p == 0) & x.isinf(), 0)
 
 
-def _check_scores(**scores: Tensor) -> int:
+def _check_scores(name: str, x: Tensor) -> int:
     """Return how many classes the tensor holds real numbers for; raise unless there is one."""
-    check_floating(**scores)
-    ((name, x),) = scores.items()
+    check_floating(**{name: x})
     check_rank(name, x, 1, "(*, q)")
-    if x.shape[-1] == 0:
+    q = x.size(-1)
+    if q == 0:
         raise ValueError(f"{name} must have shape (*, q) with q >= 1, got {tuple(x.shape)}")
-    return x.shape[-1]
+    return q
 
 
 def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
-    """Return the labels as int64, which torch indexes with; raise unless each is the index of a class of its row."""
+    """Return the labels as int64, which torch indexes with; raise unless there is an integer for each row."""
     check_integer(labels=labels)
-    q, rows = scores.shape[-1], scores.shape[:-1]
-    if labels.shape != rows:
-        raise ValueError(f"labels must have shape {tuple(rows)}, a class index for each row, got {tuple(labels.shape)}")
-    y = labels.long()
-    check_indices("labels", y, q)
-    return y
+    if labels.shape != scores.shape[:-1]:
+        rows = tuple(scores.shape[:-1])
+        raise ValueError(f"labels must have shape {rows}, a class index for each row, got {tuple(labels.shape)}")
+    return labels if labels.dtype == torch.int64 else labels.long()

@@ -14,13 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ._checks import check_floating, check_number, has_values, sizes_of
+from ._checks import HALF, check_floating, check_number, has_values, sizes_of
 from ._trees import floating_leaves
 from .init import Device, DType, Shape, Source
 
 __all__ = ["dropout", "dropout_mask", "l1_penalty", "l2_penalty"]
-
-HALF = {torch.float16, torch.bfloat16}
 
 
 def dropout(

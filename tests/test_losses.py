@@ -362,6 +362,11 @@ def test_label_minus_100_is_an_error_even_where_values_are_not_looked_at() -> No
         torch.vmap(losses.cross_entropy)(logits, labels)
 
 
+def test_inside_a_transform_where_values_are_not_looked_at_torch_refuses_a_wrong_label() -> None:
+    with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+        torch.func.grad(lambda logits: losses.cross_entropy(logits, torch.full((2,), 7)).sum())(torch.zeros(2, 4))
+
+
 def test_logistic_loss_keeps_the_digits_that_torch_loses_at_label_zero() -> None:
     logit, label = torch.tensor(-50.0), torch.tensor(0.0)
 

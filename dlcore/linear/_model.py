@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -104,4 +104,6 @@ def linear(
         raise ValueError(f"weight must have shape ({n_in},) or ({n_in}, n_out), got {tuple(weight.shape)}")
     if bias.shape != weight.shape[1:]:
         raise ValueError(f"bias must have shape {tuple(weight.shape[1:])}, got {tuple(bias.shape)}")
+    if x.dim() == weight.dim() == 2:
+        return torch.addmm(bias, x, weight)  # both in one call
     return x @ weight + bias

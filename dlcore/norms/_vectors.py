@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_number, has_values
+from dlcore._checks import HALF, check_floating, check_number, has_values
 from dlcore._linalg import split, unpack_dual, vector_norm
 
 Dim = int | tuple[int, ...] | None
-HALF = {torch.float16, torch.bfloat16}
 FEW, MANY = 4096, 200_000  # entries
 BLOCK = 2**17  # entries, 512 KB
 FAR = 1e12  # from 1: the root of the sum loses as many units as the natural logarithm of the norm

@@ -14,6 +14,7 @@ from dlcore.shift.label._rows import check_logits
 __all__ = ["Calibrator", "bias_corrected_temperature"]
 
 STEPS, SHORTEST = 100, 1e-12
+SOFTER = 4  # times the temperature, from start to start
 ROUNDING = 1e-14  # of a loss
 TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
 
@@ -128,14 +129,14 @@ def bias_corrected_temperature(
 
 @torch.no_grad()
 def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return the inverse temperature and the biases, by Newton's method from the better of two starts."""
+    """Return the inverse temperature and the biases, by Newton's method from the best of some starts."""
     n, k = logits.shape
     scale = logits.abs().max().clamp(min=torch.finfo(logits.dtype).tiny)
     z = logits / scale
     z = z - z.mean(dim=1, keepdim=True)
     # the parameters are the inverse temperature times the scale, and the biases
     shares = (torch.bincount(labels, minlength=k) / n).log().to(z.dtype)
-    starts = torch.cat([z.new_zeros(1), shares - shares.mean()]), torch.cat([scale[None], z.new_zeros(k)])
+    flat, params = torch.cat([z.new_zeros(1), shares - shares.mean()]), torch.cat([scale[None], z.new_zeros(k)])
     targets = z.new_full((n, k), penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(n, 1))
     mass = 1 + penalty / n  # of each row
     observed = torch.cat([(targets * z).sum()[None], targets.sum(dim=0)])
@@ -149,7 +150,13 @@ def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor
         total = p.sum(dim=1, keepdim=True)
         return p.div_(total), mass * (total.log() + largest).sum() - params @ observed
 
-    params, (p, value) = min(((start, loss(start)) for start in starts), key=lambda start: float(start[1][1]))
+    p, value = loss(params)
+    softer = loss(params / SOFTER)
+    while bool(softer[1] < value):  # where all is saturated there is no curvature to go by
+        params, (p, value) = params / SOFTER, softer
+        softer = loss(params / SOFTER)
+    if bool((of_flat := loss(flat))[1] < value):
+        params, (p, value) = flat, of_flat
     for _ in range(STEPS):
         pz = p * z
         expected = torch.cat([pz.sum()[None], p.sum(dim=0)])
