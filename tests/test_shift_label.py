@@ -315,6 +315,18 @@ def test_a_perfect_classifier_is_calibrated_under_a_penalty() -> None:
     torch.testing.assert_close(shift.target_prior, torch.tensor([0.75, 0.25]), atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 5])
+@pytest.mark.parametrize("k", [2, 3, 10, 100])
+def test_posteriors_of_exactly_0_and_1_are_calibrated_though_no_curvature_is_where_they_are(k: int, wrong: int) -> None:
+    labels = torch.arange(20 * k) % k
+    says = torch.eye(k, dtype=torch.float64)[labels]
+    true = torch.where(torch.arange(len(labels)) < wrong, (labels + 1) % k, labels)
+
+    shift = label.saerens_em(says, true, says, calibrate=True, n_resamples=0)
+
+    torch.testing.assert_close(shift.target_prior, shares(true, k).double(), atol=0.01, rtol=0)
+
+
 def test_steps_that_are_too_long_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     source, labels, _, _ = sample(0, [0.2, 0.3, 0.5], n=90, sharpness=3)
     expected = label.bias_corrected_temperature(source.log(), labels)
@@ -628,6 +640,19 @@ def test_resamples_are_drawn_in_blocks_that_memory_holds(monkeypatch: pytest.Mon
     torch.testing.assert_close(means[:, 1] - means[:, 0], torch.ones(2000, dtype=torch.float64))
 
 
+def test_probabilities_above_1_by_rounding_are_divided_by_their_sum() -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2])
+    source, target = source.float(), target.float()
+    certain = torch.eye(3)[[0, 1, 2]] * (1 + torch.finfo(torch.float32).eps)
+
+    above = label.bbse(torch.cat([source, certain]), torch.cat([labels, torch.arange(3)]), target, n_resamples=0)
+
+    expected = label.bbse(
+        torch.cat([source, torch.eye(3)]), torch.cat([labels, torch.arange(3)]), target, n_resamples=0
+    )
+    torch.testing.assert_close(above.weights, expected.weights)
+
+
 def test_resampled_counts_are_multinomial() -> None:
     counts = torch.tensor([10, 40])
     given_shares = torch.tensor([[0.2, 0.0, 0.8], [0.3, 0.6, 0.1]], dtype=torch.float64)
@@ -650,6 +675,7 @@ def test_resampled_counts_are_multinomial() -> None:
     [
         (label.bbse, sample(0, [0.5, 0.5], n=18), "class 0 has 9 source rows, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], m=8), "the target has 8 rows, fewer than ten"),
+        (label.bbse, sample(0, [0.5, 0.5], m=1), "the target has 1 row, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], separation=0.3, n=60), "cannot tell the confusion matrix from a singular"),
         (label.saerens_em, sample(0, [0.5, 0.5], separation=1, sharpness=5), "the classifier is over-confident, 0.9"),
         (label.saerens_em, sample(0, [0.5, 0.5], sharpness=0.1), "the classifier is under-confident, 0.6"),
@@ -687,6 +713,18 @@ def test_report_says_when_few_rows_bear_all_weight() -> None:
     assert report.trustworthy
     few = label.bbse(source, labels, torch.eye(2)[[1] * 99 + [0]], n_resamples=0).report
     assert few.largest_weight == pytest.approx(10_011 / 11)
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_no_class_is_known_better_than_a_sample_can_tell_that_it_is_absent(
+    estimate: Callable[..., LabelShift],
+) -> None:
+    labels = torch.arange(200) % 2
+
+    report = estimate(torch.eye(2)[labels], labels, torch.eye(2)[[0] * 12]).report
+
+    assert report.half_width == pytest.approx(0, abs=1e-6)  # each resample is the sample
+    assert report.verdict == "Trust this prior: each class is known to ±0.25."
 
 
 def test_report_warns_of_correcting_probabilities_that_are_not_calibrated() -> None:

@@ -181,7 +181,7 @@ def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor
             length /= 2
             p, value = loss(params - length * step)
         params = params - length * step
-    raise RuntimeError(f"no minimum found in {STEPS} steps; scale the logits")
+    raise RuntimeError(f"no minimum found in {STEPS} steps")
 
 
 def _check_bounded(params: Tensor, z: Tensor, hessian: Tensor, penalty: float) -> None:

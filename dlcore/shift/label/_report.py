@@ -14,6 +14,7 @@ from dlcore.shift.label._rows import Rows, normalized_rows
 __all__ = ["LabelShift", "LabelShiftReport", "conclude"]
 
 FEW = 10  # rows of a class, or of the target, below which no estimate is trusted
+UNSEEN = 3  # what so many of all rows are not one of is still absent from one sample in twenty: the rule of three
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ class LabelShiftReport:
         objection = self._objection()
         if objection:
             return f"Do not trust this prior: {objection}."
-        known = "" if self.half_width is None else f": each class is known to ±{self.half_width:.2g}"
+        known = ""
+        if self.half_width is not None:
+            unseen = UNSEEN / self.n_target
+            known = f": each class is known to ±{max(self.half_width, unseen):.2g}"
         if not self.calibrated:
             return f"Trust this prior{known}, but correct no probabilities by it: {self._miscalibration()}."
         return f"Trust this prior{known}."
@@ -103,11 +107,13 @@ class LabelShiftReport:
         silent = f"; never predicted: {_classes(self.never_predicted)}" if self.never_predicted else ""
         objections = {
             f"the confusion matrix is singular{silent}": self.smallest_singular_value == 0,
-            f"class {self.rarest_class} has {self.fewest_rows} source rows, fewer than ten": self.fewest_rows < FEW,
+            f"class {self.rarest_class} has {_count(self.fewest_rows, 'source row')}, fewer than ten": (
+                self.fewest_rows < FEW
+            ),
             f"so few source rows cannot tell the confusion matrix from a singular one{silent}": (
                 self.smallest_singular_value <= 2 * self.its_standard_error
             ),
-            f"the target has {self.n_target} rows, fewer than ten": self.n_target < FEW,
+            f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < FEW,
             "no mixture of the source's classes looks like the target, so more than the labels has shifted": (
                 self.misfit > 0.01 + 3 * self.its_noise
             ),
@@ -264,6 +270,10 @@ def conclude(
 def resolution(dtype: torch.dtype) -> float:
     """Return by how much a mean over rows of this dtype may be off, relative: half precision is summed in float64."""
     return torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _classes(classes: tuple[int, ...]) -> str:

@@ -19,7 +19,7 @@ __all__ = [
     "simplex_projection",
 ]
 
-SLACK = 0.01  # by which the sum of a row may miss 1
+SLACK = 0.01  # by which the sum of a row, and so an entry, may miss 1
 BLOCK = 2**22  # numbers that are drawn at a time, 32 MB
 
 
@@ -102,7 +102,7 @@ def check_resampling(level: float, n_resamples: int) -> None:
 def normalized_rows(name: str, probabilities: Tensor) -> Tensor:
     """Return the rows in float64, each over its sum; raise ValueError unless each is a distribution."""
     check_rank(name, probabilities, 2, "(n, k)")
-    check_values(name, probabilities, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
+    check_values(name, probabilities, "in [0, 1]", lambda p: (p >= 0) & (p <= 1 + SLACK))
     wide = probabilities.double()
     sums = wide.sum(dim=1)
     check_values(f"the sum of each row of {name}", sums, "1", lambda sums: (sums - 1).abs() <= SLACK)
