@@ -76,6 +76,7 @@ for ax, (title, label, matrix) in zip(axes, pictures, strict=True):
     limit = matrix.abs().max()
     ax.imshow(matrix, cmap="PuOr_r", vmin=-limit, vmax=limit)
     ax.set(title=title, xlabel=label, xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 fig.set_label(
     "Three pictures of 64 by 64 means. That of the products of two pixels is full of "
     "large values. That of the products of two weights is empty but for its diagonal. "
