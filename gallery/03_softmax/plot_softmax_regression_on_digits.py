@@ -89,7 +89,7 @@ gap = torch.tensor(history["test loss"]) - torch.tensor(history["train loss"])
 assert gap[-1] > gap[4] > 0
 
 epochs = range(1, 61)
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(6, 3.3), layout="constrained")
 for ax, quantity in zip(axes, ("loss", "accuracy"), strict=True):
     for i, name in enumerate(("train", "test")):
         values = history[f"{name} {quantity}"]
@@ -103,10 +103,11 @@ for ax, quantity in zip(axes, ("loss", "accuracy"), strict=True):
             va="center",
         )
     ax.set(xlabel="epoch", xlim=(0, 60))
-axes[0].set(title="cross-entropy, nats", yscale="log")
+axes[0].set(title="Cross-entropy, nats", yscale="log")
 axes[0].set_yticks([0.1, 0.2, 0.5, 1.0], labels=["0.1", "0.2", "0.5", "1"])
 axes[0].set_yticks([], minor=True)
-axes[1].set(title="share of digits read right", ylim=(0.85, 1))
+axes[1].set(title="Share of digits read right", ylim=(0.85, 1))
+axes[1].set_yticks([0.85, 0.9, 0.95, 1], labels=["0.85", "0.9", "0.95", "1"])
 fig.set_label(
     "Two panels against the epoch. Left, the cross-entropy on a logarithmic scale: "
     "steep in the first epochs, then slowly falling, the test curve above the "
@@ -121,7 +122,8 @@ plt.show()
 #
 # The confusion matrix counts, for each true digit, what it was read as. Right answers
 # are on the diagonal; the eye should see the others, so the colour shows the errors
-# alone.
+# alone. There are no more than 6 in 100, and they are not spread evenly: here no mistake is as
+# frequent as to take a 3 for an 8, and a 5 for a 9.
 
 predictions = (x[test] @ params[0] + params[1]).argmax(dim=1)
 confusion = metrics.confusion_matrix(labels[test], predictions, n_classes=10)
@@ -132,8 +134,11 @@ assert confusion.diagonal().sum() / len(test) == metrics.accuracy(
     labels[test], predictions
 )
 assert errors.sum() <= 0.06 * len(test)
+others = errors.clone()
+others[3, 8] = others[5, 9] = 0
+assert min(errors[3, 8], errors[5, 9]) > others.max()
 
-fig, ax = plt.subplots(figsize=(5.6, 5.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.2, 4.9), layout="constrained")
 ax.imshow(
     torch.where(errors > 0, errors, torch.nan),
     cmap="Oranges",
@@ -147,9 +152,11 @@ for i, row in enumerate(confusion.tolist()):
         elif count:
             ax.text(j, i, str(count), ha="center", va="center", color="black")
 ax.set(xlabel="read as", ylabel="true digit", xticks=range(10), yticks=range(10))
+ax.set_title("A 3 read as an 8, a 5 read as a 9")
 fig.set_label(
-    "A ten by ten table of counts, true digit against the digit read. Nearly all counts are on the diagonal; the few "
-    "others are coloured."
+    "A ten by ten table of counts, true digit against the digit read. Nearly all are on the "
+    "diagonal. The few others are coloured, most strongly a 3 read as an 8 and a 5 read as a 9, "
+    "four times each."
 )
 plt.show()
 
@@ -158,19 +165,23 @@ plt.show()
 # --------------------
 #
 # Each class has 64 weights, one for each pixel: a picture. Ink on an orange pixel
-# speaks for the class, ink on a purple one against it. The 0 has its hole: ink in the
-# middle of the image is the strongest argument against it.
+# speaks for the class, ink on a purple one against it. The 0 has its hole: among the four
+# pixels in the middle of the image is the strongest argument against it, and for no other
+# digit are the four as negative.
 
 weights = params[0].T.reshape(10, 8, 8)
 centre = weights[0, 3:5, 3:5].mean()
 
 assert centre == weights[:, 3:5, 3:5].mean(dim=(1, 2)).min()
+assert weights[0, 3:5, 3:5].min() == weights[0].min()
 
-fig, axes = plt.subplots(2, 5, figsize=(7.2, 3.4), layout="constrained")
+# sphinx_gallery_thumbnail_number = 3
+fig, axes = plt.subplots(2, 5, figsize=(6, 2.8), layout="constrained")
 largest = float(weights.abs().max())
 for digit, ax in enumerate(axes.flat):
     picture = ax.imshow(weights[digit], cmap="PuOr_r", vmin=-largest, vmax=largest)
     ax.set(title=str(digit), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 fig.colorbar(picture, ax=axes, label="weight", shrink=0.8)
 fig.set_label(
     "Ten small pictures of 8 by 8 weights, one for each digit. The picture of 0 is a ring of positive weights around a "
@@ -198,6 +209,11 @@ for ours, theirs in zip(by_hand, by_autograd, strict=True):
 assert float(residual.sum(dim=1).abs().max()) < 1e-5
 
 # %%
-# So one layer can read digits: :func:`dlcore.losses.cross_entropy` on the logits,
+# Conclusion
+# ----------
+#
+# One layer can read digits: :func:`dlcore.losses.cross_entropy` on the logits,
 # :func:`dlcore.batches.minibatches` and :func:`dlcore.optim.sgd_step` are all it takes.
-# What it cannot do is look at two pixels together; that needs a hidden layer.
+# The weights of the layer are pictures of what speaks for a digit. What it cannot do is look at
+# two pixels together; that needs the hidden layer of
+# :doc:`/auto_gallery/04_mlp/plot_mlp_looked_into`.
