@@ -85,7 +85,7 @@ def measure(name: str, gaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return loss.detach(), gradient[:, 0]
 
 
-gaps = torch.arange(1.0, 131.0)
+gaps = torch.arange(1.0, 151.0)
 measured = {name: measure(name, gaps) for name in ways}
 truth = gaps + torch.log1p(torch.exp(-gaps))
 
@@ -128,12 +128,12 @@ draw(ax, {name: loss for name, (loss, _) in measured.items()})
 ax.text(91, 78, "naive: ∞ from 89 on", color="C2")
 ax.text(110, 97, "shifted: ∞\nfrom 104 on", color="C1", va="center")
 ax.text(116, 127, "fused", color="C0", ha="right", va="center")
-ax.set(xlim=(0, 150), xlabel="gap between the logits", ylabel="loss")
-ax.set(title="The loss in float32")
+ax.set(xlim=(0, 150), ylim=(0, 150), xlabel="gap between the logits", ylabel="loss")
+ax.set(title="In float32 two of the three losses end")
 fig.set_label(
     "The loss against the gap between the logits, in float32. All three ways follow the same "
     "rising line. The naive one ends at a gap of 88, the shifted one at 103, and the "
-    "fused one goes on to the edge of the figure at 130."
+    "fused one goes on to the edge of the figure at 150."
 )
 plt.show()
 
@@ -160,6 +160,7 @@ assert of_shifted[gaps > overflow].isnan().all()
 _, of_fused = measured["fused"]
 assert torch.allclose(of_fused, gaps.sigmoid())
 
+# sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
 draw(ax, {name: gradient for name, (_, gradient) in measured.items()})
 ax.text(92, 0, "naive: NaN\nfrom 89 on", color="C2", va="center")
@@ -168,10 +169,10 @@ ax.text(92, 0.9, "shifted: NaN\nfrom 89 on", color="C1", va="top")
 ax.text(130, 1.07, "fused", color="C0", ha="right", va="center")
 ax.set(xlim=(0, 150), ylim=(-0.1, 1.15), yticks=[0, 0.5, 1])
 ax.set(xlabel="gap between the logits", ylabel="gradient at the larger logit")
-ax.set_title("The gradient of the loss in float32")
+ax.set_title("Their gradients end earlier, one in a silent zero")
 fig.set_label(
     "The gradient at the larger logit against the gap, in float32. The fused way rises to 1 and "
-    "stays there up to the edge at 130. The shifted one does so up to a gap of 88, where it "
+    "stays there up to the edge at 150. The shifted one does so up to a gap of 88, where it "
     "ends. The naive one jumps to 1.1 at 51, falls to 0 at 52, stays there, and ends at 88."
 )
 plt.show()
