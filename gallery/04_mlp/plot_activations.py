@@ -107,7 +107,7 @@ def draw(names, ylim, label):
 
 assert torch.allclose(values["tanh"], 2 * activations.sigmoid(2 * x) - 1)
 for name, bound, at_5 in [("sigmoid", 0.25, 0.007), ("tanh", 1, 0.0002)]:
-    assert slopes[name].max() == bound
+    assert bound - 1e-9 < slopes[name].max() <= bound
     assert x[slopes[name].argmax()].abs() < 1e-9
     assert (slopes[name] > 0).all()
     assert (slopes[name][x.abs() >= 5] < at_5).all()
@@ -219,7 +219,7 @@ print({name: round(size, 3) for name, size in typical.items()})
 # ReLU's typical slope is :math:`\sqrt{1/2}`, and this is where the :math:`\sqrt2` of He's
 # initialization comes from.
 
-assert largest["sigmoid"] == 0.25
+assert math.isclose(largest["sigmoid"], 0.25)
 assert 0.25**10 < 1e-6
 assert torch.tensor(0.25**75, dtype=torch.float32) == 0
 assert 0.2 < typical["sigmoid"] < 0.22
