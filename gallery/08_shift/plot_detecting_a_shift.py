@@ -47,7 +47,7 @@ order = detect.mmd_test(x[first], x[last], n_permutations=999, generator=generat
 assert order.rejects(0.05)
 assert order.statistic > order.threshold(0.05)
 
-fig, ax = plt.subplots(layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3.8), layout="constrained")
 ax.hist(1000 * order.null, bins=40, color="C0", alpha=0.5)
 ax.axvline(1000 * order.threshold(0.05), color=ink, linestyle="--", linewidth=1)
 ax.axvline(1000 * order.statistic, color="C1")
@@ -59,9 +59,10 @@ ax.annotate(
     (6, 0),
     **at,
 )
-ax.annotate("the true order", (1000 * order.statistic, top), (6, 0), color="C1", **at)
+at |= {"ha": "right", "color": "C1"}
+ax.annotate("the true order", (1000 * order.statistic, 0.7 * top), (-6, 0), **at)
 ax.set(xlabel="squared mean discrepancy, in thousandths", ylabel="random orders")
-ax.set(xlim=(None, 1300 * order.statistic))
+ax.set(xlim=(None, 1150 * order.statistic))
 ax.set_title("Few random orders set the parts as far apart as the true one")
 fig.set_label(
     "A histogram of the squared mean discrepancy of 999 random orders, with its bulk "
@@ -149,19 +150,21 @@ assert alarms["10 permutations,\nwithout the 1"] > 0.05 + 3 * math.sqrt(
 )
 assert not any(test.rejects(0.05) for test in null_tests)
 
-fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
 ax.axvline(0.05, color=ink, linestyle="--", linewidth=1)
 for place, (name, rate) in enumerate(alarms.items()):
-    color = "C1" if "without" in name else "C0"
-    ax.errorbar(rate, -place, xerr=2 * errors[name], fmt="o", color=color, capsize=3)
-ax.set(xlim=(-0.002, 0.12), ylim=(-4.6, 0.5))
-ax.set(xlabel="share of false alarms, with two standard errors")
+    chance = [0.05 - 2 * errors[name], 0.05 + 2 * errors[name]]
+    ax.plot(chance, [-place, -place], color=ink, linewidth=9, alpha=0.2)
+    ax.plot(rate, -place, "o", color="C1" if "without" in name else "C0")
+ax.text(0.086, 0, "by chance,\nat level 0.05", va="center")
+ax.set(xlim=(0, 0.125), ylim=(-4.6, 0.5), xlabel="share of false alarms")
 ax.set_yticks([-place for place in range(len(alarms))], labels=list(alarms))
-ax.set_title("Four tests keep the level 0.05, a bare share does not")
+ax.set_title("Four tests keep their level, a bare share does not")
 fig.set_label(
-    "Shares of false alarms with error bars, one row for each test, and a dashed line at "
-    "0.05. The mean discrepancy, the classifier, the Kolmogorov-Smirnov and the label test "
-    "lie at the line or below; the bare share of 10 permutations is near 0.09."
+    "Shares of false alarms, one point for each test, each beside a grey bar about 0.05, "
+    "two standard errors to each side. The mean discrepancy, the classifier, the "
+    "Kolmogorov-Smirnov and the label test lie within their bars or below; the bare "
+    "share of 10 permutations, about 0.08, lies beyond its own."
 )
 plt.show()
 
@@ -191,7 +194,7 @@ strengths = {
     "one scale": [0.0, 0.4, 0.8, 1.2, 1.6],
     "one correlation": [0.0, 0.25, 0.5, 0.75, 0.95],
 }
-repeats = 25
+repeats = 40
 power = {
     kind: {
         name: [
@@ -226,17 +229,20 @@ for kind in ("means", "one scale"):
     assert sums[kind]["Kolmogorov–Smirnov"] == min(sums[kind].values())
 assert sums["one correlation"]["classifier"] == max(sums["one correlation"].values())
 
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 3.5), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(5.4, 3.7), sharey=True, layout="constrained")
 for ax, (kind, values) in zip(axes, strengths.items(), strict=True):
     ax.axhline(0.05, color=ink, linestyle="--", linewidth=1)
     for i, (name, rates) in enumerate(power[kind].items()):
         ax.plot(values, rates, "o-", markersize=4, color=f"C{i}", label=name)
-    ax.set(title=kind, ylim=(-0.03, 1.03), xticks=[0, values[2], values[4]])
+    ax.set(title=kind, ylim=(-0.03, 1.03))
+    ax.set_xticks([0, values[2], values[4]], ["0", f"{values[2]:g}", f"{values[4]:g}"])
 axes[0].set_ylabel("power at level 0.05")
 axes[0].set_xlabel("shift of each")
-axes[1].set_xlabel("standard deviation − 1")
+axes[1].set_xlabel("std − 1")
 axes[2].set_xlabel("correlation")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+key = {"loc": "outside lower center", "ncols": 3, "labelcolor": "linecolor"}
+key |= {"handlelength": 1, "columnspacing": 1.2}
+fig.legend(*axes[0].get_legend_handles_labels(), **key)
 fig.suptitle(
     "Each test is blind to something, or late", x=0.01, ha="left", size="medium"
 )

@@ -79,7 +79,7 @@ bmi = torch.as_tensor(diabetes.data[:, 2])
 ax.scatter(bmi[source], y[source], s=16 * weights, color="C0", alpha=0.5, linewidth=0)
 ax.plot(bmi[target], torch.full((len(target),), -12.0), "|", color=ink, alpha=0.5)
 ax.text(42, 5, "indices of the target", ha="right")
-ax.set(xlabel="body mass index", ylabel="progress of the disease", ylim=(-25, 360))
+ax.set(xlabel="body mass index", ylabel="progress of the disease", ylim=(-25, 300))
 ax.set_title(f"{few} of 118 examples hold half of the weight")
 fig.set_label(
     "The progress of the disease against the body mass index of the source's patients, "
@@ -124,7 +124,7 @@ assert sum(worse) > 35
 assert effective < 30
 assert min(warned) > 25
 
-fig, ax = plt.subplots(figsize=(5.8, 3), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3), layout="constrained")
 for i, (name, values) in enumerate(of_fits.items()):
     ax.plot(values, [i] * 50, "|", color="C0", markersize=12, alpha=0.5)
     ax.plot(mean[name], i, "o", color="C1", markersize=7)
@@ -285,7 +285,7 @@ print("raw, raw + prior, calibrated + prior, calibrated + EM:", middle)
 print(verdicts[0][0].verdict)
 
 assert 0.8 < middle[0] < 0.9
-assert middle[1] < middle[0] - 0.08
+assert middle[1] < middle[0] - 0.1
 assert middle[2] > middle[0] + 0.05
 assert middle[3] > middle[0] + 0.05
 assert (accuracies[:, 2] > accuracies[:, 1]).all()
@@ -312,7 +312,7 @@ steps = [
     "calibrated,\ntrue prior",
     "calibrated,\nEM's prior",
 ]
-fig, ax = plt.subplots(figsize=(5.6, 3.9), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
 ax.plot(range(4), accuracies.T, color="C0", alpha=0.3, linewidth=1)
 ax.plot(range(4), middle, "o-", color="C1", linewidth=3, markersize=8)
 labels = [f"{step}\n{share:.2f}" for step, share in zip(steps, middle, strict=True)]
