@@ -153,6 +153,7 @@ assert not closed[0]
 assert all(closed[epoch] for epoch in epochs if epoch >= 2)
 
 fig, ax = plt.subplots(figsize=(4, 4.2), layout="constrained")
+draw_fence(60, ax)  # a still, where nothing can move
 film = FuncAnimation(
     fig, draw_fence, frames=epochs, fargs=(ax,), interval=220, repeat=False
 )

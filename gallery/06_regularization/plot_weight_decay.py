@@ -206,6 +206,7 @@ def draw_descent(t, ax):
 
 fig, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
 frames = [*range(11), 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 150, 250, 450, 1000]
+draw_descent(1000, ax)  # a still, where nothing can move
 film = FuncAnimation(
     fig, draw_descent, frames=frames, fargs=(ax,), interval=180, repeat=False
 )
