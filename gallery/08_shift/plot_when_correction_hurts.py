@@ -174,6 +174,7 @@ assert (right > 0).all()
 assert right[-1] > 0.1
 assert wrong[-1] < -0.5
 
+# sphinx_gallery_thumbnail_number = 3
 fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
 for (name, logs), color in zip(gains.items(), ("C1", "C0"), strict=True):
     middle, error = logs.mean(dim=1), 2 * logs.std(dim=1) / 50**0.5
