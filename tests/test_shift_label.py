@@ -247,6 +247,18 @@ def test_calibration_is_at_the_minimum_that_scipy_finds(penalty: float, scale: f
     np.testing.assert_allclose(params[1:], found.x[1:] - found.x[1:].mean(), atol=1e-3 * scale)
 
 
+def test_a_classifier_that_knows_little_is_calibrated_from_the_shares_of_the_labels() -> None:
+    labels = torch.tensor([0] * 180 + [1] * 20)
+    logits = torch.randn(200, 2, dtype=torch.float64, generator=generator_of(0))
+    logits[:, 0] += 0.3 * (labels == 0)
+
+    calibrator = label.bias_corrected_temperature(logits, labels)
+
+    found = scipy.optimize.minimize(loss_of, [0, 0, 0], args=(logits, labels, 1.0), tol=1e-12)
+    params = np.array([1 / calibrator.temperature.item(), *calibrator.biases.tolist()])
+    assert loss_of(params, logits, labels, 1.0) <= found.fun + 1e-9
+
+
 @settings(max_examples=20)
 @given(seeds)
 def test_without_penalty_the_mean_probabilities_are_the_shares_of_the_labels(seed: int) -> None:
