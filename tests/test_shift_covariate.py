@@ -105,8 +105,29 @@ def test_a_target_inside_a_hole_of_the_source_is_refused(estimate: Callable[...,
 
     ratio = estimate(ring, torch.randn(300, 2, dtype=torch.float64) / 4)
 
-    if estimate is not ESTIMATORS["linear"]:  # a line does not see the hole
-        assert not ratio.report.trustworthy
+    assert not ratio.report.trustworthy
+
+
+@every_estimator
+def test_a_target_of_which_the_source_covers_a_part_is_refused_though_the_weights_look_healthy(
+    estimate: Callable[..., covariate.DensityRatio],
+) -> None:
+    covered, far = torch.randn(150, 2, dtype=torch.float64), torch.randn(250, 2, dtype=torch.float64) + 30
+
+    ratio = estimate(torch.randn(400, 2, dtype=torch.float64), torch.cat([covered, far]))
+
+    assert not ratio.report.trustworthy
+
+
+@every_estimator
+@pytest.mark.parametrize(("m", "words"), [(1, "1 row, fewer than ten"), (9, "9 rows, fewer than ten")])
+def test_a_target_of_few_rows_is_refused(estimate: Callable[..., covariate.DensityRatio], m: int, words: str) -> None:
+    shift = drawn(200, m, mean=0.1)
+
+    ratio = estimate(shift.source, shift.target)
+
+    assert ratio.report.n_target == m
+    assert ratio.report.verdict == f"Do not trust these weights: the target has {words}."
 
 
 @every_estimator
@@ -274,7 +295,18 @@ def test_report_says_what_the_weights_and_the_domains_say() -> None:
 
 
 def test_report_prints_in_lines() -> None:
-    report = covariate.RatioReport(400, 390.0, 1.0, 1.3, 0.2, separability=0.75, features="linear")
+    report = covariate.RatioReport(
+        400,
+        390.0,
+        1.0,
+        1.3,
+        0.2,
+        n_target=300,
+        separability=0.75,
+        weighted_accuracy=0.52,
+        accuracy_by_chance=0.56,
+        features="linear",
+    )
 
     assert str(report).splitlines() == [
         "Importance weights of 400 examples",
@@ -282,7 +314,9 @@ def test_report_prints_in_lines() -> None:
         "  mean weight            1",
         "  largest weight         1.3 (0.3% of the sum)",
         "  Pareto shape           0.20 (trusted below 0.62)",
+        "  rows of the target     300",
         "  domains told apart     75.0% of pairs (trusted below 98%)",
+        "  once weighted          with accuracy 0.52 (trusted up to 0.63)",
         "  features               linear",
         "Trust these weights: they are worth 390 of 400 unweighted examples.",
     ]
@@ -294,6 +328,51 @@ def test_far_domains_are_not_trusted_where_few_examples_overlap() -> None:
     assert not covariate.logistic_ratio(shift.source, shift.target).report.trustworthy
 
 
+@pytest.mark.parametrize("features", ["linear", lambda x: x])
+def test_weights_that_leave_the_domains_apart_are_not_trusted(features: Any) -> None:
+    shift = drawn(400, 300, std=0.4, mean=0)
+
+    blind = covariate.logistic_ratio(shift.source, shift.target, features=features).report
+    seeing = covariate.logistic_ratio(shift.source, shift.target, features="quadratic").report
+
+    assert blind.weighted_accuracy > 0.7
+    assert "a classifier still tells the weighted source from the target, with accuracy 0." in blind.verdict
+    assert seeing.weighted_accuracy < 0.6
+    assert seeing.trustworthy
+
+
+@every_estimator
+def test_domains_that_are_one_are_told_apart_in_half_of_the_pairs(
+    estimate: Callable[..., covariate.DensityRatio],
+) -> None:
+    drawn_alike = estimate(torch.randn(300, 2), torch.randn(300, 2)).report
+    constant = estimate(torch.ones(30, 2), torch.ones(20, 2)).report
+
+    assert 0.5 <= drawn_alike.separability < 0.6
+    assert constant.separability == 0.5
+    assert constant.trustworthy
+
+
+@every_estimator
+def test_domains_are_told_apart_alike_whatever_the_order_of_their_rows(
+    estimate: Callable[..., covariate.DensityRatio],
+) -> None:
+    shift = drawn(1500, 1500)
+    ordered = [x[x[:, 0].argsort()] for x in (shift.source, shift.target)]
+
+    expected = estimate(shift.source, shift.target).report.separability
+
+    assert abs(estimate(ordered[0], shift.target).report.separability - expected) < 0.03
+    assert abs(estimate(*ordered).report.separability - expected) < 0.03
+
+
+def test_rows_of_no_weight_count_alike_where_none_has_any() -> None:
+    apart = _ratio.Apart(torch.tensor([0, 1]), torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
+
+    assert apart.weighted(torch.tensor([0.0, 0.0, 3.0]).double())[0] == 0.75
+    assert apart.weighted(torch.tensor([3.0, 0.0, 3.0]).double())[0] == 1.0
+
+
 def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
 
@@ -301,6 +380,20 @@ def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
 
     labels = [0] * 50 + [1] * 70
     assert area == pytest.approx(roc_auc_score(labels, torch.cat([of_source, of_target]).numpy()), abs=1e-12)
+
+
+def test_accuracy_is_that_of_the_best_threshold() -> None:
+    of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
+    weights = torch.rand(50).double()
+
+    accuracy = _samples.accuracy_of(of_source, of_target, weights)
+
+    right = [
+        float(weights[of_source <= at].sum() / weights.sum() + (of_target > at).double().mean()) / 2
+        for at in torch.cat([of_source, of_target])
+    ]
+    assert accuracy == pytest.approx(max(right), abs=1e-12)
+    assert _samples.accuracy_of(of_target + 9, of_target, torch.ones(70)) == 0.5
 
 
 # The logistic ratio

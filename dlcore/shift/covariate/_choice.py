@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from ._classifier import Classifier, best_of
 from ._features import Features, Kernels, Products, Standard
-from ._samples import area_under_curve
+from ._ratio import Apart
+from ._samples import spread
 
 __all__ = ["PENALTIES", "Choice", "choose", "told_apart"]
 
@@ -20,12 +21,11 @@ ENOUGH = 2**10  # rows of each domain that tell how far the domains overlap
 
 
 class Choice(NamedTuple):
-    """Features, the classifier that needs them, and how well it tells apart rows that it was not fitted to."""
+    """Features, and the classifier that needs them."""
 
     features: Features
     classifier: Classifier
     name: str
-    separability: float
 
 
 def choose(
@@ -58,12 +58,14 @@ def choose(
             found = best_of(expanded(rows), n, paths)
             if asked or _is_better(found, best):
                 features, best, name = expanded, found, kind
-    return Choice(features, best, name, area_under_curve(best.logits[:n], best.logits[n:]))
+    return Choice(features, best, name)
 
 
-def told_apart(source: Tensor, target: Tensor, columns: Standard) -> float:
-    """Return how well lines or parabolas tell the domains apart, on rows that they were not fitted to."""
-    return choose(source[:ENOUGH], target[:ENOUGH], columns, richer=("quadratic",)).separability
+def told_apart(source: Tensor, target: Tensor, columns: Standard) -> Apart:
+    """Return how lines or parabolas tell the domains apart, on rows that they were not fitted to."""
+    here, there = (spread(x, ENOUGH) for x in (source, target))
+    logits = choose(source[here], target[there], columns, richer=("quadratic",)).classifier.logits
+    return Apart(here, logits[: len(here)], logits[len(here) :])
 
 
 def _is_better(richer: Classifier, simpler: Classifier) -> bool:

@@ -110,8 +110,8 @@ def kliep(
         params = fit(rows, new, penalties, torch.zeros_like(rows[0]))
 
         model = LogRatio(LogLinear(features, params, 0.0), source.shape[1], features.size)
-        separability = told_apart(some, others, columns)
-        return ratio_on(source, model, separability=separability, features="kernel", tolerated=0.0)
+        apart = [told_apart(source, target, columns)]
+        return ratio_on(source, model, n_target=len(target), apart=apart, features="kernel", tolerated=0.0)
 
 
 def _best(source: Tensor, target: Tensor, paths: list[Tensor]) -> Tensor:

@@ -10,11 +10,11 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_number
 
-from ._choice import PENALTIES, choose
+from ._choice import PENALTIES, choose, told_apart
 from ._classifier import fit_to_all
 from ._features import standardize
-from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_on
-from ._samples import check_samples, draw_rows
+from ._ratio import Apart, DensityRatio, LogLinear, LogRatio, ratio_on
+from ._samples import check_samples, drawn
 
 __all__ = ["logistic_ratio"]
 
@@ -103,7 +103,7 @@ def logistic_ratio(
     >>> ratio.weights, ratio(torch.tensor([[1.0]]))
     (tensor([0.5000, 0.5000, 2.0000]), tensor([2.]))
     >>> ratio.report.verdict
-    'Do not trust these weights: they are worth 2 unweighted examples, fewer than ten.'
+    'Do not trust these weights: the target has 6 rows, fewer than ten.'
     """
     check_samples(source, target)
     if not callable(features) and features not in RICHER:
@@ -118,7 +118,8 @@ def _fit(
     source: Tensor, target: Tensor, features: str | FeatureMap, penalties: Sequence[float], generator: Generator | None
 ) -> DensityRatio:
     """Choose features and penalties on some rows, fit all of them, and report."""
-    some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
+    here, there = (drawn(x, SAMPLE, generator) for x in (source, target))
+    some, others = source[here], target[there]
     columns = standardize(source, target, None if isinstance(features, str) else features)
     richer = RICHER[features] if isinstance(features, str) else ()
     asked = features != "auto"
@@ -129,9 +130,15 @@ def _fit(
         shift = log_odds - math.log(len(others) / len(some))
         params = fit_to_all(source, target, choice.features, choice.classifier, shift)
     log_linear = LogLinear(choice.features, params[:-1], float(params[-1]) - log_odds)
+    logits = choice.classifier.logits
+    apart = [Apart(here, logits[: len(here)], logits[len(here) :])]
+    if features not in {"auto", "quadratic"}:  # which may not see how the domains differ
+        plain = columns if isinstance(features, str) else standardize(source, target)
+        apart.append(told_apart(source, target, plain))
     return ratio_on(
         source,
         LogRatio(log_linear, source.shape[1], choice.features.size),
-        separability=choice.separability,
+        n_target=len(target),
+        apart=apart,
         features=choice.name if isinstance(features, str) else "given",
     )

@@ -115,7 +115,7 @@ def kernel_mean_matching(
             means += (squared_distances(rows, columns(others)) / (-2 * width**2)).exp().sum(1)
         weights = _match(kernel, means * len(source) / len(target), maximum)
         ratio = LogRatio(Smoothed(columns, rows, weights.log(), width), source.shape[1], len(source))
-        report = report_on(weights, separability=told_apart(source, target, columns), features="kernel")
+        report = report_on(weights, len(target), [told_apart(source, target, columns)], "kernel")
         return DensityRatio(weights.to(source.dtype), report, ratio)
 
 

@@ -8,7 +8,17 @@ from torch import Generator, Tensor
 from dlcore._checks import check_floating, check_same_dtype, check_values
 from dlcore._linalg import split
 
-__all__ = ["area_under_curve", "blocks", "check_samples", "draw_rows", "in_blocks", "moments"]
+__all__ = [
+    "accuracy_of",
+    "area_under_curve",
+    "blocks",
+    "check_samples",
+    "draw_rows",
+    "drawn",
+    "in_blocks",
+    "moments",
+    "spread",
+]
 
 BLOCK = 2**18  # entries that are worked on at a time, 2 MB in float64
 
@@ -76,12 +86,23 @@ def _checked(features: Tensor, n: int) -> Tensor:
     return features
 
 
+def drawn(x: Tensor, most: int, generator: Generator | None) -> Tensor:
+    """Return the places of so many rows at most, drawn without replacement, or of all in their order."""
+    if len(x) <= most:
+        return torch.arange(len(x), device=x.device)
+    device = None if generator is None else generator.device
+    return torch.randperm(len(x), generator=generator, device=device)[:most].to(x.device)
+
+
 def draw_rows(x: Tensor, most: int, generator: Generator | None) -> Tensor:
     """Return so many rows at most, drawn without replacement."""
-    if len(x) <= most:
-        return x
-    device = None if generator is None else generator.device
-    return x[torch.randperm(len(x), generator=generator, device=device)[:most].to(x.device)]
+    return x if len(x) <= most else x[drawn(x, most, generator)]
+
+
+def spread(x: Tensor, most: int) -> Tensor:
+    """Return the places of so many rows at most, as far apart as they can be: rows may be in an order that matters."""
+    some = min(len(x), most)
+    return torch.arange(some, device=x.device) * len(x) // some
 
 
 def area_under_curve(of_source: Tensor, of_target: Tensor) -> float:
@@ -89,3 +110,12 @@ def area_under_curve(of_source: Tensor, of_target: Tensor) -> float:
     ranked = of_source.sort().values
     below = torch.searchsorted(ranked, of_target) + torch.searchsorted(ranked, of_target, right=True)
     return float(below.double().mean()) / (2 * len(of_source))
+
+
+def accuracy_of(of_source: Tensor, of_target: Tensor, weights: Tensor) -> float:
+    """Return the mean of the shares of target and weighted source that the best threshold on scores takes rightly."""
+    ranked, order = of_source.sort()
+    of_weights = weights[order].cumsum(0)
+    source_below = of_weights[torch.searchsorted(ranked, ranked, right=True) - 1].double() / of_weights[-1]
+    target_below = torch.searchsorted(of_target.sort().values, ranked, right=True).double() / len(of_target)
+    return 0.5 + max(float((source_below - target_below).max()), 0.0) / 2

@@ -140,7 +140,8 @@ def ulsif(
         return ratio_on(
             source,
             LogRatio(model, source.shape[1], len(centres)),
-            separability=told_apart(some, others, columns),
+            n_target=len(target),
+            apart=[told_apart(source, target, columns)],
             features="kernel",
         )
 
