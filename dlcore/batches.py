@@ -1,8 +1,8 @@
 r"""In which order, and how many at a time, does training see its examples?
 
 One step of minibatch stochastic gradient descent looks at a few examples drawn at random, and an epoch at each
-example once. The tensors are indexed directly, a whole batch at a time: there is no copy of the data beyond the batch,
-and no call for each example.
+example once. The tensors are indexed directly, a few batches at a time: there is no copy of all data, and no call for
+each example.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from ._checks import check_count, check_rank
 from ._linalg import split
 
 __all__ = ["minibatches"]
+
+GATHERED = 2**18  # entries of a tensor that are put in order at a time, unless a batch has more
 
 
 def minibatches(
@@ -109,5 +111,12 @@ def minibatches(
     if not shuffle:
         return zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
     order = torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
-    batches = split(order[:stop].to(columns[0].device), batch_size)
-    return (tuple(x.index_select(0, rows.to(x.device)) for x in columns) for rows in batches)
+    return _gathered(columns, order[:stop], batch_size)
+
+
+def _gathered(columns: list[Tensor], order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches; one call puts in order what several of them hold."""
+    widest = max(x[0].numel() for x in columns)
+    at_a_time = batch_size * max(GATHERED // max(batch_size * widest, 1), 1)
+    for rows in split(order, at_a_time):
+        yield from zip(*(split(x.index_select(0, rows.to(x.device)), batch_size) for x in columns), strict=True)

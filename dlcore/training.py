@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.utils import _pytree as pytree
 
 from . import optim
-from ._checks import check_count, check_floating, check_number, check_values, number_of_rows
+from ._checks import HALF, check_count, check_floating, check_number, check_values, number_of_rows
 from ._descent import decay_of_leaves, descend_
 from ._linalg import foreach_copy_
 from ._trees import floating_leaves
@@ -24,6 +24,7 @@ from .batches import minibatches
 
 __all__ = ["DivergenceError", "History", "fit"]
 
+FEW = 4096  # losses that one product may sum without losing digits
 Rows = Shaped[Any, "_ ..."] | Sequence[Shaped[Any, "_ ..."]]
 
 
@@ -262,7 +263,8 @@ class _Run:
         self.structure, self.momentum, self.decays = structure, momentum, decays
         self.leaves = [x.detach().clone().requires_grad_() for x in state["params"]]
         self.params = structure.unflatten(self.leaves)
-        self.good = [x.detach().clone() for x in self.leaves]
+        self.values = [x.detach() for x in self.leaves]  # the same numbers, of which autograd takes no notice
+        self.good = [x.clone() for x in self.values]
         self.velocity = [x.clone() for x in state["velocity"] or map(torch.zeros_like, self.good)] if momentum else []
         self.step: int = state["step"]
         self.train_loss: list[float] = [*state["train_loss"]]
@@ -273,27 +275,32 @@ class _Run:
         """Take the step that a batch asks for, unless its mean loss is not finite, and return that mean."""
         if not losses.requires_grad:
             raise ValueError("loss must depend on params, got one that does not")
-        values, count = losses.detach(), losses.size(0)
-        mean = (values if weights is None else values * weights).mean().item()
-        if math.isfinite(mean):
-            # the mean itself need not be in the graph: its gradient is a sum over examples, each with its share
-            if weights is not None:
-                self.share = (weights / count).to(values.dtype)
-            elif self.share.size(0) != count:
-                self.share = torch.full_like(values, 1 / count)
-            found = cast(
-                "tuple[Tensor | None, ...]", torch.autograd.grad(losses, self.leaves, self.share, allow_unused=True)
-            )
-            grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.leaves, found, strict=True)]
-            with torch.no_grad():
-                foreach_copy_(self.good, self.leaves)
-                descend_(self.leaves, grads, self.velocity, lr=lr, momentum=self.momentum, decays=self.decays)
+        if losses.dtype in HALF:
+            losses = losses.float()
+        mean = self.mean(losses, weights)
+        value = mean.item()
+        if math.isfinite(value):
+            found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(mean, self.leaves, allow_unused=True))
+            grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.values, found, strict=True)]
+            foreach_copy_(self.good, self.values)
+            descend_(self.values, grads, self.velocity, lr=lr, momentum=self.momentum, decays=self.decays)
             self.step += 1
-        return mean
+        return value
+
+    def mean(self, losses: Tensor, weights: Tensor | None) -> Tensor:
+        """Return the mean loss of a batch; of a small one as a product, which takes the least time."""
+        count = losses.size(0)
+        if count > FEW:
+            return (losses if weights is None else losses * weights).mean()
+        if weights is not None:
+            return torch.dot(losses, (weights / count).to(losses.dtype))
+        if self.share.size(0) != count or self.share.dtype != losses.dtype:
+            self.share = torch.full_like(losses, 1 / count, requires_grad=False)
+        return torch.dot(losses, self.share)
 
     def lost(self) -> float | None:
         """Return a value that is not finite since the last step, or None; no loss has come after it that would tell."""
-        for before, after in zip(self.good, self.leaves, strict=True):
+        for before, after in zip(self.good, self.values, strict=True):
             lost = after[before.isfinite() & ~after.isfinite()]
             if len(lost):
                 return lost[0].item()
@@ -301,7 +308,7 @@ class _Run:
 
     def history(self, drawn: Tensor | None, *, diverged: bool = False) -> History:
         """Return what is known so far; of a run that has diverged, with its last good parameters at rest."""
-        params = self.good if diverged else [x.detach() for x in self.leaves]
+        params = self.good if diverged else self.values
         velocity = [] if diverged else self.velocity
         state = (params, velocity, self.step, drawn, self.train_loss, self.validation_loss)
         return History(self.structure.unflatten(params), dict(zip(_STATE, state, strict=True)))

@@ -125,3 +125,19 @@ def test_shuffled_batches_carry_the_gradient_back_to_their_rows() -> None:
     (gradient,) = torch.autograd.grad(total, x)
 
     torch.testing.assert_close(gradient, 2 * x)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 300])
+def test_batches_are_those_of_the_order_however_many_are_put_in_order_at_a_time(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.arange(1000.0).reshape(-1, 2)
+    at_once = [*batches.minibatches(x, batch_size=batch_size, generator=torch.Generator().manual_seed(0))]
+    monkeypatch.setattr("dlcore.batches.GATHERED", 30)
+
+    few = [*batches.minibatches(x, batch_size=batch_size, generator=torch.Generator().manual_seed(0))]
+
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
+    assert [len(rows) for (rows,) in few] == [len(rows) for rows in order.split(batch_size)]
+    assert torch.equal(torch.cat([rows for (rows,) in few]), x[order])
+    assert all(torch.equal(a, b) for (a,), (b,) in zip(few, at_once, strict=True))

@@ -587,3 +587,12 @@ def test_digits_are_learned(sizes: tuple[int, ...]) -> None:
     assert accuracy > 0.94
     assert history.validation_loss[-1] < history.validation_loss[0] / 2
     assert isinstance(np.asarray(history.train_loss), np.ndarray)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_mean_of_many_losses_keeps_its_digits(dtype: torch.dtype) -> None:
+    x = torch.full((100_003,), 0.1, dtype=dtype)
+
+    history = training.fit(lambda w, x: w * x, torch.ones((), dtype=dtype), x, epochs=1, batch_size=len(x), lr=0.0)
+
+    assert history.train_loss[0] == pytest.approx(float(x[0]), rel=2e-7)
