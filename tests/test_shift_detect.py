@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from types import ModuleType
+from typing import Literal
 
 import pytest
 import scipy.special
@@ -170,6 +171,19 @@ def test_classifier_statistic_and_accuracy_are_those_of_refits(features: str) ->
     assert actual.statistic == pytest.approx(((observed - every.mean()) / every.std()).item(), abs=1e-9)
     assert actual.accuracy == pytest.approx(accuracy)
     assert actual.p_value == (1 + sum(score >= observed for score in null)) / 21
+
+
+def test_auto_does_without_products_that_take_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = normal(100, 3), 2 * normal(100, 3)
+
+    def statistic(features: Literal["auto", "linear", "quadratic"]) -> float:
+        return detect.classifier_test(x, y, features=features, n_permutations=19, generator=seeded()).statistic
+
+    monkeypatch.setattr(_classifier, "MOST", 200 * 9)
+    assert statistic("auto") == statistic("quadratic") > statistic("linear")
+    monkeypatch.setattr(_classifier, "MOST", 200 * 9 - 1)
+    assert statistic("auto") == statistic("linear")
+    assert statistic("quadratic") > statistic("linear")
 
 
 def test_auto_takes_the_features_that_tell_more() -> None:
@@ -541,6 +555,8 @@ def test_verdict_says_what_was_found() -> None:
     assert str(different) == different.verdict
     assert different.verdict.startswith("The samples differ: classifier z ")
     assert different.verdict.endswith("of 50 and 50 examples, p = 0.01, told apart with accuracy 1.00.")
+    constant = detect.classifier_test(x * 0, x * 0, n_permutations=19, generator=seeded())
+    assert "accuracy" not in constant.verdict  # which is below chance where there is nothing to tell
     assert alike.verdict.startswith("No difference found, which does not show that there is none: ")
     assert alike.verdict.endswith("Kolmogorov–Smirnov D 0 of 50 and 50 examples, p = 1.")
 

@@ -77,7 +77,7 @@ class ShiftTest:
         """One sentence that says what was found at level 0.05."""
         n, m = self.sizes
         found = f"{self.name} {self.statistic:.3g} of {n} and {m} examples, p = {self.p_value:.2g}"
-        if self.accuracy is not None:
+        if self.accuracy is not None and self.accuracy > 0.5:
             found += f", told apart with accuracy {self.accuracy:.2f}"
         if not self.rejects():
             return f"No difference found, which does not show that there is none: {found}."
