@@ -1,6 +1,8 @@
 """Density ratios against the truth, other libraries, their formulas, and the ways in which others go silently wrong."""
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -255,6 +257,19 @@ def test_a_fit_carries_no_gradient_back(estimate: Callable[..., covariate.Densit
     ratio = estimate(torch.randn(30, 2).requires_grad_(), torch.randn(30, 2).requires_grad_())
 
     assert not ratio.weights.requires_grad
+
+
+@every_estimator
+def test_a_ratio_can_be_stored_copied_and_compared(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    shift = drawn(60, 50)
+    ratio = estimate(shift.source, shift.target)
+
+    for restored in (pickle.loads(pickle.dumps(ratio)), copy.deepcopy(ratio)):  # noqa: S301  # it was written here
+        assert torch.equal(restored(shift.target), ratio(shift.target))
+        assert str(restored.report) == str(ratio.report)
+        assert restored != ratio
+        assert restored.model != ratio.model
+    assert repr(ratio).startswith("DensityRatio(weights=tensor([")
 
 
 def test_points_of_other_columns_are_refused(plain: ModuleType) -> None:

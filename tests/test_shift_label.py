@@ -752,6 +752,17 @@ def test_report_warns_of_correcting_probabilities_that_are_not_calibrated() -> N
     assert label.bbse(*sample(0, [0.5, 0.5])[:3], n_resamples=0).report.verdict == "Trust this prior."
 
 
+def test_results_are_compared_as_objects_and_not_entry_by_entry() -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.5])
+    shift, other = (label.bbse(source, labels, target, n_resamples=0) for _ in range(2))
+    calibrate, again = (label.bias_corrected_temperature(source.log(), labels) for _ in range(2))
+
+    assert shift == shift  # noqa: PLR0124
+    assert shift != other
+    assert calibrate == calibrate  # noqa: PLR0124
+    assert calibrate != again
+
+
 def test_corrected_probabilities_are_those_of_the_target() -> None:
     source, labels, target, _ = sample(0, [0.9, 0.1], separation=1)
 

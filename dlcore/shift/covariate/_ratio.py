@@ -23,7 +23,7 @@ SELDOM = math.sqrt(-math.log(0.01) / 8)  # by Smirnov's limit for the largest di
 TOLERATED = 0.1  # how far the mean weight may be off 1 before the weights are divided by it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogRatio:
     r"""A map of points to the logarithm of a ratio, in float64.
 
@@ -164,7 +164,7 @@ class RatioReport(WeightReport):
         return "\n".join([*lines, *added, verdict])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DensityRatio:
     r"""The estimated ratio of the target's density to the source's: weights, a function of new points, and a report.
 

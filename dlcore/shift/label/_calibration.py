@@ -19,7 +19,7 @@ ROUNDING = 1e-14  # of a loss
 TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibrator:
     r"""A map from logits to calibrated probabilities, for source and target alike.
 

@@ -149,7 +149,7 @@ class LabelShiftReport:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelShift:
     r"""How the classes are spread in the target.
 
