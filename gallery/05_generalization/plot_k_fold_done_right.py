@@ -51,7 +51,7 @@ for j, (_, validation) in enumerate(folds):
     ax.text(start + length / 2, j - 0.42, str(length), ha="center")
 ax.set(yticks=range(5), yticklabels=range(1, 6), ylim=(4.5, -0.8), xlim=(0, 442))
 ax.set(xlabel="row", ylabel="model", xticks=[0, 89, 178, 266, 354, 442])
-ax.set_title("Each model is fitted to blue rows and measured on orange ones")
+ax.set_title("Fitted to blue rows, measured on orange ones")
 fig.set_label(
     "Five bars of 442 rows, one for each model. In each, another stretch is held out, "
     "of 89 rows in the first two and of 88 in the others; together they cover all "

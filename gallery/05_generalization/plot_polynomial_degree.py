@@ -159,12 +159,12 @@ plt.show()
 # truth on average, but not with each other.
 
 errors = {1: "bias", 3: "neither", 10: "variance"}
-fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.6), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.8), sharey=True, layout="constrained")
 for ax, (degree, color) in zip(axes, colors.items(), strict=True):
     ax.plot(grid, curves[degree].T, color=color, linewidth=0.5, alpha=0.25)
     ax.plot(grid, curve, color=ink, linewidth=1.5, linestyle="--")
     ax.set(ylim=(-3, 4), xticks=[-1, 0, 1])
-    ax.set_title(f"degree {degree}: {errors[degree]}")
+    ax.set_title(f"degree {degree}:\n{errors[degree]}")
 axes[0].set_ylabel("y")
 axes[1].set_xlabel("x")
 fig.set_label(

@@ -143,7 +143,7 @@ axes[0].annotate(
 axes[0].set(ylim=(0, 77), ylabel="errors in the last 50, %")
 axes[0].set_title("The model's errors rise, and both monitors hear it")
 axes[1].set(xlabel="images read", ylabel="images in the window")
-axes[1].set_title("ADWIN's window drops most of what came before the change")
+axes[1].set_title("ADWIN drops most of what came before the change")
 fig.set_label(
     "Two panels against the number of images read. Above, the share of errors among the last "
     "50: below 20 percent up to the change at 700, around 35 percent after it; two dotted "

@@ -63,7 +63,7 @@ at |= {"ha": "right", "color": "C1"}
 ax.annotate("the true order", (1000 * order.statistic, 0.7 * top), (-6, 0), **at)
 ax.set(xlabel="squared mean discrepancy, in thousandths", ylabel="random orders")
 ax.set(xlim=(None, 1150 * order.statistic))
-ax.set_title("Few random orders set the parts as far apart as the true one")
+ax.set_title("Few random orders differ as much as the true one")
 fig.set_label(
     "A histogram of the squared mean discrepancy of 999 random orders, with its bulk "
     "around 0 and a tail to the right. A dashed line marks its upper 5 percent; the line "
@@ -158,12 +158,12 @@ for place, (name, rate) in enumerate(alarms.items()):
 ax.text(0.086, 0, "by chance,\nat level 0.05", va="center")
 ax.set(xlim=(0, 0.125), ylim=(-4.6, 0.5), xlabel="share of false alarms")
 ax.set_yticks([-place for place in range(len(alarms))], labels=list(alarms))
-ax.set_title("Four tests keep their level, a bare share does not")
+ax.set_title("A bare share does not keep the level")
 fig.set_label(
     "Shares of false alarms, one point for each test, each beside a grey bar about 0.05, "
     "two standard errors to each side. The mean discrepancy, the classifier, the "
     "Kolmogorov-Smirnov and the label test lie within their bars or below; the bare "
-    "share of 10 permutations, about 0.08, lies beyond its own."
+    "share of 10 permutations, about 0.09, lies beyond its own."
 )
 plt.show()
 

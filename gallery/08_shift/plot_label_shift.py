@@ -142,7 +142,7 @@ for height, text, color in [
 ]:
     ax.text(most + side, height, text, color=color, ha=align, va="center")
 ax.set(xlabel="digit", ylabel="share of the target", xticks=range(10), ylim=(0, None))
-ax.set_title("Counting misjudges what inverting the confusion matrix finds")
+ax.set_title("Counting misjudges what the confusion matrix finds")
 fig.set_label(
     "For each digit, its share of the target. The counts of the predictions miss many "
     "of the true shares, some by far; the estimates from the confusion matrix lie close "
@@ -321,7 +321,7 @@ ax.text(16, 0.96, "as it was", color="C1", ha="right")
 ax.set(xscale="log", xlabel="temperature of the probabilities", ylabel="accuracy")
 ax.set_xticks(temperatures, ["⅛", "¼", "½", "1", "2", "4", "8", "16"])
 ax.set_xticks([], minor=True)
-ax.set_title("The true prior helps sure probabilities and ruins weak ones")
+ax.set_title("The true prior ruins unsure probabilities")
 fig.set_label(
     "Accuracy in the target against the temperature, with a band of one standard "
     "deviation over draws. Corrected by the true prior it is above the uncorrected "

@@ -131,7 +131,7 @@ for i, (name, values) in enumerate(of_fits.items()):
 ax.set(yticks=range(4), yticklabels=of_fits, ylim=(3.5, -0.5), xlim=(2500, 8000))
 ax.set_xticks([3000, 4000, 5000, 6000, 7000])
 ax.set_xlabel("squared error in the target: 50 draws, and their mean")
-ax.set_title("Even the exact weights make the predictions worse")
+ax.set_title("Even the exact weights do harm")
 fig.set_label(
     "Four rows of marks, the squared error in the target of 50 draws each, with their "
     "mean. It is least without weights, larger with clipped ones, and largest with the "
