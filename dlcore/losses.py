@@ -95,10 +95,8 @@ def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) ->
 
     Parameters
     ----------
-    y_hat : Tensor, shape (*)
-        The predictions.
-    y : Tensor, shape (*)
-        The targets.
+    y_hat, y : Tensor, shape (*)
+        The predictions and the targets.
 
     Returns
     -------
@@ -244,8 +242,7 @@ def cross_entropy(
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
     q = _check_scores("logits", logits)
-    is_half = logits.dtype in HALF
-    log_p = torch.log_softmax(logits, -1, dtype=torch.float32 if is_half else None)
+    log_p = torch.log_softmax(logits, -1, dtype=torch.float32 if logits.dtype in HALF else None)
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         check_pair(logits=logits, labels=labels)
@@ -255,7 +252,7 @@ def cross_entropy(
     if label_smoothing != 0:
         check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
         loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(-1)
-    return loss.to(logits.dtype) if is_half else loss
+    return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
 
 def cross_entropy_from_probabilities(
@@ -372,7 +369,7 @@ def _at_label(log_p: Tensor, y: Tensor) -> Tensor:
         check_indices("labels", y, log_p.shape[-1])
     try:
         return F.nll_loss(log_p, y, reduction="none", ignore_index=_IGNORED)
-    except IndexError:  # a processor looks at each label anyway; elsewhere a wrong one would end the program
+    except IndexError:  # torch looks at each label, and ends the program at a wrong one elsewhere than here
         check_indices("labels", y, log_p.shape[-1])
         raise
 
@@ -388,17 +385,16 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
 def _check_scores(name: str, x: Tensor) -> int:
     """Return how many classes the tensor holds real numbers for; raise unless there is one."""
     check_floating(**{name: x})
-    check_rank(name, x, 1, "(*, q)")
-    q = x.size(-1)
-    if q == 0:
+    if x.dim() == 0 or x.size(-1) == 0:
+        check_rank(name, x, 1, "(*, q)")
         raise ValueError(f"{name} must have shape (*, q) with q >= 1, got {tuple(x.shape)}")
-    return q
+    return x.size(-1)
 
 
 def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
     """Return the labels as int64, which torch indexes with; raise unless there is an integer for each row."""
     check_integer(labels=labels)
     if labels.shape != scores.shape[:-1]:
-        rows = tuple(scores.shape[:-1])
-        raise ValueError(f"labels must have shape {rows}, a class index for each row, got {tuple(labels.shape)}")
+        layout = f"{tuple(scores.shape[:-1])}, a class index for each row"
+        raise ValueError(f"labels must have shape {layout}, got {tuple(labels.shape)}")
     return labels if labels.dtype == torch.int64 else labels.long()

@@ -299,6 +299,18 @@ def test_equal_weights_of_mean_one_are_trusted() -> None:
     assert importance.diagnose(torch.ones(50)).trustworthy
 
 
+@pytest.mark.parametrize("n", [1, 5, 1000])
+def test_the_tail_of_weights_that_are_nearly_equal_is_no_objection(n: int) -> None:
+    tail = 1e-3 * ((torch.arange(n, dtype=torch.float64) + 0.5) / n) ** -0.9
+
+    report = importance.diagnose(importance.normalize_weights(1 + tail))
+
+    assert not report.pareto_shape < (0.8 if n > 20 else 0)
+    assert report.largest_weight < 2
+    assert "tail" not in report.verdict
+    assert report.trustworthy is (n > 10)
+
+
 @pytest.mark.parametrize(
     ("w", "reason"),
     [

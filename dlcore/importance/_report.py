@@ -11,6 +11,10 @@ from ._weights import check_weights, effective_sample_size, pareto_shape
 
 __all__ = ["WeightReport", "diagnose"]
 
+LIGHT = (
+    2.0  # means, up to which the largest weight leaves at least half of the effective sample size, whatever its tail
+)
+
 
 @dataclass(frozen=True)
 class WeightReport:
@@ -56,6 +60,11 @@ class WeightReport:
         return min(1 - 1 / math.log10(self.n), 0.7) if self.n > 1 else -math.inf
 
     @property
+    def _shape_that_counts(self) -> float:
+        """The Pareto shape of a tail that holds much; beside weights that are nearly equal, none does."""
+        return self.pareto_shape if self.largest_weight > LIGHT * self.mean_weight else math.nan
+
+    @property
     def trustworthy(self) -> bool:
         """Whether nothing speaks against the weights."""
         return not self._objection()
@@ -67,7 +76,7 @@ class WeightReport:
         if objection:
             return f"Do not trust these weights: {objection}."
         worth = f"they are worth {self.effective_sample_size:.3g} of {self.n} unweighted examples"
-        if self.pareto_shape >= 0.5:
+        if self._shape_that_counts >= 0.5:
             return (
                 f"Trust these weights with care: {worth}, and no standard error holds, their variance being infinite."
             )
@@ -77,9 +86,9 @@ class WeightReport:
         """Return what speaks against the weights, or nothing."""
         if self.largest_weight == 0:
             return "all are 0, as when source and target do not overlap"
-        if self.pareto_shape >= 1:
+        if self._shape_that_counts >= 1:
             return "their tail is so heavy that they have no mean"
-        if self.pareto_shape >= self.largest_trusted_shape:
+        if self._shape_that_counts >= self.largest_trusted_shape:
             return f"their tail is too heavy for {self.n} examples; clip or flatten them"
         if self.effective_sample_size < 10:
             return f"they are worth {self.effective_sample_size:.3g} unweighted examples, fewer than ten"
@@ -110,7 +119,8 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         \max_i w_i = 0, \qquad k \ge \min(1 - 1/\log_{10} n,\ 0.7), \qquad n_\text{eff} < 10, \qquad
         |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
 
-    The second is the bound of Vehtari et al. above which a large error is likely, the third what the same bound asks of
+    The second is the bound of Vehtari et al. above which a large error is likely, where the largest weight is more than
+    twice the mean: below, a tail holds little, whatever its shape. The third is what the same bound asks of
     :math:`n` at :math:`k = 0`. The last compares the mean with 1, by a tenth and three standard errors: it alone tells
     of separable domains, or of a forgotten factor :math:`n_\text{source}/n_\text{target}`, whose weights can be equal,
     and equally wrong. From :math:`k = \frac12` on the variance of the weights is infinite.
