@@ -36,35 +36,42 @@ def choose(
     richer: Sequence[str],
     asked: bool = False,
     penalties: Sequence[float] = PENALTIES,
+    linear: Classifier | None = None,
     generator: Generator | None = None,
 ) -> Choice:
     """Return the features, the columns or richer ones, and their penalties, which do best on rows left out.
 
     Richer features are taken where they are asked for, or better by two standard errors. The columns keep in them the
-    penalty that they have alone.
+    penalty that they have alone; the classifier on them is fitted here if it is not known.
     """
     rows, n = torch.cat([source, target]), len(source)
     expansions: dict[str, Callable[[], Features]] = {
         "quadratic": lambda: Products(columns),
         "kernel": lambda: Kernels.around(columns, source, target, generator),
     }
-    features, name = columns, "linear"
-    linear = best = best_of(columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties])
+    if linear is None:
+        linear = best_of(columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties])
+    features, best, name = columns, linear, "linear"
     for kind in richer:
         expanded = expansions[kind]()
         if asked or expanded.size <= MOST_FEATURES:
             added = expanded.size - columns.size
             paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
-            found = best_of(expanded(rows), n, paths)
+            found = best_of(expanded(rows), n, paths, within=linear, least=math.inf if asked else linear.loss)
             if asked or _is_better(found, best):
                 features, best, name = expanded, found, kind
     return Choice(features, best, name)
 
 
-def told_apart(source: Tensor, target: Tensor, columns: Standard) -> Apart:
-    """Return how lines or parabolas tell the domains apart, on rows that they were not fitted to."""
+def told_apart(source: Tensor, target: Tensor, columns: Standard, linear: Classifier | None = None) -> Apart:
+    """Return how lines or parabolas tell the domains apart, on rows that they were not fitted to.
+
+    The lines are fitted here, unless they are known for all rows, and these are few enough.
+    """
     here, there = (spread(x, ENOUGH) for x in (source, target))
-    logits = choose(source[here], target[there], columns, richer=("quadratic",)).classifier.logits
+    if linear is not None and not len(linear.logits) == len(source) + len(target) == len(here) + len(there):
+        linear = None
+    logits = choose(source[here], target[there], columns, richer=("quadratic",), linear=linear).classifier.logits
     return Apart(here, logits[: len(here)], logits[len(here) :])
 
 

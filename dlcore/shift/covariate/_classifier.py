@@ -64,19 +64,31 @@ class Rows:
         return self.source.device
 
 
-def best_of(features: Tensor, n_source: int, paths: Sequence[Tensor]) -> Classifier:
+def best_of(
+    features: Tensor,
+    n_source: int,
+    paths: Sequence[Tensor],
+    *,
+    within: Classifier | None = None,
+    least: float = torch.inf,
+) -> Classifier:
     """Return the classifier whose penalties, of those along a path, do best on rows left out.
 
-    The path leads from strong penalties to weak ones, and ends where the loss rises: from there on, it goes on rising.
+    The path leads from strong penalties to weak ones, and ends where the loss rises above the least so far: from there
+    on, it goes on rising. It begins at a classifier on the first columns, if one is given, which is what penalties
+    beyond all bounds leave.
     """
     rows = pad(features, (0, 1), value=1.0)
     y = (torch.arange(len(rows), device=rows.device) >= n_source).double()
     best, params = None, rows.new_zeros(rows.shape[1])
+    if within is not None:
+        params[: len(within.params) - 1], params[-1] = within.params[:-1], within.params[-1]
     for penalties in paths:
         found = held_out(rows, y, pad(penalties, (0, 1)), params)
-        if best is not None and found.loss >= best.loss:
+        best = found if best is None or found.loss < best.loss else best
+        if found.loss >= least:
             break
-        best, params = found, found.params
+        least, params = found.loss, found.params
     assert best is not None  # noqa: S101  # there is a path
     return best
 

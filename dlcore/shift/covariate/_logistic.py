@@ -134,7 +134,7 @@ def _fit(
     apart = [Apart(here, logits[: len(here)], logits[len(here) :])]
     if features not in {"auto", "quadratic"}:  # which may not see how the domains differ
         plain = columns if isinstance(features, str) else standardize(source, target)
-        apart.append(told_apart(source, target, plain))
+        apart.append(told_apart(source, target, plain, choice.classifier if features == "linear" else None))
     return ratio_on(
         source,
         LogRatio(log_linear, source.shape[1], choice.features.size),
