@@ -12,7 +12,7 @@ from ._features import Features, Kernels, Products, Standard
 from ._ratio import Apart
 from ._samples import spread
 
-__all__ = ["PENALTIES", "Choice", "choose", "told_apart"]
+__all__ = ["MOST_FEATURES", "PENALTIES", "Choice", "choose", "is_better", "told_apart"]
 
 PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
 MOST_FEATURES = 300  # beyond so many, products and kernels are not tried unasked
@@ -58,7 +58,7 @@ def choose(
             added = expanded.size - columns.size
             paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
             found = best_of(expanded(rows), n, paths, within=linear, least=math.inf if asked else linear.loss)
-            if asked or _is_better(found, best):
+            if asked or is_better(found.losses, best.losses):
                 features, best, name = expanded, found, kind
     return Choice(features, best, name)
 
@@ -75,7 +75,7 @@ def told_apart(source: Tensor, target: Tensor, columns: Standard, linear: Classi
     return Apart(here, logits[: len(here)], logits[len(here) :])
 
 
-def _is_better(richer: Classifier, simpler: Classifier) -> bool:
-    """Tell whether the loss on rows left out is smaller by two standard errors of the mean difference."""
-    gain = simpler.losses - richer.losses
+def is_better(richer: Tensor, simpler: Tensor) -> bool:
+    """Tell whether the losses on rows left out are smaller by two standard errors of the mean difference."""
+    gain = simpler - richer
     return float(gain.mean()) > BETTER * float(gain.std()) / math.sqrt(len(gain))

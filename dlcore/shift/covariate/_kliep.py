@@ -9,12 +9,14 @@ from torch import Generator, Tensor
 from dlcore._checks import check_number
 from dlcore._linalg import cholesky
 
-from ._choice import PENALTIES, told_apart
-from ._features import Kernels, standardize
-from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_on
+from ._choice import MOST_FEATURES, PENALTIES, is_better, told_apart
+from ._features import Features, Kernels, Products, standardize
+from ._ratio import FEW, DensityRatio, LogLinear, LogRatio, ratio_on
 from ._samples import check_samples, draw_rows
 
 __all__ = ["fit", "kliep"]
+
+Pair = tuple[Tensor, Tensor]  # source and target
 
 SAMPLE = 2**12  # rows of each domain, at most, that are fitted
 STEPS = 100
@@ -38,10 +40,12 @@ def kliep(
 
     where :math:`\mathbf{x}_i` are the rows of the source and :math:`\mathbf{x}'_j` those of the target: the
     Kullback-Leibler divergence of the target from :math:`w` times the source is least. The mean weight is 1 by
-    construction. The features :math:`\boldsymbol{\phi}` are the standardized columns and Gaussian kernels around 100
-    rows, in the exponent, which is the log-linear form of the method: positive sums of kernels, its first form, cannot
-    follow a ratio that grows in one direction. The penalties :math:`\lambda_l\theta_l^2 / 2m`, first of the columns,
-    then of the kernels, are those under which each half of both samples does best on the other half.
+    construction. The features :math:`\boldsymbol{\phi}` are in the exponent, which is the log-linear form of the
+    method: positive sums of kernels, its first form, cannot follow a ratio that grows in one direction. They are the
+    standardized columns alone, or their products as well, or Gaussian kernels around 100 rows as well. The penalties
+    :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
+    samples does best on the other half, and more features are taken if they do better there by two standard errors.
+    What makes more than 300 features is not tried, nor anything but the columns on fewer than ten rows.
     4096 rows of each domain, at most, are fitted.
 
     Parameters
@@ -100,42 +104,44 @@ def kliep(
         grid = PENALTIES if penalty is None else (penalty,)
         some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
         columns = standardize(source, target)
-        features = Kernels.around(columns, some, others, generator)
+        halves = [(some[i::2], others[i::2]) for i in range(2)]
+        linear, losses = _best(columns, halves, [torch.full_like(columns.mean, value) for value in grid])
+        features, name, penalties = columns, "linear", linear
+        kernels = Kernels.around(columns, some, others, generator)
+        for kind, expanded in (("quadratic", Products(columns)), ("kernel", kernels)):
+            if expanded.size <= MOST_FEATURES and min(len(some), len(others)) >= FEW:
+                added = expanded.size - columns.size
+                paths = [torch.cat([linear, linear.new_full((added,), value)]) for value in grid]
+                found, after = _best(expanded, halves, paths)
+                if is_better(after, losses):
+                    features, name, penalties, losses = expanded, kind, found, after
         rows, new = features(some), features(others)
-
-        d, added = columns.size, features.size - columns.size
-        of_columns = [rows.new_full((d,), value) for value in grid]
-        linear = _best(rows[:, :d], new[:, :d], of_columns)
-        penalties = _best(rows, new, [torch.cat([linear, rows.new_full((added,), value)]) for value in grid])
         params = fit(rows, new, penalties, torch.zeros_like(rows[0]))
 
         model = LogRatio(LogLinear(features, params, 0.0), source.shape[1], features.size)
         apart = [told_apart(source, target, columns)]
-        return ratio_on(source, model, n_target=len(target), apart=apart, features="kernel", tolerated=0.0)
+        return ratio_on(source, model, n_target=len(target), apart=apart, features=name, tolerated=0.0)
 
 
-def _best(source: Tensor, target: Tensor, paths: list[Tensor]) -> Tensor:
-    """Return the penalties under which halves do best on the other halves, of a path from strong ones to weak ones."""
-    if len(paths) == 1:
-        return paths[0]
-    halves = [(source[i::2], target[i::2]) for i in range(2)]
-    if min(len(source), len(target)) < 2:
-        return paths[0]
-    best, least = paths[0], math.inf
-    params = [torch.zeros_like(source[0])] * 2
+def _best(features: Features, halves: list[Pair], paths: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the penalties of a path, strong ones first, with which each half does best on the other, and losses."""
+    values = [(features(source), features(target)) for source, target in halves]
+    params = [torch.zeros_like(paths[0])] * 2
+    best, least = paths[0], torch.full_like(paths[0][:1], math.inf)
+    if not all(len(x) for half in halves for x in half):
+        return best, least
     for penalties in paths:
-        params = [fit(*half, penalties, start) for half, start in zip(halves, params, strict=True)]
-        loss = sum(_loss(*half, of_other) for half, of_other in zip(halves, reversed(params), strict=True))
-        if not loss < least:
+        params = [fit(*half, penalties, start) for half, start in zip(values, params, strict=True)]
+        losses = torch.cat([_losses(*half, other) for half, other in zip(values, reversed(params), strict=True)])
+        if not losses.mean() < least.mean():
             break
-        best, least = penalties, loss
-    return best
+        best, least = penalties, losses
+    return best, least
 
 
-def _loss(source: Tensor, target: Tensor, params: Tensor) -> float:
-    """Return minus the mean log-ratio of the target, up to a constant."""
-    logits = source @ params
-    return float(logits.logsumexp(0)) - float((target @ params).mean())
+def _losses(source: Tensor, target: Tensor, params: Tensor) -> Tensor:
+    """Return minus the log-ratio of each row of the target."""
+    return (source @ params).logsumexp(0) - math.log(len(source)) - target @ params
 
 
 def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
 from ._samples import accuracy_of, area_under_curve, in_blocks
 
-__all__ = ["Apart", "DensityRatio", "LogLinear", "LogRatio", "RatioReport", "ratio_on", "report_on"]
+__all__ = ["FEW", "Apart", "DensityRatio", "LogLinear", "LogRatio", "RatioReport", "ratio_on", "report_on"]
 
 SEPARATE = 0.98  # normal distributions three standard deviations apart, where 8103 examples are worth one
 FEW = 10  # rows of the target below which no ratio is trusted
