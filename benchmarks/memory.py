@@ -7,16 +7,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from .frame import Pair, Row, aligned
+from .frame import Row, aligned
 from .linear import ROWS as LINEAR
 from .losses import ROWS as LOSSES
 from .norms import ROWS as NORMS
 from .regularization import ROWS as REGULARIZATION
 
-__all__ = ["LARGE", "Peak", "peaks", "render_peaks"]
+__all__ = ["LARGE", "Peak", "growth", "peaks", "render_peaks"]
 
 LARGE: list[Row] = [
     row
@@ -54,16 +54,15 @@ def _in_a_process(number: int, side: int) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own
 
 
-def _growth(make: Callable[[], Pair], side: int) -> float:
-    """Return how far the resident memory rises above where it is before the call, which keeps the result."""
-    work = make()[side]
+def growth(work: Callable[[], Any]) -> float:
+    """Return by how many MiB the resident memory rises above where it is before a call, which keeps the result."""
     work()  # what a first call loads stays
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
     kept = work()
-    growth = (_status("VmHWM") - before) / 1024
+    risen = (_status("VmHWM") - before) / 1024
     del kept
-    return growth
+    return risen
 
 
 def _status(field: str) -> int:
@@ -73,4 +72,4 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(_growth(partial(LARGE[int(sys.argv[1])].make), int(sys.argv[2])))
+    print(growth(LARGE[int(sys.argv[1])].make()[int(sys.argv[2])]))

@@ -1,14 +1,18 @@
 """Density ratios of normal samples against the truth, and the risk of a model that is fitted under them."""
 
 import importlib
+import math
 import time
 import warnings
 from collections.abc import Callable
-from statistics import median
+from functools import partial
+from statistics import linear_regression, median
 
 import torch
 from torch import Generator, Tensor
 
+from benchmarks.frame import seconds_of
+from benchmarks.memory import growth
 from dlcore import datasets, linear
 from dlcore.shift import covariate
 
@@ -29,7 +33,7 @@ Method = Callable[[Tensor, Tensor], Tensor]
 
 def tables(seeds: int) -> list[Table]:
     """Measure each method in each setting, all methods in turn on each draw."""
-    return [_table(name, *setting, seeds) for name, setting in SETTINGS.items()]
+    return [*(_table(name, *setting, seeds) for name, setting in SETTINGS.items()), many_rows()]
 
 
 def _table(name: str, d: int, std: float, seeds: int) -> Table:
@@ -66,6 +70,28 @@ def _table(name: str, d: int, std: float, seeds: int) -> Table:
         means: list[Cell] = [sum(column) / seeds for column in list(zip(*rows, strict=True))[:3]]
         spent = median(row[3] for row in rows)
         table.add(method, *means, 1e3 * spent, spent / of_regression if of_regression else None)
+    return table
+
+
+def many_rows() -> Table:
+    """Return the cost of a million rows, and how it grows on the way there."""
+    n, d = 1_000_000, 20
+    columns = ("seconds", "exponent of n", "MiB more", "MiB of the samples")
+    table = Table(
+        "Covariate shift, many rows",
+        f"source N(0, I), target N(e1, I), d = {d}, float32, n = m = {n:,}; the exponent from n / 8 on, four sizes",
+        columns,
+        targets={"exponent of n": 1.1, "MiB more": 3 * 8 * n * d / 2**20},
+    )
+    generator = Generator().manual_seed(0)
+    source, target = torch.randn(2, n, d, generator=generator)
+    target[:, 0] += 1
+    for estimate in (covariate.logistic_ratio, covariate.ulsif, covariate.kliep):
+        sizes = [n // 8, n // 4, n // 2, n]
+        seconds = [min(seconds_of(partial(estimate, source[:k], target[:k]), 1) for _ in range(2)) for k in sizes]
+        slope = linear_regression(*([math.log(value) for value in values] for values in (sizes, seconds))).slope
+        more = growth(partial(estimate, source, target))
+        table.add(f"dlcore {estimate.__name__}", seconds[-1], slope, more, (source.nbytes + target.nbytes) / 2**20)
     return table
 
 

@@ -3,16 +3,18 @@
 import importlib
 import importlib.metadata
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
 from scipy import stats
 from torch import Generator, Tensor
 
+from benchmarks.frame import seconds_of
+from benchmarks.memory import growth
 from dlcore.shift import detect
 
 from .table import Cell, Table
@@ -135,13 +137,6 @@ def many_rows() -> Table:
     )
     for n in (1000, 10_000):
         x, y = torch.randn(2, n, D, generator=Generator().manual_seed(0))
-        before, start = _peak(), time.perf_counter()
-        detect.mmd_test(x, y, n_permutations=20)
-        seconds = time.perf_counter() - start
-        table.add(f"dlcore mmd_test, {n} and {n}", 2 * n, seconds, _peak() - before, 8 * (2 * n) ** 2 / 2**20)
+        test = partial(detect.mmd_test, x, y, n_permutations=20)
+        table.add(f"dlcore mmd_test, {n} and {n}", 2 * n, seconds_of(test, 1), growth(test), 8 * (2 * n) ** 2 / 2**20)
     return table
-
-
-def _peak() -> float:
-    """Return the largest memory that this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

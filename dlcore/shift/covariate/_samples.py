@@ -47,8 +47,15 @@ def blocks(x: Tensor, columns: int) -> Iterator[Tensor]:
 
 
 def in_blocks(of_rows: Map, x: Tensor, columns: int) -> Tensor:
-    """Return a function of rows at all of them, never with more than a block in memory."""
-    return torch.cat([of_rows(rows) for rows in blocks(x, columns)])
+    """Return a number in float64 for each row, never with more than a block in memory.
+
+    What a block gives is put in a place that is there already: between what blocks take, it would keep memory in parts.
+    """
+    result, start = x.new_empty(len(x), dtype=torch.float64), 0
+    for rows in blocks(x, columns):
+        result[start : start + len(rows)] = of_rows(rows)
+        start += len(rows)
+    return result
 
 
 def moments(source: Tensor, target: Tensor, of_rows: Map | None = None) -> tuple[Tensor, Tensor]:
