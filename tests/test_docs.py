@@ -359,3 +359,57 @@ def test_browsers_are_told_what_they_do_not_guess() -> None:
         '<p><span class="katex"><math class="f"><mo>=</mo><mo form="prefix">−</mo><mi>log</mi>'
         '<mspace width="0.1667em"></mspace><mi>𝐱</mi></math></span>.</p>'
     )
+
+
+def test_the_space_after_the_name_of_a_function_stands_after_what_is_below_or_above_the_name() -> None:
+    name = "<msub><mrow><mi>log</mi><mo>\u2061</mo></mrow><mi>b</mi></msub>"
+    derivative = '<msup><mrow><mi>tanh</mi><mo>\u2061</mo></mrow><mo>′</mo></msup><mo stretchy="false">(</mo>'
+
+    assert native_math.spell(f"{name}<mi>p</mi>") == (
+        '<msub><mrow><mi>log</mi></mrow><mi>b</mi></msub><mspace width="0.1667em"></mspace><mi>p</mi>'
+    )
+    assert "mspace" not in native_math.spell(derivative)
+
+
+def test_a_displayed_formula_is_split_at_its_wide_spaces_and_nowhere_inside_of_its_parts() -> None:
+    begin, end = '<math display="block"><semantics><mrow>', "</mrow></semantics></math>"
+    space = '<mspace width="2em"/>'
+    fraction = f"<mfrac><mrow><mi>a</mi>{space}<mi>b</mi></mrow><mi>c</mi></mfrac>"
+
+    assert native_math.split(f"{begin}<mi>x</mi>{space}{fraction}{end}") == (
+        f"{begin}<mi>x</mi>{end} {begin}{fraction}{end}"
+    )
+    assert native_math.split(f"<math><mi>x</mi>{space}<mi>y</mi></math>") == f"<math><mi>x</mi>{space}<mi>y</mi></math>"
+
+
+def test_a_typeset_formula_does_not_break_at_the_bar_of_a_conditional_probability() -> None:
+    strut, bar = '<span class="strut" style="height:1em;"></span>', '<span class="mrel">∣</span>'
+    space = '<span class="mspace" style="margin-right:0.2778em;"></span>'
+
+    shown = native_math.split_typeset(
+        f'<span class="base">{strut}y{space}{bar}{space}</span><span class="base">{strut}x</span>'
+    )
+
+    assert shown == f'<span class="base">{strut}y{space}{bar}{space}{strut}x</span>'
+
+
+def test_a_typeset_formula_is_split_at_its_wide_spaces_and_keeps_its_height() -> None:
+    space = '<span class="mspace" style="margin-right:2em;"></span>'
+    strut = '<span class="strut" style="height:1em;"></span>'
+    typeset = '<span class="katex-html" aria-hidden="true">'
+    x, y = '<span class="mord">x</span>', f'<span class="mord">y{space}</span>'
+    display = '<span class="katex-display"><span class="katex">{}</span></span>'
+    alone = display.format(f'{typeset}<span class="base">{strut}{x}</span></span>')
+
+    shown = native_math.split_typeset(
+        display.format(f'{typeset}<span class="base">{strut}{x}{space}{y}</span></span>') + alone
+    )
+
+    assert shown == (
+        display.format(
+            '<span class="katex-html parts" aria-hidden="true">'
+            f'<span class="part"><span class="base">{strut}{x}</span></span>'
+            f'<span class="part"><span class="base">{strut}{y}</span></span></span>'
+        )
+        + alone
+    )

@@ -109,6 +109,7 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     if page == "api/functions":
         # Typeset for the eye a formula weighs 5 KB, and there are many: here browsers typeset what is for the ear.
         body = native_math.replace(body)
+    body = native_math.split_typeset(body)
     # What is typeset with fonts that come late jumps when they come.
     fonts = [font for mark, font in FONTS.items() if mark in body] + ["stix/math.woff"] * (page == "api/functions")
     for font in fonts:
