@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -84,11 +84,13 @@ def sgd_(params: pytree.PyTree, *, lr: float, batch_size: int = 1) -> None:
     if isinstance(params, Iterator):
         params = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     steps: dict[int, tuple[Tensor, Tensor]] = {}  # a parameter that is listed twice takes one step
-    leaves, structure = pytree.tree_flatten(params)
+    leaves = cast("list[object]", params)
+    if not isinstance(params, list) or not all(isinstance(w, Tensor) for w in leaves):  # else a search finds no more
+        leaves = pytree.tree_leaves(params)
     for place, w in enumerate(leaves):
         gradient = w.grad if isinstance(w, Tensor) and w.is_leaf else None
         if gradient is None:
-            _refuse_without_gradient(leaf_name("params", structure, place), w)
+            _refuse_without_gradient(leaf_name("params", pytree.tree_structure(params), place), w)
         steps[id(w)] = w, gradient
     if not steps:
         raise ValueError("params must hold at least one tensor, got none: an iterator yields its parameters only once")
