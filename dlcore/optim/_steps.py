@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -84,7 +84,7 @@ def sgd_(params: pytree.PyTree, *, lr: float, batch_size: int = 1) -> None:
     if isinstance(params, Iterator):
         params = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     steps: dict[int, tuple[Tensor, Tensor]] = {}  # a parameter that is listed twice takes one step
-    leaves = cast("list[object]", params)
+    leaves = cast("list[Any]", params)
     if not isinstance(params, list) or not all(isinstance(w, Tensor) for w in leaves):  # else a search finds no more
         leaves = pytree.tree_leaves(params)
     for place, w in enumerate(leaves):
