@@ -37,7 +37,7 @@ Evidence
 
 What has been verified of each function, and what does not hold. {run}
 
-How fast the functions are stands on the page :doc:`performance`.
+The page :doc:`performance` tells how fast the functions are.
 
 .. raw:: html
 
