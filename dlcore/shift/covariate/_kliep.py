@@ -1,10 +1,12 @@
 """The density ratio that brings the weighted source closest to the target."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from dlcore._checks import check_number
 from dlcore._linalg import cholesky
@@ -16,11 +18,19 @@ from ._samples import check_samples, draw_rows
 
 __all__ = ["fit", "kliep"]
 
-Pair = tuple[Tensor, Tensor]  # source and target
-
 SAMPLE = 2**12  # rows of each domain, at most, that are fitted
 STEPS = 100
 RESOLVED = 1e-4  # a step that would gain less log-likelihood is the last: the next would gain about its square
+
+Pair = tuple[Tensor, Tensor]  # source and target
+
+
+class Halves(NamedTuple):
+    """Penalties, the parameters that each half of the samples has with them, and the losses of each on the other."""
+
+    penalties: Tensor
+    params: list[Tensor]
+    losses: Tensor
 
 
 def kliep(
@@ -105,38 +115,43 @@ def kliep(
         some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
         columns = standardize(source, target)
         halves = [(some[i::2], others[i::2]) for i in range(2)]
-        linear, losses = _best(columns, halves, [torch.full_like(columns.mean, value) for value in grid])
-        features, name, penalties = columns, "linear", linear
+        linear = best = _best(columns, halves, [torch.full_like(columns.mean, value) for value in grid])
+        features, name = columns, "linear"
         kernels = Kernels.around(columns, some, others, generator)
         for kind, expanded in (("quadratic", Products(columns)), ("kernel", kernels)):
             if expanded.size <= MOST_FEATURES and min(len(some), len(others)) >= FEW:
                 added = expanded.size - columns.size
-                paths = [torch.cat([linear, linear.new_full((added,), value)]) for value in grid]
-                found, after = _best(expanded, halves, paths)
-                if is_better(after, losses):
-                    features, name, penalties, losses = expanded, kind, found, after
+                paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in grid]
+                found = _best(expanded, halves, paths, within=linear)
+                if is_better(found.losses, best.losses):
+                    features, name, best = expanded, kind, found
         rows, new = features(some), features(others)
-        params = fit(rows, new, penalties, torch.zeros_like(rows[0]))
+        params = fit(rows, new, best.penalties, torch.zeros_like(rows[0]))
 
         model = LogRatio(LogLinear(features, params, 0.0), source.shape[1], features.size)
         apart = [told_apart(source, target, columns)]
         return ratio_on(source, model, n_target=len(target), apart=apart, features=name, tolerated=0.0)
 
 
-def _best(features: Features, halves: list[Pair], paths: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the penalties of a path, strong ones first, with which each half does best on the other, and losses."""
+def _best(features: Features, halves: list[Pair], paths: list[Tensor], within: Halves | None = None) -> Halves:
+    """Return the penalties of a path, strong ones first, with which each half does best on the other.
+
+    The path ends where the loss rises. It begins at fits on the first columns, if they are given, and at their loss.
+    """
     values = [(features(source), features(target)) for source, target in halves]
-    params = [torch.zeros_like(paths[0])] * 2
-    best, least = paths[0], torch.full_like(paths[0][:1], math.inf)
+    empty = paths[0].new_zeros(len(paths[0]))
+    best = Halves(paths[0], [empty, empty], torch.full_like(empty[:1], math.inf))
+    if within is not None:
+        best = Halves(paths[0], [pad(x, (0, len(empty) - len(x))) for x in within.params], within.losses)
     if not all(len(x) for half in halves for x in half):
-        return best, least
+        return best
     for penalties in paths:
-        params = [fit(*half, penalties, start) for half, start in zip(values, params, strict=True)]
+        params = [fit(*half, penalties, start) for half, start in zip(values, best.params, strict=True)]
         losses = torch.cat([_losses(*half, other) for half, other in zip(values, reversed(params), strict=True)])
-        if not losses.mean() < least.mean():
+        if not losses.mean() < best.losses.mean():
             break
-        best, least = penalties, losses
-    return best, least
+        best = Halves(penalties, params, losses)
+    return best
 
 
 def _losses(source: Tensor, target: Tensor, params: Tensor) -> Tensor:
