@@ -1,18 +1,17 @@
 """Density ratios of normal samples against the truth, and the risk of a model that is fitted under them."""
 
 import importlib
-import math
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from statistics import linear_regression, median
+from statistics import median
 
 import torch
 from torch import Generator, Tensor
 
-from benchmarks.frame import seconds_of
 from benchmarks.memory import growth
+from benchmarks.scaling import Scaling, time_growth
 from dlcore import datasets, linear
 from dlcore.shift import covariate
 
@@ -86,12 +85,12 @@ def many_rows() -> Table:
     generator = Generator().manual_seed(0)
     source, target = torch.randn(2, n, d, generator=generator)
     target[:, 0] += 1
+    sizes = (n // 8, n // 4, n // 2, n)
     for estimate in (covariate.logistic_ratio, covariate.ulsif, covariate.kliep):
-        sizes = [n // 8, n // 4, n // 2, n]
-        seconds = [min(seconds_of(partial(estimate, source[:k], target[:k]), 1) for _ in range(2)) for k in sizes]
-        slope = linear_regression(*([math.log(value) for value in values] for values in (sizes, seconds))).slope
+        name = f"dlcore {estimate.__name__}"
+        cost = time_growth(Scaling(name, lambda k, of=estimate: partial(of, source[:k], target[:k]), sizes))
         more = growth(partial(estimate, source, target))
-        table.add(f"dlcore {estimate.__name__}", seconds[-1], slope, more, (source.nbytes + target.nbytes) / 2**20)
+        table.add(name, cost.seconds[-1], cost.exponent, more, (source.nbytes + target.nbytes) / 2**20)
     return table
 
 

@@ -11,9 +11,7 @@ from ._weights import check_weights, effective_sample_size, pareto_shape
 
 __all__ = ["WeightReport", "diagnose"]
 
-LIGHT = (
-    2.0  # means, up to which the largest weight leaves at least half of the effective sample size, whatever its tail
-)
+LIGHT = 2.0  # means, up to which the largest weight leaves half of the effective sample size, whatever its tail
 
 
 @dataclass(frozen=True)

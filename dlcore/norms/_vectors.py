@@ -144,7 +144,7 @@ def _raise_(magnitudes: Tensor, p: float) -> Tensor:
 
 
 def _has_no_derivative(x: Tensor) -> bool:
-    """Tell whether nothing will be differentiated by ``x``, which is on a processor that hides no costs."""
+    """Tell whether nothing will be differentiated by ``x``, and it is on a CPU, where each pass over it takes time."""
     return x.is_cpu and has_values(x) and not x.requires_grad and unpack_dual(x)[1] is None
 
 
