@@ -10,15 +10,15 @@ from numbers import Integral, Real
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch._subclasses import FakeTensor
+
+from ._torch import FakeTensor, is_functorch_wrapped_tensor
 
 __all__ = [
-    "HALF",
     "check_count",
     "check_floating",
     "check_indices",
     "check_integer",
+    "check_losses",
     "check_nonnegative",
     "check_number",
     "check_pair",
@@ -26,12 +26,11 @@ __all__ = [
     "check_same_dtype",
     "check_same_shape",
     "check_values",
+    "check_weights",
     "has_values",
     "number_of_rows",
     "sizes_of",
 ]
-
-HALF = {torch.float16, torch.bfloat16}  # what sums are not taken in
 
 
 def has_values(*tensors: Tensor) -> bool:
@@ -141,6 +140,24 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
         index = tuple(int(i) for i in (~kept).nonzero()[0])
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
         raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}")
+
+
+def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = True) -> None:
+    """Raise TypeError unless ``w`` is a floating tensor, ValueError unless it is a vector of n importance weights."""
+    check_floating(**{name: w})
+    if w.dim() != 1 or n not in (None, len(w)):
+        raise ValueError(f"{name} must have shape ({'n' if n is None else n},), got {tuple(w.shape)}")
+    if finite:
+        check_values(name, w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
+    else:
+        check_values(name, w, ">= 0", lambda w: w >= 0)
+
+
+def check_losses(losses: Tensor, *shape: int) -> None:
+    """Raise TypeError or ValueError unless the caller's loss has returned one floating-point value per example."""
+    check_floating(losses=losses)
+    if losses.shape != shape:
+        raise ValueError(f"loss must return one value per example, shape {shape}, got {tuple(losses.shape)}")
 
 
 def number_of_rows(**tensors: Tensor) -> int:

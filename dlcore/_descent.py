@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from ._linalg import foreach_add_, foreach_mul_
+from ._torch import PyTree, TreeSpec, foreach_add_, foreach_mul_, is_leaf
 
 __all__ = ["decay_of_leaves", "descend_"]
 
 
-def decay_of_leaves(structure: pytree.TreeSpec, weight_decay: pytree.PyTree) -> list[float]:
+def decay_of_leaves(structure: TreeSpec, weight_decay: PyTree) -> list[float]:
     """Return the weight decay of each leaf: a number holds for all of them."""
-    if pytree.tree_is_leaf(weight_decay):
+    if is_leaf(weight_decay):
         return [weight_decay] * structure.num_leaves
     return structure.flatten_up_to(weight_decay)
 

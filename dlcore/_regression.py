@@ -16,8 +16,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
-from ._checks import check_floating, check_same_dtype, check_values, has_values
-from ._linalg import cholesky, eigenvalues, vector_norm
+from ._checks import check_same_dtype, check_values, check_weights, has_values
+from ._numerics import accumulation_dtype
+from ._torch import cholesky, eigenvalues, vector_norm
 
 __all__ = ["Rows", "check_examples", "check_full_rank", "leave_out_absent", "minimize"]
 
@@ -43,12 +44,9 @@ def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, 
             layout = f"({n},) or ({n}, k)" if several else f"({n},)"
             raise ValueError(f"{name} must have shape {layout}, got {tuple(target.shape)}")
     if weights is not None:
-        check_floating(weights=weights)
+        check_weights("weights", weights, n=n, finite=False)
         check_same_dtype(x=x, weights=weights)
-        if weights.shape != (n,):
-            raise ValueError(f"weights must have shape ({n},), got {tuple(weights.shape)}")
-        check_values("weights", weights, ">= 0", lambda weights: weights >= 0)
-        total = weights.detach().sum(dtype=torch.promote_types(x.dtype, torch.float32))
+        total = weights.detach().sum(dtype=accumulation_dtype(x.dtype))
         if has_values(total) and not 0 < float(total) < math.inf:
             raise ValueError(f"weights must have a positive, finite sum, got {float(total)}")
 

@@ -1,14 +1,14 @@
 """Parameters as trees: a tensor, or nested sequences and mappings of tensors, whose leaves are named in errors."""
 
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ._checks import check_floating, check_same_shape
+from ._torch import PyTree, TreeSpec, pytree
 
 __all__ = ["aligned_leaves", "floating_leaves", "leaf_name", "leaves_like"]
 
 
-def floating_leaves(name: str, tree: pytree.PyTree) -> tuple[list[Tensor], pytree.TreeSpec]:
+def floating_leaves(name: str, tree: PyTree) -> tuple[list[Tensor], TreeSpec]:
     """Return the leaves of a tree, which must be real floating-point tensors, and its structure."""
     leaves, structure = pytree.tree_flatten(tree)
     for place, x in enumerate(leaves):
@@ -17,7 +17,7 @@ def floating_leaves(name: str, tree: pytree.PyTree) -> tuple[list[Tensor], pytre
     return leaves, structure
 
 
-def leaves_like(structure: pytree.TreeSpec, name: str, tree: pytree.PyTree) -> list[pytree.PyTree]:
+def leaves_like(structure: TreeSpec, name: str, tree: PyTree) -> list[PyTree]:
     """Return the leaves of a tree that must have the structure of the parameters, in their order."""
     leaves, found = pytree.tree_flatten(tree)
     if found == structure:
@@ -30,7 +30,7 @@ def leaves_like(structure: pytree.TreeSpec, name: str, tree: pytree.PyTree) -> l
         ) from None
 
 
-def aligned_leaves(params: list[Tensor], structure: pytree.TreeSpec, name: str, tree: pytree.PyTree) -> list[Tensor]:
+def aligned_leaves(params: list[Tensor], structure: TreeSpec, name: str, tree: PyTree) -> list[Tensor]:
     """Return the leaves of a tree that must have the structure, the shapes and the dtypes of the parameters."""
     leaves = leaves_like(structure, name, tree)
     for place, (w, x) in enumerate(zip(params, leaves, strict=True)):
@@ -42,11 +42,11 @@ def aligned_leaves(params: list[Tensor], structure: pytree.TreeSpec, name: str, 
     return leaves
 
 
-def leaf_name(name: str, structure: pytree.TreeSpec, place: int) -> str:
+def leaf_name(name: str, structure: TreeSpec, place: int) -> str:
     """Return the name of a leaf, such as params['weight']."""
     tree = structure.unflatten(range(structure.num_leaves))
     return name + pytree.keystr(pytree.tree_flatten_with_path(tree)[0][place][0])
 
 
-def _outline(structure: pytree.TreeSpec) -> str:
+def _outline(structure: TreeSpec) -> str:
     return repr(structure.unflatten("*" * structure.num_leaves)).replace("'*'", "*")

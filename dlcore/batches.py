@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_rank
-from ._linalg import split
+from ._torch import split
 
 __all__ = ["minibatches"]
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ._checks import check_floating, check_number, check_rank, check_same_shape, check_values, has_values
+from ._numerics import upcast
 
 __all__ = [
     "cross_entropy",
@@ -68,7 +69,7 @@ def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tens
     """
     check_floating(p=p)
     unit = _unit(base)
-    surprise = (0.0 - _wide(p).log()) / unit  # 0 - log 1 is 0, where -log 1 would be -0
+    surprise = (0.0 - upcast(p).log()) / unit  # 0 - log 1 is 0, where -log 1 would be -0
     _refuse_negative(surprise, p=p)
     return surprise.to(p.dtype)
 
@@ -121,7 +122,7 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
     unit = _unit(base)
-    nats = _entropy(_wide(p))
+    nats = _entropy(upcast(p))
     _refuse_negative(nats, p=p)
     return (nats / unit).to(p.dtype)
 
@@ -185,7 +186,7 @@ def cross_entropy(
     (tensor(inf), tensor(1.))
     """
     unit = _unit_of_pair(p, q, base)
-    wide_p, wide_q = _wide(p), _wide(q)
+    wide_p, wide_q = upcast(p), upcast(q)
     possible = torch.where(wide_p < 0, math.nan, wide_p)  # the logarithm of q does not show a negative p
     nats = (possible * -_log(wide_q, wide_p)).sum(-1)
     _refuse_negative(nats, p=p, q=q)
@@ -249,7 +250,7 @@ def kl_divergence(
     tensor(0.)
     """
     unit = _unit_of_pair(p, q, base)
-    wide_p, wide_q = _wide(p), _wide(q)
+    wide_p, wide_q = upcast(p), upcast(q)
     log_ratio = _log(wide_p, wide_p) - _log(wide_q, wide_p)
     nats = _never_negative((wide_p * log_ratio + (wide_q - wide_p)).sum(-1))
     _refuse_negative(nats, p=p, q=q)
@@ -305,7 +306,7 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     check_floating(joint=joint)
     check_rank("joint", joint, 2, "(*, m, n)")
     unit = _unit(base)
-    wide = _wide(joint)
+    wide = upcast(joint)
     rows, columns, mass = wide.sum(-1, keepdim=True), wide.sum(-2, keepdim=True), wide.sum((-2, -1))
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)
     nats = _never_negative((wide * log_ratio).sum((-2, -1)) + (mass * mass - mass))
@@ -356,7 +357,7 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
     """
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
-    nats = _entropy(_wide(p))
+    nats = _entropy(upcast(p))
     _refuse_negative(nats, p=p)
     return nats.exp().to(p.dtype)
 
@@ -373,10 +374,6 @@ def _log(q: Tensor, p: Tensor) -> Tensor:
 def _never_negative(x: Tensor) -> Tensor:
     """Take a negative rounding error out of the value; the gradient stays."""
     return x - x.detach().clamp(max=0)
-
-
-def _wide(p: Tensor) -> Tensor:
-    return p.to(torch.promote_types(p.dtype, torch.float32))
 
 
 def _unit(base: float) -> float:

@@ -8,11 +8,11 @@ the absolute loss, up to a factor and a constant.
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ._checks import check_floating, check_number, check_values
+from ._numerics import accumulation_dtype
 
 __all__ = [
     "laplace_log_density",
@@ -292,7 +292,7 @@ def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tens
     check_floating(x=x)
     _check_parameter(x, "mean", mean)
     _check_parameter(x, name, scale)
-    wide = torch.promote_types(x.dtype, torch.float32)
+    wide = accumulation_dtype(x.dtype)
     if isinstance(scale, Tensor):
         check_values(name, scale, "> 0", lambda scale: scale > 0)
         log_scale = scale.to(wide).log()

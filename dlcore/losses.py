@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from ._checks import (
-    HALF,
     check_floating,
     check_indices,
     check_integer,
@@ -24,6 +23,7 @@ from ._checks import (
     check_values,
     has_values,
 )
+from ._numerics import accumulation_dtype, upcast
 from .activations import softplus
 
 __all__ = [
@@ -242,7 +242,7 @@ def cross_entropy(
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
     q = _check_scores("logits", logits)
-    log_p = torch.log_softmax(logits, -1, dtype=torch.float32 if logits.dtype in HALF else None)
+    log_p = torch.log_softmax(logits, -1, dtype=accumulation_dtype(logits.dtype))
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         check_pair(logits=logits, labels=labels)
@@ -357,7 +357,7 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
     """
     check_pair(logits=logits, labels=labels)
     check_values("labels", labels, "in [0, 1]", lambda labels: labels.clamp(0, 1) == labels)
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wide = upcast(logits)
     return (_weighted(labels, softplus(-wide)) + _weighted(1 - labels, softplus(wide))).to(logits.dtype)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Integer, Real
 from torch import Tensor
 
 from ._checks import check_count, check_floating, check_indices, check_integer, check_same_shape, check_values
+from ._numerics import upcast
 
 __all__ = ["accuracy", "calibration_error", "confusion_matrix"]
 
@@ -231,7 +232,7 @@ def calibration_error(
         )
     _check_not_empty(labels)
     check_indices("labels", labels, probabilities.shape[1])
-    wide = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32))
+    wide = upcast(probabilities)
     confidences, predictions = wide.max(dim=1)
     check_values("probabilities", confidences, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
     edges = torch.arange(1, n_bins, dtype=wide.dtype, device=wide.device) / n_bins

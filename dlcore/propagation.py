@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ._checks import check_floating, check_rank, check_same_shape, check_values, has_values
-from ._linalg import qr
 from ._network import ACTIVATIONS, layer_values
+from ._numerics import upcast
+from ._torch import qr
 from .linear import LinearParams
 
 __all__ = ["SignalPropagation", "gaussian_expectation", "log_singular_values", "signal_propagation"]
@@ -202,7 +203,7 @@ def gaussian_expectation(
     """
     check_floating(variance=variance)
     check_values("variance", variance, ">= 0", lambda variance: variance >= 0)
-    return _expectation(function, variance.to(_at_least_float32(variance))).to(variance.dtype)
+    return _expectation(function, upcast(variance)).to(variance.dtype)
 
 
 def log_singular_values(matrices: Float[Tensor, "*batch k n n"]) -> Float[Tensor, "*batch n"]:
@@ -255,7 +256,7 @@ def log_singular_values(matrices: Float[Tensor, "*batch k n n"]) -> Float[Tensor
     *batch, _, n, columns = matrices.shape
     if n != columns or n == 0:
         raise ValueError(f"matrices must have shape (*, k, n, n) with n >= 1, got {tuple(matrices.shape)}")
-    wide = matrices.to(_at_least_float32(matrices))
+    wide = upcast(matrices)
     identity = torch.eye(n, dtype=wide.dtype, device=wide.device).expand(*batch, n, n)
 
     basis, rows, logs = identity, identity, identity.new_zeros(*batch, n, 1)
@@ -276,13 +277,9 @@ def log_singular_values(matrices: Float[Tensor, "*batch k n n"]) -> Float[Tensor
     return logs.sort(dim=-1, descending=True).values[..., :n].to(matrices.dtype)
 
 
-def _at_least_float32(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
 def _mean_square(x: Tensor) -> Tensor:
     """Return the mean square over the last dimension, one for each example."""
-    return x.to(_at_least_float32(x)).square().mean(-1)
+    return upcast(x).square().mean(-1)
 
 
 def _expectation(function: Callable[[Tensor], Tensor], variance: Tensor) -> Tensor:

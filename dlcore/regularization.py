@@ -12,9 +12,10 @@ from math import floor, prod
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from ._checks import HALF, check_floating, check_number, has_values, sizes_of
+from ._checks import check_floating, check_number, has_values, sizes_of
+from ._numerics import upcast
+from ._torch import PyTree
 from ._trees import floating_leaves
 from .init import Device, DType, Shape, Source
 
@@ -144,7 +145,7 @@ def dropout_mask(
     return _scale(p) * _draw_kept(sizes, p, generator, device).to(dtype or torch.get_default_dtype())
 
 
-def l1_penalty(params: pytree.PyTree) -> Float[Tensor, ""]:
+def l1_penalty(params: PyTree) -> Float[Tensor, ""]:
     r"""Return the sum of the absolute values of all parameters.
 
     .. math::
@@ -186,7 +187,7 @@ def l1_penalty(params: pytree.PyTree) -> Float[Tensor, ""]:
     return _sum(lambda w: w.abs().sum(), params)
 
 
-def l2_penalty(params: pytree.PyTree) -> Float[Tensor, ""]:
+def l2_penalty(params: PyTree) -> Float[Tensor, ""]:
     r"""Return half the squared Euclidean norm of all parameters.
 
     .. math::
@@ -259,10 +260,10 @@ def _draw_kept(sizes: tuple[int, ...], p: float, generator: Source, device: Devi
     return bits >= threshold if p <= 0.5 else bits < threshold
 
 
-def _sum(penalty: Callable[[Tensor], Tensor], params: pytree.PyTree) -> Tensor:
+def _sum(penalty: Callable[[Tensor], Tensor], params: PyTree) -> Tensor:
     """Add up the leaves' penalties, in single precision where the leaves are in half."""
     leaves, _ = floating_leaves("params", params)
     if not leaves:
         return torch.zeros(())
-    penalties = [penalty(w.float() if w.dtype in HALF else w) for w in leaves]
+    penalties = [penalty(upcast(w)) for w in leaves]
     return reduce(torch.add, penalties).to(reduce(torch.promote_types, [w.dtype for w in leaves]))

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._checks import check_floating, check_same_shape
-from .importance._weights import check_weights, scaled_to_mean_one
+from ._checks import check_floating, check_same_shape, check_weights
+from ._numerics import upcast
+from .importance._weights import scaled_to_mean_one
 from .norms import l2_norm
 
 __all__ = [
@@ -139,7 +140,7 @@ def importance_weighted_risk(
     """
     _check_weighted(losses, weights)
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = _wide(losses), _wide(weights)
+    losses, weights = upcast(losses), upcast(weights)
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
     return (weights * losses).mean().to(dtype)
@@ -214,7 +215,7 @@ def standard_error(
     if n < 2:
         raise ValueError("losses must hold at least two examples, got shape (1,)")
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = _wide(losses), _wide(weights)
+    losses, weights = upcast(losses), upcast(weights)
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
         deviations = weights * (losses - (weights * losses).mean())
@@ -283,7 +284,3 @@ def _check_weighted(losses: Tensor, weights: Tensor) -> None:
     check_floating(weights=weights)
     check_same_shape(losses=losses, weights=weights)
     check_weights("weights", weights, finite=False)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -13,12 +13,12 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
-from torch.utils import _pytree as pytree
 
 from . import optim
-from ._checks import HALF, check_count, check_floating, check_number, check_values, number_of_rows
+from ._checks import check_count, check_losses, check_number, check_weights, number_of_rows
 from ._descent import decay_of_leaves, descend_
-from ._linalg import foreach_copy_
+from ._numerics import upcast
+from ._torch import PyTree, TreeSpec, foreach_copy_
 from ._trees import floating_leaves
 from .batches import minibatches
 
@@ -47,7 +47,7 @@ class History:
     [4.0, 1.0, 0.25]
     """
 
-    params: pytree.PyTree
+    params: PyTree
     state: dict[str, Any]
 
     @property
@@ -103,14 +103,14 @@ class DivergenceError(FloatingPointError):
 
 def fit(
     loss: Callable[..., Tensor],
-    params: pytree.PyTree,
+    params: PyTree,
     data: Rows,
     *,
     epochs: int,
     batch_size: int,
     lr: float | Callable[[int], float],
     momentum: float = 0.0,
-    weight_decay: pytree.PyTree = 0.0,
+    weight_decay: PyTree = 0.0,
     weights: Float[Tensor, "n"] | None = None,
     validation: Rows | None = None,
     shuffle: bool = True,
@@ -227,7 +227,7 @@ def fit(
     held_out = None if validation is None else _columns("validation", validation)
     n = len(columns[0])
     if weights is not None:
-        _check_weights(weights, n)
+        check_weights("weights", weights, n=n)
         columns.append(weights)
     state = _start(given) if resume is None else _resumed(resume, given, generator)
 
@@ -257,9 +257,7 @@ def fit(
 class _Run:
     """A run under way: parameters that are its own, and what its history will tell."""
 
-    def __init__(
-        self, structure: pytree.TreeSpec, state: Mapping[str, Any], *, momentum: float, decays: list[float]
-    ) -> None:
+    def __init__(self, structure: TreeSpec, state: Mapping[str, Any], *, momentum: float, decays: list[float]) -> None:
         self.structure, self.momentum, self.decays = structure, momentum, decays
         self.leaves = [x.detach().clone().requires_grad_() for x in state["params"]]
         self.params = structure.unflatten(self.leaves)
@@ -275,9 +273,7 @@ class _Run:
         """Take the step that a batch asks for, unless its mean loss is not finite, and return that mean."""
         if not losses.requires_grad:
             raise ValueError("loss must depend on params, got one that does not")
-        if losses.dtype in HALF:
-            losses = losses.float()
-        mean = self.mean(losses, weights)
+        mean = self.mean(upcast(losses), weights)
         value = mean.item()
         if math.isfinite(value):
             found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(mean, self.leaves, allow_unused=True))
@@ -349,18 +345,9 @@ def _columns(name: str, data: Rows) -> list[Tensor]:
     return columns
 
 
-def _check_weights(weights: Tensor, n: int) -> None:
-    check_floating(weights=weights)
-    if weights.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), got {tuple(weights.shape)}")
-    check_values("weights", weights, ">= 0 and finite", lambda weights: (weights >= 0) & weights.isfinite())
-
-
-def _losses(loss: Callable[..., Tensor], params: pytree.PyTree, rows: Sequence[Tensor]) -> Tensor:
+def _losses(loss: Callable[..., Tensor], params: PyTree, rows: Sequence[Tensor]) -> Tensor:
     losses = loss(params, *rows)
-    check_floating(losses=losses)
-    if losses.dim() != 1 or losses.size(0) != rows[0].size(0):
-        raise ValueError(f"loss must return one value per example, shape ({len(rows[0])},), got {tuple(losses.shape)}")
+    check_losses(losses, len(rows[0]))
     return losses
 
 

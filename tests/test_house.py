@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from lower floors.
 FLOORS = """
-_checks _linalg
+_torch
+_checks _numerics
 _descent _regression _trees
 linear._model
 activations batches datasets importance information init likelihood linear metrics norms optim

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from dlcore import metrics
-from dlcore._linalg import cholesky
+from dlcore._numerics import simplex_projection
+from dlcore._torch import cholesky
 from dlcore.shift import label
 from dlcore.shift.label import LabelShift, _calibration, _expectation
-from dlcore.shift.label._rows import resampled_counts, resampled_means, simplex_projection
+from dlcore.shift.label._rows import resampled_counts, resampled_means
 
 ESTIMATES: list[Callable[..., LabelShift]] = [label.bbse, label.rlls, label.saerens_em]
 Sample = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from dlcore._checks import check_floating, check_number, check_same_dtype
+from dlcore._numerics import upcast
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
@@ -358,6 +359,6 @@ def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*s
 
 def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
     """Return ``x`` times its gate, which opens from 0 at -inf to 1 at inf: there the product would be NaN."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # a gate of 1e-8 is 0 in half precision
+    wide = upcast(x)  # a gate of 1e-8 is 0 in half precision
     finite = wide.masked_fill(wide.isinf(), 0)
     return torch.where(wide == math.inf, wide, finite * gate(finite)).to(x.dtype)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_number
+from dlcore._numerics import upcast
 
 __all__ = ["hardmax", "log_softmax", "log_sum_exp", "smooth_min", "softmax", "softmin"]
 
@@ -340,7 +341,7 @@ def _relative(x: Tensor, dim: int, temperature: float) -> tuple[Tensor, Tensor]:
     To divide first would overflow. Half precision goes on in float32.
     """
     check_number("temperature", temperature, "finite and > 0", lambda temperature: 0 < temperature < math.inf)
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    wide = upcast(x)
     if temperature == 1 or wide.numel() == 0:  # torch subtracts the largest entry itself
         return wide, wide.new_zeros(())
     largest = wide.detach().amax(dim, keepdim=True)

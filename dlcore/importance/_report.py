@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._weights import check_weights, effective_sample_size, pareto_shape
+from dlcore._checks import check_weights
+
+from ._weights import effective_sample_size, pareto_shape
 
 __all__ = ["WeightReport", "diagnose"]
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_number, check_values, has_values
+from dlcore._checks import check_number, check_weights, has_values
+from dlcore._numerics import upcast
 
 __all__ = [
-    "check_weights",
     "clip_weights",
     "effective_sample_size",
     "flatten_weights",
@@ -294,20 +294,9 @@ def _shape_given(b: Tensor, excess: Tensor, count: Tensor) -> Tensor:
 
 def _relative_to_the_largest(w: Tensor) -> Tensor:
     """Return the weights over the largest, in float32 at least: their scale does not matter, but may overflow."""
-    wide = w.to(torch.promote_types(w.dtype, torch.float32))
+    wide = upcast(w)
     largest = wide.detach().amax() if len(w) else wide.new_ones(())
     return wide / torch.where(largest > 0, largest, 1)
-
-
-def check_weights(name: str, w: Tensor, *, finite: bool = True) -> None:
-    """Raise TypeError unless ``w`` is a floating tensor, ValueError unless it is a vector of weights."""
-    check_floating(**{name: w})
-    if w.dim() != 1:
-        raise ValueError(f"{name} must have shape (n,), got {tuple(w.shape)}")
-    if finite:
-        check_values(name, w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
-    else:
-        check_values(name, w, ">= 0", lambda w: w >= 0)
 
 
 def scaled_to_mean_one(name: str, w: Tensor) -> Tensor:

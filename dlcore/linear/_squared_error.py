@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
-from dlcore._linalg import qr, singular_values, solve_triangular
+from dlcore._numerics import accumulation_dtype
 from dlcore._regression import check_examples, check_full_rank
+from dlcore._torch import qr, singular_values, solve_triangular
 from dlcore.linear._model import LinearParams
 
 
@@ -137,7 +138,7 @@ def _fit(x: Tensor, y: Tensor, weights: Tensor | None, penalty: float) -> Linear
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
     (n, d), (_, *k), dtype = x.shape, y.shape, x.dtype
-    wide = torch.promote_types(dtype, torch.float32)
+    wide = accumulation_dtype(dtype)
     x, y = x.to(wide), y.reshape(n, math.prod(k)).to(wide)
     if weights is None:
         total, share = n, x.new_full((n,), 1 / n)

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
-from dlcore._checks import check_count, check_floating, check_number, number_of_rows
+from dlcore._checks import check_count, check_losses, check_number, number_of_rows
 from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "check_losses", "cross_validate", "fold_errors", "k_fold", "take", "train_test_split"]
+__all__ = ["CrossValidation", "cross_validate", "fold_errors", "k_fold", "take", "train_test_split"]
 
 Model = TypeVar("Model")
 
@@ -300,17 +300,9 @@ def fold_errors(
     errors: list[Tensor] = []
     for rows in folds:
         losses = loss(model, take(x, rows), take(y, rows))
-        check_losses(losses, rows)
+        check_losses(losses, len(rows))
         errors.append(losses.mean())
     return tuple(errors)
-
-
-def check_losses(losses: Tensor, rows: Tensor) -> None:
-    """Raise unless a loss has returned one floating-point value for each row."""
-    check_floating(losses=losses)
-    if losses.shape != rows.shape:
-        expected, got = tuple(rows.shape), tuple(losses.shape)
-        raise ValueError(f"loss must return one value per example, shape {expected}, got {got}")
 
 
 def _standard_error(errors: Tensor) -> Tensor:

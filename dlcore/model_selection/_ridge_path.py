@@ -8,7 +8,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
-from dlcore._linalg import qr, singular_values, svd
+from dlcore._numerics import accumulation_dtype
+from dlcore._torch import qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
 from ._folds import CrossValidation, k_fold
@@ -150,7 +151,7 @@ def ridge_path_cross_validation(
     """
     n = _check(x, y, penalties)
     folds = [rows.to(x.device) for _, rows in k_fold(n, k, shuffle=shuffle, generator=generator)]
-    wide = torch.promote_types(x.dtype, torch.float32)
+    wide = accumulation_dtype(x.dtype)
     table, scale = _table(x.to(wide), y.to(wide))
     lengths = torch.tensor([len(rows) for rows in folds], dtype=wide, device=x.device)
 

@@ -5,22 +5,21 @@ from collections.abc import Callable, Iterator
 import torch
 from jaxtyping import Shaped
 from torch import Generator, Tensor
-from torch.utils import _pytree as pytree
 
-from dlcore._checks import check_count, check_number, number_of_rows
+from dlcore._checks import check_count, check_losses, check_number, number_of_rows
 from dlcore._descent import decay_of_leaves, descend_
-from dlcore._linalg import split
+from dlcore._torch import PyTree, split
 from dlcore._trees import floating_leaves
 from dlcore.optim import sgd_step
 
-from ._folds import CrossValidation, check_losses, fold_errors, k_fold, take
+from ._folds import CrossValidation, fold_errors, k_fold, take
 
 __all__ = ["cross_validate_vectorized"]
 
 
 def cross_validate_vectorized(
     loss: Callable[..., Tensor],
-    params: pytree.PyTree,
+    params: PyTree,
     x: Shaped[Tensor, "n ..."],
     y: Shaped[Tensor, "n ..."],
     *,
@@ -29,7 +28,7 @@ def cross_validate_vectorized(
     batch_size: int,
     lr: float,
     momentum: float = 0.0,
-    weight_decay: pytree.PyTree = 0.0,
+    weight_decay: PyTree = 0.0,
     shuffle: bool = False,
     generator: Generator | None = None,
 ) -> CrossValidation:
@@ -127,7 +126,7 @@ def cross_validate_vectorized(
     for rows, present in _batches([train for train, _ in folds], epochs, batch_size, generator):
         with torch.enable_grad():
             losses = losses_of_folds(tree, _take(x, rows), _take(y, rows))
-            check_losses(losses, rows)
+            check_losses(losses, *rows.shape)
             means = losses.mean(1)
             if present is not None:
                 present = present.to(x.device)  # noqa: PLW2901  # it was on that of the generator

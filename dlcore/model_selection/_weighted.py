@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
-from dlcore._checks import number_of_rows
-from dlcore.importance._weights import check_weights, scaled_to_mean_one
+from dlcore._checks import check_losses, check_weights, number_of_rows
+from dlcore.importance._weights import scaled_to_mean_one
 
-from ._folds import CrossValidation, check_losses, k_fold, take
+from ._folds import CrossValidation, k_fold, take
 
 __all__ = ["importance_weighted_cross_validation"]
 
@@ -117,7 +117,7 @@ def importance_weighted_cross_validation(
         of_fold: list[Tensor] = []
         for rows in (train, validation):
             losses, shares = loss(model, take(x, rows), take(y, rows)), take(weights, rows)
-            check_losses(losses, rows)
+            check_losses(losses, len(rows))
             if normalize:
                 shares = scaled_to_mean_one("weights of a fold", shares).to(shares.dtype)
             of_fold.append((shares * losses).mean())

@@ -1,11 +1,11 @@
 """The size of a matrix."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_rank
-from dlcore._linalg import singular_values
+from dlcore._numerics import upcast
+from dlcore._torch import singular_values
 from dlcore.norms._vectors import l1_norm, l2_norm, max_norm
 
 
@@ -136,5 +136,5 @@ def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 def _singular_values(x: Tensor) -> Tensor:
     check_floating(x=x)
     check_rank("x", x, 2, "(*, m, n)")
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # no half-precision decomposition exists
+    wide = upcast(x)  # no half-precision decomposition exists
     return singular_values(wide).to(x.dtype)

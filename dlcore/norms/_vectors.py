@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import HALF, check_floating, check_number, has_values
-from dlcore._linalg import split, unpack_dual, vector_norm
+from dlcore._checks import check_floating, check_number, has_values
+from dlcore._numerics import upcast
+from dlcore._torch import split, unpack_dual, vector_norm
 
 Dim = int | tuple[int, ...] | None
 FEW, MANY = 4096, 200_000  # entries
@@ -82,8 +83,8 @@ def lp_norm(
 
 def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
     """Compute the formula, and once more with the vectors divided by their largest entry if a power was lost."""
-    if x.dtype in HALF:
-        return _norm(x.float(), p, dim, keepdim).to(x.dtype)
+    if (wide := upcast(x)) is not x:
+        return _norm(wide, p, dim, keepdim).to(x.dtype)
     norm, n = _root_of_powers(x, p, dim, keepdim)
     if norm.numel() == 0 or (has_values(norm) and _no_power_was_lost(norm, p, n)):
         return norm

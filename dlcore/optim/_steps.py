@@ -6,10 +6,9 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
-from dlcore._linalg import foreach_add_, foreach_zero_, vector_norm
+from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, is_leaf, pytree, vector_norm
 from dlcore._trees import aligned_leaves, floating_leaves, leaf_name, leaves_like
 
 __all__ = ["clip_gradients", "momentum_step", "sgd_", "sgd_step"]
@@ -17,7 +16,7 @@ __all__ = ["clip_gradients", "momentum_step", "sgd_", "sgd_step"]
 Tree = TypeVar("Tree")
 
 
-def sgd_(params: pytree.PyTree, *, lr: float, batch_size: int = 1) -> None:
+def sgd_(params: PyTree, *, lr: float, batch_size: int = 1) -> None:
     r"""Take a step of stochastic gradient descent in place, and clear the gradients.
 
     .. math::
@@ -100,7 +99,7 @@ def sgd_(params: pytree.PyTree, *, lr: float, batch_size: int = 1) -> None:
         foreach_zero_(gradients)
 
 
-def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: pytree.PyTree = 0.0) -> Tree:
+def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0) -> Tree:
     r"""Return the parameters after a step of gradient descent with weight decay.
 
     .. math::
@@ -173,7 +172,7 @@ def momentum_step(
     lr: float,
     momentum: float = 0.9,
     nesterov: bool = False,
-    weight_decay: pytree.PyTree = 0.0,
+    weight_decay: PyTree = 0.0,
 ) -> tuple[Tree, Tree]:
     r"""Return the parameters after a step of gradient descent with momentum, and the new velocity.
 
@@ -333,9 +332,9 @@ def _refuse_without_gradient(name: str, w: Tensor) -> NoReturn:
     raise ValueError(f"{name} must have a gradient, got .grad = None: has backward() reached it?")
 
 
-def _decays(structure: pytree.TreeSpec, weight_decay: pytree.PyTree) -> list[float]:
+def _decays(structure: TreeSpec, weight_decay: PyTree) -> list[float]:
     """Return the weight decay of each parameter."""
-    if pytree.tree_is_leaf(weight_decay):
+    if is_leaf(weight_decay):
         check_nonnegative("weight_decay", weight_decay)
         return [weight_decay] * structure.num_leaves
     decays = leaves_like(structure, "weight_decay", weight_decay)

@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
 from jaxtyping import Shaped
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from dlcore._checks import check_count
+from dlcore._torch import PyTree
 from dlcore.training import History, fit
 
 __all__ = ["fine_tune"]
@@ -16,7 +16,7 @@ __all__ = ["fine_tune"]
 
 def fine_tune(
     loss: Callable[..., Tensor],
-    params: pytree.PyTree,
+    params: PyTree,
     data: Shaped[Any, "_ ..."] | Sequence[Shaped[Any, "_ ..."]],
     *,
     window: int,

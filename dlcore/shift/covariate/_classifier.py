@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from dlcore._linalg import cholesky, solve_triangular
 from dlcore._regression import minimize
+from dlcore._torch import cholesky, solve_triangular
 
 from ._features import Features
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_number
-from dlcore._linalg import cholesky
+from dlcore._torch import cholesky
 
 from ._choice import MOST_FEATURES, PENALTIES, is_better, told_apart
 from ._features import Features, Kernels, Products, standardize

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_floating, check_same_dtype, check_values
-from dlcore._linalg import split
+from dlcore._torch import split
 
 __all__ = [
     "accuracy_of",

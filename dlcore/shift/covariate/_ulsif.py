@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
-from dlcore._linalg import cholesky, eigh
+from dlcore._torch import cholesky, eigh
 
 from ._choice import told_apart
 from ._features import CENTRES, Kernels, Standard, squared_distances, standardize

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count
-from dlcore._linalg import cholesky
+from dlcore._torch import cholesky
 
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
 

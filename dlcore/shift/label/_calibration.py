@@ -8,7 +8,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_integer, check_nonnegative, check_values
-from dlcore._linalg import cholesky
+from dlcore._numerics import accumulation_dtype
+from dlcore._torch import cholesky
 from dlcore.shift.label._rows import check_logits
 
 __all__ = ["Calibrator", "bias_corrected_temperature"]
@@ -47,7 +48,7 @@ class Calibrator:
         check_floating(logits=logits)
         if logits.shape[-1:] != self.biases.shape:
             raise ValueError(f"logits must have shape (*, {len(self.biases)}), got {tuple(logits.shape)}")
-        wide = torch.promote_types(torch.promote_types(logits.dtype, self.biases.dtype), torch.float32)
+        wide = accumulation_dtype(torch.promote_types(logits.dtype, self.biases.dtype))
         return torch.softmax(logits.to(wide) / self.temperature + self.biases, dim=-1).to(logits.dtype)
 
 

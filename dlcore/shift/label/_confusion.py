@@ -7,7 +7,8 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_nonnegative
-from dlcore._linalg import singular_values, svd
+from dlcore._numerics import percentile_interval, simplex_projection
+from dlcore._torch import singular_values, svd
 from dlcore.shift.label._report import LabelShift, conclude, resolution
 from dlcore.shift.label._rows import (
     Rows,
@@ -15,7 +16,6 @@ from dlcore.shift.label._rows import (
     read,
     resampled_counts,
     resampled_means,
-    simplex_projection,
 )
 
 __all__ = ["bbse", "rlls"]
@@ -236,7 +236,7 @@ def _estimate(
             columns = (resampled_counts(counts, conditional.T, n_resamples, generator) / counts[:, None]).mT
             means = resampled_counts(m, target_mean, n_resamples, generator) / m
         priors = simplex_projection(source_prior * _weights(columns * source_prior, means, penalty))
-        interval = priors.quantile(priors.new_tensor([(1 - level) / 2, (1 + level) / 2]), dim=0)
+        interval = percentile_interval(priors, level)
     return conclude(
         method,
         given,

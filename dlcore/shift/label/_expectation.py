@@ -7,7 +7,8 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_values
-from dlcore._linalg import solve
+from dlcore._numerics import percentile_interval
+from dlcore._torch import solve
 from dlcore.shift.label._calibration import bias_corrected_temperature
 from dlcore.shift.label._report import LabelShift, conclude, resolution
 from dlcore.shift.label._rows import Rows, check_resampling, read, resampled_means
@@ -131,7 +132,7 @@ def _estimate(rows: Rows, level: float, n_resamples: int, generator: Generator |
     interval = None
     if n_resamples:
         priors = _resampled(rows, prior, source_prior, n_resamples, generator)
-        interval = priors.quantile(priors.new_tensor([(1 - level) / 2, (1 + level) / 2]), dim=0)
+        interval = percentile_interval(priors, level)
     return conclude("saerens_em", rows, rows, source_prior=source_prior, solution=prior, prior=prior, interval=interval)
 
 

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating
-from dlcore._linalg import svd
+from dlcore._numerics import accumulation_dtype
+from dlcore._torch import svd
 from dlcore.importance import effective_sample_size
 from dlcore.shift.label._rows import Rows, normalized_rows
 
@@ -269,7 +270,7 @@ def conclude(
 
 def resolution(dtype: torch.dtype) -> float:
     """Return by how much a mean over rows of this dtype may be off, relative: half precision is summed in float64."""
-    return torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+    return torch.finfo(accumulation_dtype(dtype)).eps
 
 
 def _count(n: int, noun: str) -> str:

@@ -16,7 +16,6 @@ __all__ = [
     "read",
     "resampled_counts",
     "resampled_means",
-    "simplex_projection",
 ]
 
 SLACK = 0.01  # by which the sum of a row, and so an entry, may miss 1
@@ -112,16 +111,6 @@ def normalized_rows(name: str, probabilities: Tensor) -> Tensor:
 def one_hot_of_largest(probabilities: Tensor) -> Tensor:
     """Return rows of 0 and a 1, at the first of the largest entries."""
     return torch.zeros_like(probabilities).scatter(1, probabilities.argmax(dim=1, keepdim=True), 1)
-
-
-def simplex_projection(v: Tensor) -> Tensor:
-    r"""Return the nearest distributions to vectors, (*, k), in the Euclidean norm: :math:`\max(v - \tau, 0)`."""
-    ordered = v.sort(dim=-1, descending=True).values
-    ranks = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
-    excess = (ordered.cumsum(dim=-1) - 1) / ranks
-    tau = excess.gather(-1, (ordered > excess).sum(dim=-1, keepdim=True) - 1)
-    nearest = (v - tau).relu()
-    return nearest / nearest.sum(dim=-1, keepdim=True)
 
 
 def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:

@@ -1,0 +1,105 @@
+"""Every private or untyped part of torch that dlcore uses: in one place, and typed.
+
+A private name may move from one version of torch to the next. Each is looked up with :func:`_private`, so a name
+that is gone costs its shortcut and not ``import dlcore``.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
+
+import importlib
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "FakeTensor",
+    "PyTree",
+    "TreeSpec",
+    "cholesky",
+    "eigenvalues",
+    "eigh",
+    "foreach_add_",
+    "foreach_copy_",
+    "foreach_mul_",
+    "foreach_zero_",
+    "is_functorch_wrapped_tensor",
+    "is_leaf",
+    "pytree",
+    "qr",
+    "singular_values",
+    "solve",
+    "solve_triangular",
+    "split",
+    "svd",
+    "unpack_dual",
+    "vector_norm",
+]
+
+T = TypeVar("T")
+
+# Public, but without types.
+cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
+eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
+eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
+vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
+singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
+qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
+solve: Callable[[Tensor, Tensor], Tensor] = torch.linalg.solve
+solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
+split: Callable[..., tuple[Tensor, ...]] = torch.split
+unpack_dual: Callable[[Tensor], tuple[Tensor, Tensor | None]] = torch.autograd.forward_ad.unpack_dual
+
+
+def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the thin singular value decomposition."""
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    return u, s, vt
+
+
+def _private(path: str, otherwise: T) -> T:
+    """Return a private part of torch by its path, or the substitute if this version has no such name."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return otherwise
+
+
+def _for_each(method: Callable[..., Any]) -> Callable[..., None]:
+    """Return the function that calls a method of each tensor of a list: what a fused one does in a single call."""
+
+    def call(tensors: list[Tensor], other: list[Tensor] | float | None = None, **options: Any) -> None:  # noqa: ANN401
+        others: Iterable[Any] = other if isinstance(other, list) else [other] * len(tensors)
+        for x, y in zip(tensors, others, strict=True):
+            method(x, **options) if y is None else method(x, y, **options)
+
+    return call
+
+
+class _NoTensor:
+    """The class that no tensor is an instance of."""
+
+
+foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
+foreach_copy_ = _private("torch._foreach_copy_", _for_each(Tensor.copy_))
+foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))
+foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
+
+# Without these two, a guard looks at values that are not there, and torch raises an error of its own.
+FakeTensor: type = _private("torch._subclasses.FakeTensor", _NoTensor)
+is_functorch_wrapped_tensor: Callable[[Tensor], bool] = _private(
+    "torch._C._functorch.is_functorch_wrapped_tensor", lambda _: False
+)
+
+# Trees of parameters; without the module, only the functions that take a tree fail.
+PyTree = Any
+TreeSpec = Any
+pytree: Any = _private("torch.utils._pytree", SimpleNamespace())
+
+
+def is_leaf(tree: PyTree) -> bool:
+    """Tell whether a tree is a single leaf."""
+    leaves = pytree.tree_leaves(tree)
+    return len(leaves) == 1 and leaves[0] is tree

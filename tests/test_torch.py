@@ -1,0 +1,92 @@
+"""The private parts of torch: dlcore works without any one of them, or says so when it is called."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+PRIVATE = [
+    "torch._foreach_add_",
+    "torch._foreach_copy_",
+    "torch._foreach_mul_",
+    "torch._foreach_zero_",
+    "torch._subclasses.FakeTensor",
+    "torch._C._functorch.is_functorch_wrapped_tensor",
+    "torch.utils._pytree",
+]
+
+Load = Callable[[], ModuleType]
+
+
+@pytest.fixture
+def load_without_private_parts(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Return what loads ``dlcore._torch`` afresh as if torch had no private parts."""
+
+    def load() -> ModuleType:
+        for path in PRIVATE:
+            owner, _, name = path.rpartition(".")
+            monkeypatch.delattr(eval(owner, {"torch": torch}), name)  # noqa: S307  # our own list
+        spec = spec_from_file_location("torch_without_private_parts", ROOT / "dlcore" / "_torch.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_fused_calls_are_replaced_by_a_loop(load_without_private_parts: Load) -> None:
+    parts = load_without_private_parts()
+    tensors = [torch.tensor([1.0, 2.0]), torch.tensor(3.0)]
+
+    parts.foreach_add_(tensors, [torch.ones(2), torch.ones(())], alpha=2)
+    parts.foreach_mul_(tensors, 10.0)
+    assert [x.tolist() for x in tensors] == [[30.0, 40.0], 50.0]
+
+    parts.foreach_copy_(tensors, [torch.zeros(2), torch.ones(())])
+    assert [x.tolist() for x in tensors] == [[0.0, 0.0], 1.0]
+
+    parts.foreach_zero_(tensors)
+    assert [x.tolist() for x in tensors] == [[0.0, 0.0], 0.0]
+
+
+def test_no_tensor_is_taken_for_a_fake_or_wrapped_one(load_without_private_parts: Load) -> None:
+    parts = load_without_private_parts()
+
+    assert not isinstance(torch.ones(2), parts.FakeTensor)
+    assert not parts.is_functorch_wrapped_tensor(torch.ones(2))
+
+
+def test_importing_dlcore_survives_a_torch_without_private_parts() -> None:
+    script = (
+        "import torch\n"
+        + "".join(f"del {path}\n" for path in PRIVATE)
+        + "from dlcore import losses, norms\n"
+        + "print(norms.l2_norm(torch.tensor([3.0, 4.0])).item())"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout == "5.0\n"
+
+
+def test_only_one_module_names_private_parts_of_torch() -> None:
+    for path in (ROOT / "dlcore").rglob("*.py"):
+        if path.name != "_torch.py":
+            text = path.read_text()
+            assert not any(name in text for name in ("torch._", "import _pytree", "_foreach_(")), path
+
+
+def test_a_leaf_is_told_from_a_tree(plain: ModuleType) -> None:
+    is_leaf = plain._torch.is_leaf
+
+    assert is_leaf(0.1)
+    assert is_leaf(torch.ones(2))
+    assert not is_leaf([0.1])
+    assert not is_leaf({"w": 0.1})
+    assert not is_leaf([])
