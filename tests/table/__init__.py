@@ -55,6 +55,19 @@ class Entry:
     """How many units of the dtype's eps, relative to the largest value, a result in that dtype may be off."""
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A faster or safer way that the library keeps beside a formula, and the formula as written.
+
+    Both are called with each of ``arguments`` and must return equal tensors, to the tolerance of the dtype.
+    """
+
+    kept: Callable[..., Any]
+    formula: Callable[..., Any]
+    arguments: tuple[tuple[Any, ...], ...]
+    tolerance: float | None = None
+
+
 def normal(*shape: int) -> Callable[[Generator], tuple[Tensor]]:
     """Draw one standard normal tensor."""
     return lambda generator: (draw(generator, *shape),)
@@ -68,6 +81,14 @@ def draw(generator: Generator, *shape: int) -> Tensor:
 def integers(x: Tensor) -> Tensor:
     """Return the same tensor as integers, which most functions refuse."""
     return x.to(torch.int64)
+
+
+def pairs() -> dict[str, Pair]:
+    """Gather the pairs of all modules of this package by the name below ``dlcore`` of the way that is kept."""
+    found: dict[str, Pair] = {}
+    for info in pkgutil.walk_packages(__path__, __name__ + "."):
+        found |= getattr(importlib.import_module(info.name), "PAIRS", {})
+    return found
 
 
 def gather() -> dict[str, Entry]:

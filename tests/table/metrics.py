@@ -15,7 +15,7 @@ def classes(generator: Generator, *shape: int) -> Tensor:
     return torch.randint(3, shape, generator=generator)
 
 
-PAIRS = (
+SAMPLE_PAIRS = (
     Refusal(TypeError, "labels must be an integer tensor, got torch.float32", (Y.float(), Y)),
     Refusal(TypeError, "predictions must be an integer tensor, got torch.float32", (Y, P)),
     Refusal(TypeError, "predictions must be a torch.Tensor, got list", (Y, [0, 2, 1])),
@@ -35,7 +35,7 @@ ENTRIES = {
     "metrics.accuracy": Entry(
         make=lambda generator: (classes(generator, 8), classes(generator, 8)),
         empty=Refusal(ValueError, "labels must hold at least one example, got shape (0,)", (Y[:0], Y[:0])),
-        refusals=PAIRS,
+        refusals=SAMPLE_PAIRS,
         exempt=INTEGERS | {"dtypes": "integers have no floating dtype that the result could keep"},
     ),
     "metrics.confusion_matrix": Entry(
@@ -43,7 +43,7 @@ ENTRIES = {
         kwargs=COUNT,
         empty=((Y[:0], Y[:0]), (3, 3)),
         refusals=(
-            *(Refusal(x.error, x.message, x.args, COUNT) for x in PAIRS),
+            *(Refusal(x.error, x.message, x.args, COUNT) for x in SAMPLE_PAIRS),
             Refusal(TypeError, "n_classes must be an integer, got 3.0", (Y, Y), {"n_classes": 3.0}),
             Refusal(ValueError, "n_classes must be >= 1, got 0", (Y, Y), {"n_classes": 0}),
             Refusal(
