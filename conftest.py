@@ -1,9 +1,11 @@
 """What every test and doctest starts from.
 
-Tests meet the library twice: ``dlcore`` with the annotation checker in front of every function, so that a wrong shape
-or dtype inside the library fails; and, through the fixture ``plain``, as a user has it.
+A plain ``pytest`` tests the library as a user has it, with few examples for each law, and answers within seconds.
+``pytest --checked``, as ``tox`` runs it, tries more examples and puts the annotation checker in front of every
+function, so that a wrong shape or dtype inside the library fails. The fixture ``plain`` is the library without it.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -11,26 +13,44 @@ from types import ModuleType
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
-
-import dlcore as plain_dlcore
-import tests.annotation_checker  # noqa: F401  # the hook looks it up by its name
 
 pytest_plugins = ["tests.evidence"]
+
+# The first call into torch takes a second, and the first of a transform as long again: no deadline.
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("checked", deadline=None)
+
+PLAIN_MODULES: dict[str, ModuleType] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addoption("--checked", action="store_true", help="check annotations at every call, try more examples (CI)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the annotation checker in front of the library, if it is asked for, before any test imports it."""
+    checked = config.getoption("--checked")
+    settings.load_profile("checked" if checked else "quick")
+    importlib.import_module("dlcore")
+    if checked:
+        from jaxtyping import install_import_hook  # noqa: PLC0415  # takes time that only this run has
+
+        importlib.import_module("tests.annotation_checker")  # the hook looks it up by its name
+        PLAIN_MODULES.update(_take_out())
+        install_import_hook("dlcore", "tests.annotation_checker.check")
+    else:
+        PLAIN_MODULES.update({name: sys.modules[name] for name in _names()})
+
+
+def _names() -> list[str]:
+    """Return the names of the library's modules that are imported."""
+    return [name for name in sys.modules if name.split(".")[0] == "dlcore"]
 
 
 def _take_out() -> dict[str, ModuleType]:
     """Take the modules of the library out of ``sys.modules``."""
-    names = [name for name in sys.modules if name.split(".")[0] == "dlcore"]
-    return {name: sys.modules.pop(name) for name in names}
-
-
-plain_modules = _take_out()
-install_import_hook("dlcore", "tests.annotation_checker.check")
-
-# The first call into torch takes a second, and the first of a transform as long again: no deadline.
-settings.register_profile("dlcore", deadline=None)
-settings.load_profile("dlcore")
+    return {name: sys.modules.pop(name) for name in _names()}
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +63,7 @@ def seeded() -> None:
 def plain() -> Iterator[ModuleType]:
     """Put the library as a user has it in the place of the checked one: ``torch.compile`` looks it up by its name."""
     checked_modules = _take_out()
-    sys.modules.update(plain_modules)
-    yield plain_dlcore
+    sys.modules.update(PLAIN_MODULES)
+    yield PLAIN_MODULES["dlcore"]
     _take_out()
     sys.modules.update(checked_modules)

@@ -22,7 +22,10 @@ from . import (
     training,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
+    "__version__",
     "activations",
     "batches",
     "datasets",

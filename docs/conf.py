@@ -10,7 +10,6 @@ figures get their look in the light and the dark theme.
 
 import os
 import sys
-import tomllib
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -29,13 +28,14 @@ import overview  # noqa: E402
 import performance  # noqa: E402
 from sphinxcontrib import katex  # noqa: E402
 
+import dlcore  # noqa: E402
+
 # -- The project
 
-metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-project = metadata["name"]
+project = "dlcore"
 author = "The dlcore developers"
 copyright = f"2026, {author}"
-release = version = metadata["version"]
+release = version = dlcore.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
