@@ -221,6 +221,18 @@ def test_many_entries_lose_no_digits(p: float) -> None:
     assert abs(norms.lp_norm(x.reshape(1, -1), p, dim=1).double() / expected - 1) < 5e-7
 
 
+@pytest.mark.parametrize("norm", MATRIX_NORMS)
+def test_a_matrix_that_is_not_finite_spoils_no_other_of_its_batch(norm: object) -> None:
+    x = torch.eye(2).repeat(3, 1, 1)
+    x[0, 0, 1], x[1, 1, 0] = math.nan, -math.inf
+
+    values = norm(x)
+
+    assert values[0].isnan()
+    assert values[1] == math.inf
+    torch.testing.assert_close(values[2], norm(torch.eye(2)))
+
+
 # Many entries, of which nothing is differentiated, take a quicker way
 
 

@@ -1,5 +1,6 @@
 """The size of a matrix."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -137,4 +138,9 @@ def _singular_values(x: Tensor) -> Tensor:
     check_floating(x=x)
     check_rank("x", x, 2, "(*, m, n)")
     wide = upcast(x)  # no half-precision decomposition exists
-    return singular_values(wide).to(x.dtype)
+    if x.numel() == 0:
+        return singular_values(wide).to(x.dtype)
+    largest = wide.detach().abs().amax((-2, -1), keepdim=True)
+    finite = largest.isfinite()  # torch decomposes no matrix with an entry that is NaN or infinite
+    sigma = singular_values(torch.where(finite, wide, 0))
+    return torch.where(finite.squeeze(-1), sigma, largest.squeeze(-1)).to(x.dtype)

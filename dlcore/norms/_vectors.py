@@ -9,12 +9,11 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, has_values
 from dlcore._numerics import upcast
-from dlcore._torch import split, unpack_dual, vector_norm
+from dlcore._torch import unpack_dual, vector_norm
+from dlcore.norms._fused import SHORT_SUM_ENTRIES, Dim, fused_norm
+from dlcore.norms._stable import powers, rescaled_norm
 
-Dim = int | tuple[int, ...] | None
-FEW, MANY = 4096, 200_000  # entries
-BLOCK = 2**17  # entries, 512 KB
-FAR = 1e12  # from 1: the root of the sum loses as many units as the natural logarithm of the norm
+MAX_PLAIN_NORM = 1e12  # the root of a sum is off by as many units of rounding as the logarithm of the norm
 
 
 def lp_norm(
@@ -77,106 +76,35 @@ def lp_norm(
     check_floating(x=x)
     check_number("p", p, "> 0", lambda p: p > 0)
     if p in {1, math.inf}:
-        return (_sum_of_magnitudes if p == 1 else _largest_magnitude)(x, dim, keepdim)
-    return _norm(x, p, dim, keepdim)
+        return (l1_norm if p == 1 else max_norm)(x, dim=dim, keepdim=keepdim)
+    wide = upcast(x)
+    if _is_plain(wide):
+        norm = fused_norm(wide, p, dim, keepdim)
+    else:
+        norm = powers(wide, p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
+    if x.numel() and not _every_power_counts(norm, p, wide.numel()):
+        norm = rescaled_norm(wide, p, dim, keepdim)
+    return norm.to(x.dtype)
 
 
-def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
-    """Compute the formula, and once more with the vectors divided by their largest entry if a power was lost."""
-    if (wide := upcast(x)) is not x:
-        return _norm(wide, p, dim, keepdim).to(x.dtype)
-    norm, n = _root_of_powers(x, p, dim, keepdim)
-    if norm.numel() == 0 or (has_values(norm) and _no_power_was_lost(norm, p, n)):
-        return norm
-    scale = _largest_magnitude(x.detach(), dim, True)
-    is_zero = scale == 0
-    relative = x / torch.where(is_zero | scale.isinf(), 1, scale)
-    norm, _ = _root_of_powers(torch.where(is_zero, 1, relative), p, dim, True)
-    norm = torch.where(is_zero, 0, norm * torch.where(scale.isinf(), 1, scale))
-    return norm if keepdim else norm.sum(dim=dim)  # a sum over lengths of 1
-
-
-def _length(x: Tensor, dim: Dim) -> int:
-    if dim is None:
-        return x.numel()
-    return x.shape[dim] if isinstance(dim, int) else math.prod([x.shape[d] for d in dim])
-
-
-def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> tuple[Tensor, int]:
-    """Compute the formula as it is written, and how many powers a sum holds; at zero the root has no gradient."""
-    n = _length(x, dim)
-    if p == 2 and n <= FEW:
-        return (vector_norm(x) if dim is None and not keepdim else vector_norm(x, 2, dim, keepdim)), n
-    if p == 4:  # two products are quicker than a power
-        return _root_of_powers(x.square(), 2, dim, keepdim)[0].sqrt(), n
-    if x.numel() <= FEW and p > 1:
-        return vector_norm(x, p, dim, keepdim), n  # in one pass, but it loses a digit for each tenfold of entries
-    if p == 2 and dim is None and not keepdim:
-        flat = x.flatten()
-        if n > MANY:  # the norm of the norms of short blocks
-            blocks, rest = flat[: n - n % FEW].reshape(-1, FEW), flat[n - n % FEW :]
-            flat = torch.cat([vector_norm(blocks, 2, 1, False), rest])
-        return torch.dot(flat, flat).sqrt(), n
-    return _sum_of_powers(x, p, dim, keepdim).pow(1 / p), n
-
-
-def _sum_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
-    """Sum the powers of the magnitudes; those of a vector a block at a time, in one place that stays in the cache."""
-    if not _has_no_derivative(x):
-        return _powers(x, p).sum(dim=dim, keepdim=keepdim)
-    if dim is not None or keepdim or x.numel() <= BLOCK:
-        return _raise_(x.abs(), p).sum(dim=dim, keepdim=keepdim)
-    buffer = x.new_empty(BLOCK)
-    blocks = split(x.flatten(), BLOCK)
-    return torch.stack([_raise_(torch.abs(block, out=buffer[: len(block)]), p).sum() for block in blocks]).sum()
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    if p < 1:  # the power has no gradient at zero
-        return torch.where(x == 0, 0, torch.where(x == 0, 1, x).abs().pow(p))
-    return x.abs().pow(p)
-
-
-def _raise_(magnitudes: Tensor, p: float) -> Tensor:
-    """Raise in place; over its logarithm a power comes quicker, but has no derivative at zero."""
-    if p == 1:
-        return magnitudes
-    return magnitudes.pow_(3) if p == 3 else magnitudes.log_().mul_(p).exp_()
-
-
-def _has_no_derivative(x: Tensor) -> bool:
-    """Tell whether nothing will be differentiated by ``x``, and it is on a CPU, where each pass over it takes time."""
+def _is_plain(x: Tensor) -> bool:
+    """Tell whether the tensor is on a CPU, where each pass over it takes time, and no derivative is asked for."""
     return x.is_cpu and has_values(x) and not x.requires_grad and unpack_dual(x)[1] is None
 
 
-def _no_power_was_lost(norm: Tensor, p: float, n: int) -> bool:
-    """Tell whether no power overflowed, none that vanished would have been seen, and the root kept its digits."""
-    if norm.numel() == 1:
-        smallest = largest = norm.item()
-    else:
-        smallest, largest = (bound.item() for bound in norm.detach().aminmax())
-    return _smallest_safe(norm.dtype, p, n) <= smallest and largest <= FAR
+def _every_power_counts(norm: Tensor, p: float, n: int) -> bool:
+    """Tell whether no power of n entries overflowed, and none vanished that the norm would show."""
+    if not has_values(norm):
+        return False
+    smallest, largest = (bound.item() for bound in norm.detach().aminmax())
+    return _min_plain_norm(norm.dtype, p, n // norm.numel()) <= smallest and largest <= MAX_PLAIN_NORM
 
 
 @lru_cache
-def _smallest_safe(dtype: torch.dtype, p: float, n: int) -> float:
+def _min_plain_norm(dtype: torch.dtype, p: float, n: int) -> float:
+    """Return the norm above which n powers that all vanish would change the sum by less than its rounding."""
     limits = torch.finfo(dtype)
-    return max((n * limits.tiny / limits.eps) ** (1 / p), 1 / FAR)
-
-
-def _sum_of_magnitudes(x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
-    if x.numel() <= FEW:
-        return vector_norm(x, 1, dim, keepdim)  # in one pass, see above
-    return _sum_of_powers(x, 1, dim, keepdim)
-
-
-def _largest_magnitude(x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
-    if x.numel() == 0:  # a maximum over nothing: the sum over nothing has the shape, and 0 the value
-        return _sum_of_magnitudes(x, dim, keepdim)
-    if dim is None and not keepdim:
-        smallest, largest = torch.aminmax(x)
-        return torch.maximum(-smallest, largest)
-    return x.abs().amax(dim=() if dim is None else dim, keepdim=keepdim)
+    return max((n * limits.tiny / limits.eps) ** (1 / p), 1 / MAX_PLAIN_NORM)
 
 
 def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -217,7 +145,9 @@ def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor(7.)
     """
     check_floating(x=x)
-    return _sum_of_magnitudes(x, dim, keepdim)
+    if x.numel() <= SHORT_SUM_ENTRIES:  # in one pass, which would lose digits in a longer sum
+        return vector_norm(x, 1, dim, keepdim)
+    return x.abs().sum(dim=dim, keepdim=keepdim)
 
 
 def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -269,7 +199,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor([0., 0.])
     """
     check_floating(x=x)
-    return _norm(x, 2.0, dim, keepdim)
+    return lp_norm(x, 2.0, dim=dim, keepdim=keepdim)
 
 
 def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -310,4 +240,7 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
     tensor(4.)
     """
     check_floating(x=x)
-    return _largest_magnitude(x, dim, keepdim)
+    if x.numel() == 0:  # a maximum over nothing: the sum over nothing has its shape, and the value 0
+        return l1_norm(x, dim=dim, keepdim=keepdim)
+    dims = () if dim is None else dim  # all
+    return torch.maximum(x.amax(dims, keepdim), -x.amin(dims, keepdim))
