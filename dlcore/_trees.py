@@ -12,7 +12,7 @@ def floating_leaves(name: str, tree: PyTree) -> tuple[list[Tensor], TreeSpec]:
     """Return the leaves of a tree, which must be real floating-point tensors, and its structure."""
     leaves, structure = pytree.tree_flatten(tree)
     for place, x in enumerate(leaves):
-        if not isinstance(x, Tensor) or not x.is_floating_point():
+        if not isinstance(x, Tensor) or not x.is_floating_point():  # the name of a leaf takes time to find
             check_floating(**{leaf_name(name, structure, place): x})
     return leaves, structure
 

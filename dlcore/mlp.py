@@ -1,10 +1,10 @@
-r"""How does a network of layers compute its output, and how do its gradients come back?
+r"""Multilayer perceptrons: the model, its values layer by layer, and backpropagation.
 
 A multilayer perceptron alternates affine maps and an activation :math:`\phi`: ``"relu"``, ``"sigmoid"``, ``"tanh"``,
-``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``. This chapter holds the model, its parameters, a forward pass
-that keeps every value of the computational graph, and backpropagation: the chain rule applied to it by hand. The
-parameters are a sequence of :class:`~dlcore.linear.LinearParams`, first layer first. Each row of a matrix is one
-example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
+``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``. This chapter holds the model, its initial parameters, a
+forward pass that keeps every value of the computational graph, and backpropagation, the chain rule applied to it by
+hand. The parameters are a sequence of :class:`~dlcore.linear.LinearParams`, first layer first. Each row of a matrix is
+one example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
 """
 
 import math
@@ -116,7 +116,7 @@ def init_mlp(
 
     See Also
     --------
-    torch.nn.Linear : It draws weight and bias uniformly from ±1/√n_in, whatever comes after it.
+    torch.nn.Linear : It draws weight and bias uniformly from ±1/√n_in, whatever the activation.
 
     References
     ----------
@@ -161,9 +161,9 @@ def mlp(
         \mathbf{o} = \mathbf{h}_{K-1}\mathbf{W}_K + \mathbf{b}_K, \qquad
         \mathbf{h}_k = \phi(\mathbf{h}_{k-1}\mathbf{W}_k + \mathbf{b}_k), \qquad \mathbf{h}_0 = \mathbf{x}
 
-    If :math:`\phi` is no polynomial, one hidden layer can **approximate** any **continuous** function on a **compact**
-    set as closely as one likes, with enough units. That says nothing of how many, of whether training finds them, or
-    of what happens outside the set. With ``activation="identity"`` all layers together are one affine map.
+    If :math:`\phi` is not a polynomial, one hidden layer with enough units **approximates** any **continuous** function
+    on a **compact** set as closely as desired. The theorem does not say how many units that takes, whether training
+    finds them, or what happens outside the set. With ``activation="identity"`` all layers together are one affine map.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def mlp(
 
     Examples
     --------
-    Two hidden units make the absolute value, which no affine map is:
+    Two hidden units compute the absolute value, which is not affine:
 
     >>> hidden = LinearParams(torch.tensor([[1.0, -1.0]]), torch.zeros(2))
     >>> output = LinearParams(torch.ones(2, 1), torch.zeros(1))
@@ -250,7 +250,7 @@ def forward(
     Returns
     -------
     Trace
-        The values by their names in the formulas, with all that :func:`backward` needs.
+        The values by their names in the formulas, and the options, which :func:`backward` needs.
 
     Raises
     ------
@@ -286,9 +286,9 @@ def forward(
     z, h, o = layer_values(params, x, activation)
     if x.dim() != 2 or x.shape[0] == 0:
         raise ValueError(f"x must have shape (n, n_in) with n >= 1, got {tuple(x.shape)}")
-    mean = per_example(o, y).mean()
+    mean_loss = per_example(o, y).mean()
     s = penalty / 2 * torch.stack([layer.weight.square().sum() for layer in params]).sum()
-    return Trace(tuple(params), x, y, z, h, o, mean, s, mean + s, activation, loss, penalty)
+    return Trace(tuple(params), x, y, z, h, o, mean_loss, s, mean_loss + s, activation, loss, penalty)
 
 
 def backward(trace: Trace) -> tuple[LinearParams, ...]:
@@ -314,7 +314,7 @@ def backward(trace: Trace) -> tuple[LinearParams, ...]:
 
     See Also
     --------
-    torch.autograd.grad : The same from the graph that torch has recorded; none is needed here.
+    torch.autograd.grad : The same from the graph that torch records; this function needs no such graph.
 
     References
     ----------
@@ -323,19 +323,20 @@ def backward(trace: Trace) -> tuple[LinearParams, ...]:
 
     Examples
     --------
-    The second hidden unit is off: nothing comes back through it.
+    The second hidden unit is inactive, so no gradient passes through it.
 
     >>> hidden = LinearParams(torch.tensor([[1.0, -1.0], [2.0, 1.0]]), torch.tensor([0.0, -2.0]))
     >>> output = LinearParams(torch.tensor([[1.0], [3.0]]), torch.tensor([1.0]))
     >>> x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0]])
-    >>> of_hidden, of_output = backward(forward([hidden, output], x, y, loss="squared_loss"))
-    >>> of_output.weight.T, of_output.bias
+    >>> (dw1, db1), (dw2, db2) = backward(forward([hidden, output], x, y, loss="squared_loss"))
+    >>> dw2.T, db2
     (tensor([[10.,  0.]]), tensor([2.]))
-    >>> of_hidden.weight, of_hidden.bias
+    >>> dw1, db1
     (tensor([[2., 0.],
             [4., 0.]]), tensor([2., 0.]))
     """
-    return _of_params(trace, _of_values(trace)[0])
+    dz, _ = _layer_gradients(trace)
+    return _parameter_gradients(trace, dz)
 
 
 def gradients(trace: Trace) -> Gradients:
@@ -376,24 +377,27 @@ def gradients(trace: Trace) -> Gradients:
     >>> found.o, found.h, found.z
     (tensor([[2.]]), (tensor([[2., 2.]]),), (tensor([[2., 0.]]),))
     """
-    of_z, of_h = _of_values(trace)
-    of_x = of_z[0] @ trace.params[0].weight.mT
-    return Gradients(_of_params(trace, of_z), of_x, tuple(of_z[:-1]), tuple(of_h), of_z[-1])
+    dz, dh = _layer_gradients(trace)
+    dx = dz[0] @ trace.params[0].weight.mT
+    return Gradients(_parameter_gradients(trace, dz), dx, tuple(dz[:-1]), tuple(dh), dz[-1])
 
 
-def _of_values(trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
-    """Return ∂J/∂z of every layer, the last of them ∂J/∂o, and ∂J/∂h of the hidden ones."""
+def _layer_gradients(trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
+    """Return ∂J/∂z of every layer, the last of them ∂J/∂o, and ∂J/∂h of the hidden layers."""
     derivative = ACTIVATIONS[trace.activation].derivative
-    of_z = [LOSSES[trace.loss].derivative(trace.o, trace.y) / trace.x.shape[0]]
-    of_h: list[Tensor] = []
-    for z, layer in zip(reversed(trace.z), reversed(trace.params[1:]), strict=True):
-        of_h.insert(0, of_z[0] @ layer.weight.mT)
-        of_z.insert(0, of_h[0] * derivative(z))
-    return of_z, of_h
+    do = LOSSES[trace.loss].derivative(trace.o, trace.y) / len(trace.x)
+    dz = [do]
+    dh: list[Tensor] = []
+    for z, (weight, _) in zip(reversed(trace.z), reversed(trace.params[1:]), strict=True):
+        dh.insert(0, dz[0] @ weight.mT)
+        dz.insert(0, dh[0] * derivative(z))
+    return dz, dh
 
 
-def _of_params(trace: Trace, of_z: list[Tensor]) -> tuple[LinearParams, ...]:
-    return tuple(
-        LinearParams(h.mT @ of_output + trace.penalty * layer.weight, of_output.sum(0))
-        for h, of_output, layer in zip((trace.x, *trace.h), of_z, trace.params, strict=True)
-    )
+def _parameter_gradients(trace: Trace, dz: list[Tensor]) -> tuple[LinearParams, ...]:
+    """Return ∂J/∂W and ∂J/∂b of every layer."""
+    gradients_of_layers: list[LinearParams] = []
+    for h, dz_k, (weight, _) in zip((trace.x, *trace.h), dz, trace.params, strict=True):
+        dw, db = h.mT @ dz_k + trace.penalty * weight, dz_k.sum(0)
+        gradients_of_layers.append(LinearParams(dw, db))
+    return tuple(gradients_of_layers)

@@ -1,6 +1,5 @@
-"""By which steps do the parameters find the minimum? In place, pure, with momentum, and clipped."""
+"""Gradient steps: in place, pure, with momentum, and the clipping of gradients."""
 
-import math
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -8,8 +7,11 @@ import torch
 from torch import Tensor
 
 from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
-from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, is_leaf, pytree, vector_norm
-from dlcore._trees import aligned_leaves, floating_leaves, leaf_name, leaves_like
+from dlcore._descent import decay_of_leaves
+from dlcore._torch import PyTree, foreach_add_, foreach_zero_, pytree
+from dlcore._trees import aligned_leaves, floating_leaves, leaf_name
+
+from ._stable import rescaled
 
 __all__ = ["clip_gradients", "momentum_step", "sgd_", "sgd_step"]
 
@@ -80,23 +82,10 @@ def sgd_(params: PyTree, *, lr: float, batch_size: int = 1) -> None:
     """
     check_nonnegative("lr", lr)
     check_count("batch_size", batch_size, 1)
-    if isinstance(params, Iterator):
-        params = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    steps: dict[int, tuple[Tensor, Tensor]] = {}  # a parameter that is listed twice takes one step
-    leaves = cast("list[Any]", params)
-    if not isinstance(params, list) or not all(isinstance(w, Tensor) for w in leaves):  # else a search finds no more
-        leaves = pytree.tree_leaves(params)
-    for place, w in enumerate(leaves):
-        gradient = w.grad if isinstance(w, Tensor) and w.is_leaf else None
-        if gradient is None:
-            _refuse_without_gradient(leaf_name("params", pytree.tree_structure(params), place), w)
-        steps[id(w)] = w, gradient
-    if not steps:
-        raise ValueError("params must hold at least one tensor, got none: an iterator yields its parameters only once")
-    weights, gradients = ([pair[i] for pair in steps.values()] for i in (0, 1))
+    w, g = _leaves_and_gradients(params)
     with torch.no_grad():
-        foreach_add_(weights, gradients, alpha=-lr / batch_size)
-        foreach_zero_(gradients)
+        foreach_add_(w, g, alpha=-lr / batch_size)
+        foreach_zero_(g)
 
 
 def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0) -> Tree:
@@ -159,9 +148,9 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     """
     check_nonnegative("lr", lr)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), _decays(structure, weight_decay)
-    rows = zip(leaves, gradients, decays, strict=True)
-    return structure.unflatten([((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in rows])
+    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), decay_of_leaves(structure, weight_decay)
+    stepped = [((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
+    return structure.unflatten(stepped)
 
 
 def momentum_step(
@@ -244,7 +233,7 @@ def momentum_step(
     check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), _decays(structure, weight_decay)
+    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), decay_of_leaves(structure, weight_decay)
     penalized = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     velocities = penalized
     if velocity is not None:
@@ -258,14 +247,14 @@ def momentum_step(
 
 
 def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
-    r"""Return the gradients, shortened where their norm exceeds a maximum; their direction stays.
+    r"""Return the gradients, scaled down to a maximum norm if theirs is larger.
 
     .. math::
 
         \mathbf{g} \leftarrow \mathbf{g}\,\min\Bigl(1, \frac{c}{\lVert\mathbf{g}\rVert_2}\Bigr)
 
-    where :math:`c` is the maximum and the norm is that of all gradients together, as of one long vector. Neither large
-    nor small entries are squared away.
+    where :math:`c` is the maximum and the norm is that of all gradients together, as one long vector. Large entries do
+    not overflow when they are squared, and small ones do not vanish.
 
     Parameters
     ----------
@@ -278,8 +267,8 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     -------
     Tensor, or nested sequences and mappings of Tensor
         The gradients with a norm of at most ``max_norm``, with the structure, the shapes and the dtypes of ``grads``;
-        unchanged where they keep to it. Of an infinite norm nothing finite but 0 can be made: what is infinite becomes
-        NaN and the rest 0; with a NaN among them, all become NaN.
+        unchanged where their norm is no larger. If the norm is infinite, the infinite entries become NaN and the others
+        0; if an entry is NaN, all become NaN.
 
     Raises
     ------
@@ -306,23 +295,34 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     """
     check_number("max_norm", max_norm, ">= 0", lambda max_norm: max_norm >= 0)
     leaves, structure = floating_leaves("grads", grads)
-    filled = [g for g in leaves if g.numel() > 0]
-    if not filled:
+    if all(g.numel() == 0 for g in leaves):
         return grads
-    wide = torch.float64 if any(g.dtype == torch.float64 for g in filled) else torch.float32
-    largest = torch.stack([g.detach().abs().amax().to(filled[0].device, wide) for g in filled]).amax()
-    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
-    units = [g.to(wide) / scale.to(g.device) for g in leaves]
-    norms = [vector_norm(unit).to(scale.device) for unit in units]
-    norm = vector_norm(torch.stack(norms))  # of the units, so at least 1 unless all are zero
-    keeps = norm <= max_norm / scale
-    factor = max_norm / norm.clamp(min=1)
-    return structure.unflatten(
-        [
-            torch.where(keeps.to(g.device), g, (unit * factor.to(g.device)).to(g.dtype))
-            for g, unit in zip(leaves, units, strict=True)
-        ]
-    )
+    units, norm, scale = rescaled(leaves)  # g = scale · unit and ‖g‖ = scale · norm, so that no square overflows
+    fits = norm <= max_norm / scale
+    factor = max_norm / norm.clamp(min=1)  # the norm is at least 1, unless all gradients are zero
+    clipped = [
+        torch.where(fits.to(g.device), g, (unit * factor.to(g.device)).to(g.dtype))
+        for g, unit in zip(leaves, units, strict=True)
+    ]
+    return structure.unflatten(clipped)
+
+
+def _leaves_and_gradients(params: PyTree) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters, each of them once, and their gradients; refuse what has none."""
+    if isinstance(params, Iterator):
+        params = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    leaves = cast("list[Any]", params)
+    if not isinstance(params, list) or not all(isinstance(w, Tensor) for w in leaves):  # a flat list needs no search
+        leaves = pytree.tree_leaves(params)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for place, w in enumerate(leaves):
+        gradient = w.grad if isinstance(w, Tensor) and w.is_leaf else None
+        if gradient is None:
+            _refuse_without_gradient(leaf_name("params", pytree.tree_structure(params), place), w)
+        found[id(w)] = w, gradient
+    if not found:
+        raise ValueError("params must hold at least one tensor, got none: an iterator yields its parameters only once")
+    return [w for w, _ in found.values()], [g for _, g in found.values()]
 
 
 def _refuse_without_gradient(name: str, w: Tensor) -> NoReturn:
@@ -330,15 +330,3 @@ def _refuse_without_gradient(name: str, w: Tensor) -> NoReturn:
     if not w.is_leaf:
         raise ValueError(f"{name} must be a leaf of the autograd graph, got the result of an operation")
     raise ValueError(f"{name} must have a gradient, got .grad = None: has backward() reached it?")
-
-
-def _decays(structure: TreeSpec, weight_decay: PyTree) -> list[float]:
-    """Return the weight decay of each parameter."""
-    if is_leaf(weight_decay):
-        check_nonnegative("weight_decay", weight_decay)
-        return [weight_decay] * structure.num_leaves
-    decays = leaves_like(structure, "weight_decay", weight_decay)
-    for place, decay in enumerate(decays):
-        if not isinstance(decay, float) or not 0 <= decay < math.inf:
-            check_nonnegative(leaf_name("weight_decay", structure, place), decay)
-    return decays

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import Entry, Refusal, draw
+from dlcore.optim import _stable
+
+from . import Entry, Pair, Refusal, draw
 
 W = torch.ones(2)
 PARAMS = {"weight": torch.ones(3, 2), "bias": torch.ones(2)}
@@ -261,4 +263,24 @@ ENTRIES = {
         Refusal(TypeError, "n_steps must be an integer, got True", (1.0,), {"n_steps": True}),
         Refusal(ValueError, "n_steps must be >= 0, got -1", (1.0,), {"n_steps": -1}),
     ),
+}
+
+
+def norm_after_rescaling(*gradients: Tensor) -> Tensor:
+    """Return the norm of all gradients, put together from the parts."""
+    _, norm, scale = _stable.rescaled(gradients)
+    return scale * norm
+
+
+SEEDED = torch.Generator().manual_seed(0)
+PAIRS = {
+    "optim._stable.rescaled": Pair(
+        kept=norm_after_rescaling,
+        formula=lambda *gradients: torch.cat([g.flatten() for g in gradients]).norm(),
+        arguments=(
+            (draw(SEEDED, 5),),
+            (draw(SEEDED, 3, 4), draw(SEEDED, 4), draw(SEEDED)),
+            (torch.zeros(3), torch.ones(0)),
+        ),
+    )
 }

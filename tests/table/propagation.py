@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import Entry, Refusal, draw, integers
+from dlcore.propagation import _stable
+
+from . import Entry, Pair, Refusal, draw, integers
 from .mlp import LAYERS, MISFITS, X, layers, tensors
 
 SQUARE = torch.eye(2)
@@ -91,4 +93,22 @@ ENTRIES = {
             ),
         ),
     ),
+}
+
+
+def log_singular_values_of_the_product(matrices: Tensor) -> Tensor:
+    """Return the formula as written, from the left to the right."""
+    product = matrices[..., 0, :, :]
+    for factor in matrices.unbind(-3)[1:]:
+        product = product @ factor
+    return torch.linalg.svdvals(product).log()
+
+
+SEEDED = Generator().manual_seed(0)
+PAIRS = {
+    "propagation._stable.product_log_singular_values": Pair(
+        kept=_stable.product_log_singular_values,
+        formula=log_singular_values_of_the_product,
+        arguments=tuple((draw(SEEDED, *shape),) for shape in ((1, 3, 3), (3, 4, 4), (2, 2, 5, 5), (4, 1, 1))),
+    )
 }

@@ -1,0 +1,25 @@
+"""The norm of all gradients where their squares would overflow or vanish."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlcore._torch import vector_norm
+
+__all__ = ["rescaled"]
+
+
+def rescaled(gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return unit, norm and scale, where g = scale · unit and ‖g‖ = scale · norm, in at least float32.
+
+    The scale is the largest absolute value of all entries, or 1 if that is zero or not finite.
+    """
+    filled = [g for g in gradients if g.numel() > 0]
+    dtype = torch.float64 if any(g.dtype == torch.float64 for g in filled) else torch.float32
+    device = filled[0].device
+    largest = torch.stack([g.detach().abs().amax().to(device, dtype) for g in filled]).amax()
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
+    units = [g.to(dtype) / scale.to(g.device) for g in gradients]
+    norm = vector_norm(torch.stack([vector_norm(unit).to(device) for unit in units]))
+    return units, norm, scale
