@@ -35,15 +35,21 @@ class Run:
         if not losses.requires_grad:
             raise ValueError("loss must depend on params, got one that does not")
         losses = upcast(losses)
-        mean = losses.mean() if weights is None else (weights * losses).mean()
-        value = mean.item()
-        if math.isfinite(value):
-            found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(mean, self.leaves, allow_unused=True))
+        values, count = losses.detach(), losses.shape[0]
+        if weights is None:
+            beta_over_count = torch.full_like(values, 1 / count)
+            mean = values.mean().item()
+        else:
+            beta_over_count = (weights / count).to(losses.dtype)
+            mean = (beta_over_count * values).sum().item()
+        if math.isfinite(mean):
+            found = torch.autograd.grad(losses, self.leaves, beta_over_count, allow_unused=True)
+            found = cast("tuple[Tensor | None, ...]", found)
             grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.values, found, strict=True)]
             foreach_copy_(self.last_finite, self.values)
             descend_(self.values, grads, self.velocity, lr=lr, momentum=self.momentum, decays=self.decays)
             self.step += 1
-        return value
+        return mean
 
     def nonfinite_value(self) -> float | None:
         """Return a value that the last step made infinite or NaN, or None: no later loss would reveal it."""
