@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
 
-from dlcore import datasets, importance
+from dlcore import _newton, datasets, importance
 from dlcore.shift import covariate
 from dlcore.shift.covariate import _classifier, _features, _kliep, _logistic, _matching, _ratio, _samples, _ulsif
 
@@ -524,11 +524,17 @@ def test_newton_steps_that_go_too_far_are_taken_back() -> None:
     assert (gradient / rows.abs().amax(0)).abs().max() < 1e-4
 
 
-def test_a_search_ends_after_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@every_estimator
+def test_a_search_that_does_not_arrive_says_what_to_change(
+    estimate: Callable[..., covariate.DensityRatio], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shift = drawn(100, 100)
-    monkeypatch.setattr(_classifier, "STEPS", 1)
+    monkeypatch.setattr(_newton, "MAX_STEPS", 1)
 
-    assert correlation(covariate.logistic_ratio(shift.source, shift.target).weights, shift.source.sum(1)) > 0.5
+    with pytest.raises(
+        RuntimeError, match=r"no minimum found in 1 steps; raise penalty, or drop columns of source and target"
+    ):
+        estimate(shift.source, shift.target)
 
 
 @pytest.mark.parametrize("features", ["linear", "quadratic", "kernel"])
@@ -676,18 +682,15 @@ def test_weighted_source_has_the_features_of_the_target() -> None:
     assert abs(ratio.weights.mean() - 1) < 1e-12
 
 
-def test_likelihood_fit_takes_back_steps_that_go_too_far_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_likelihood_fit_takes_back_steps_that_go_too_far() -> None:
     x = torch.tensor([[-10.0], [-1.0], [1.0], [10.0]], dtype=torch.float64)
     penalties = torch.tensor([1e-3], dtype=torch.float64)
 
     params = _kliep.fit(x, x[1:] / 2, penalties, torch.tensor([0.8], dtype=torch.float64))
-    share = (x @ params).softmax(0)
-    monkeypatch.setattr(_kliep, "STEPS", 1)
-    after_one = _kliep.fit(x, x[1:] / 2, penalties, torch.zeros(1, dtype=torch.float64))
 
+    share = (x @ params).softmax(0)
     gradient = 3 * (share @ x - x[1:].mean(0) / 2) + penalties * params
     assert gradient.abs() < 1e-2
-    assert after_one.isfinite().all()
 
 
 # Kernel mean matching

@@ -222,7 +222,12 @@ ENTRIES = {
                 "logits must be larger where they are right: no positive temperature is the best one",
                 (LOGITS, torch.tensor([1, 1, 0, 0])),
             ),
-            Refusal(RuntimeError, "no minimum found in 100 steps", (SAYS, LABELS), {"penalty": 1.7e308}),
+            Refusal(
+                RuntimeError,
+                "no minimum found in 100 steps; lower penalty, or the range of logits",
+                (SAYS, LABELS),
+                {"penalty": 1.7e308},
+            ),
         ),
     ),
 }

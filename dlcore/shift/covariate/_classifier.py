@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+from dlcore._newton import Derivatives, minimize_convex
 from dlcore._regression import minimize
-from dlcore._torch import cholesky, solve_triangular
+from dlcore._torch import solve_triangular
 
 from ._features import Features
 
 __all__ = ["Classifier", "Rows", "best_of", "fit_to_all", "held_out"]
 
-STEPS = 100
-RESOLVED = 1e-4  # a step that would gain less log-likelihood is the last: the next would gain about its square
+TOLERANCE = 1e-4  # of the log-likelihood; the step after the last would gain about its square
+SMALLEST_CURVATURE = 1e-17  # of a row's log-loss: below the rounding of probabilities near 1
+REMEDY = "raise penalty, or drop columns of source and target that depend on others"
 
 
 class Classifier(NamedTuple):
@@ -100,23 +102,19 @@ def held_out(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor) -> Clas
     stay: its logit becomes :math:`z_i + (p_i - y_i)\,h_i / (1 - v_i h_i)` with
     :math:`h_i = \mathbf{x}_i^\top\mathbf{H}^{-1}\mathbf{x}_i` and :math:`v_i = p_i(1 - p_i)`.
     """
-    value, step, factor = torch.inf, torch.zeros_like(params), torch.diag(penalties)
-    for _ in range(STEPS):
+
+    def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
         logits = rows @ params
-        there = float(softplus(logits).sum() - y @ logits + penalties @ (params * params) / 2)
-        if there > value + RESOLVED:  # the last step went too far
-            step = step / 2
-            params = params - step
-            continue
-        value, p = there, torch.sigmoid(logits)
-        gradient = rows.mT @ (p - y) + penalties * params
-        curvature = (p * (1 - p)).clamp_min(1e-17)
-        hessian = rows.mT @ (curvature[:, None] * rows) + torch.diag(penalties)
-        factor, _ = cholesky(hessian)
-        step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-        params = params + step
-        if float(-gradient @ step) < RESOLVED:
-            break
+        p = torch.sigmoid(logits)
+
+        def derivatives() -> tuple[Tensor, Tensor]:
+            gradient = rows.mT @ (p - y) + penalties * params
+            curvature = (p * (1 - p)).clamp_min(SMALLEST_CURVATURE)
+            return gradient, rows.mT @ (curvature[:, None] * rows) + torch.diag(penalties)
+
+        return softplus(logits).sum() - y @ logits + penalties @ (params * params) / 2, derivatives
+
+    params, factor = minimize_convex(objective, params, tolerance=TOLERANCE, remedy=REMEDY)
     logits = rows @ params
     p = torch.sigmoid(logits)
     leverage = solve_triangular(factor, rows.mT, upper=False).square_().sum(0)

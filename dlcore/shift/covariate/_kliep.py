@@ -9,9 +9,10 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_number
-from dlcore._torch import cholesky
+from dlcore._newton import Derivatives, minimize_convex
 
 from ._choice import MOST_FEATURES, PENALTIES, is_better, told_apart
+from ._classifier import REMEDY
 from ._features import Features, Kernels, Products, standardize
 from ._ratio import FEW, DensityRatio, LogLinear, LogRatio, ratio_on
 from ._samples import check_samples, draw_rows
@@ -19,8 +20,7 @@ from ._samples import check_samples, draw_rows
 __all__ = ["fit", "kliep"]
 
 SAMPLE = 2**12  # rows of each domain, at most, that are fitted
-STEPS = 100
-RESOLVED = 1e-4  # a step that would gain less log-likelihood is the last: the next would gain about its square
+TOLERANCE = 1e-4  # of the log-likelihood; the step after the last would gain about its square
 
 Pair = tuple[Tensor, Tensor]  # source and target
 
@@ -162,21 +162,17 @@ def _losses(source: Tensor, target: Tensor, params: Tensor) -> Tensor:
 def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Tensor:
     """Return the parameters by Newton's method."""
     m, mean = len(target), target.mean(0)
-    value, step = math.inf, torch.zeros_like(params)
-    for _ in range(STEPS):
+
+    def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
         logits = source @ params
-        there = float(m * (logits.logsumexp(0) - mean @ params) + penalties @ (params * params) / 2)
-        if there > value + RESOLVED:  # the last step went too far
-            step = step / 2
-            params = params - step
-            continue
-        value, share = there, logits.softmax(0)
-        centred = source - share @ source
-        gradient = m * (share @ source - mean) + penalties * params
-        hessian = m * centred.mT @ (share[:, None] * centred) + torch.diag(penalties)
-        factor, _ = cholesky(hessian)
-        step = -torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-        params = params + step
-        if float(-gradient @ step) < RESOLVED:
-            break
-    return params
+
+        def derivatives() -> tuple[Tensor, Tensor]:
+            share = logits.softmax(0)
+            mean_weighted = share @ source
+            centred = source - mean_weighted
+            gradient = m * (mean_weighted - mean) + penalties * params
+            return gradient, m * centred.mT @ (share[:, None] * centred) + torch.diag(penalties)
+
+        return m * (logits.logsumexp(0) - mean @ params) + penalties @ (params * params) / 2, derivatives
+
+    return minimize_convex(objective, params, tolerance=TOLERANCE, remedy=REMEDY).params

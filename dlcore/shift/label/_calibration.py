@@ -1,6 +1,5 @@
 """The calibration that makes a classifier's probabilities fit for EM."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -8,16 +7,15 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_integer, check_nonnegative, check_values
+from dlcore._newton import Derivatives, Objective, minimize_convex
 from dlcore._numerics import accumulation_dtype
-from dlcore._torch import cholesky
 from dlcore.shift.label._rows import check_logits
 
 __all__ = ["Calibrator", "bias_corrected_temperature"]
 
-STEPS, SHORTEST = 100, 1e-12
-SOFTER = 4  # times the temperature, from start to start
-ROUNDING = 1e-14  # of a loss
+START_RATIO = 4  # of the temperatures of two starts
 TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
+REMEDY = "lower penalty, or the range of logits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,66 +128,70 @@ def bias_corrected_temperature(
 
 @torch.no_grad()
 def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return the inverse temperature and the biases, by Newton's method from the best of some starts."""
+    """Return the inverse temperature and the biases, by Newton's method.
+
+    The parameters of the search are the inverse temperature times the scale of the logits, and then the biases.
+    """
     n, k = logits.shape
     scale = logits.abs().max().clamp(min=torch.finfo(logits.dtype).tiny)
     z = logits / scale
     z = z - z.mean(dim=1, keepdim=True)
-    # the parameters are the inverse temperature times the scale, and the biases
-    shares = (torch.bincount(labels, minlength=k) / n).log().to(z.dtype)
-    flat, params = torch.cat([z.new_zeros(1), shares - shares.mean()]), torch.cat([scale[None], z.new_zeros(k)])
+    objective = _objective(z, labels, penalty)
+    start = _best_start(objective, scale, (torch.bincount(labels, minlength=k) / n).log().to(z.dtype))
+    params, factor = minimize_convex(objective, start, tolerance=TOLERANCE * n, remedy=REMEDY)
+    _check_bounded(params, z, factor, penalty)
+    return params[0] / scale, params[1:] - params[1:].mean()
+
+
+def _objective(z: Tensor, labels: Tensor, penalty: float) -> Objective:
+    """Return the penalized loss of parameters and its derivatives."""
+    n, k = z.shape
     targets = z.new_full((n, k), penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(n, 1))
-    mass = 1 + penalty / n  # of each row
+    row_mass = 1 + penalty / n
     observed = torch.cat([(targets * z).sum()[None], targets.sum(dim=0)])
-    gauge = z.new_ones(k + 1, k + 1)  # one number added to all biases changes nothing
+    gauge = z.new_ones(k + 1, k + 1)  # adding one number to all biases changes no probability: this fixes it
     gauge[0], gauge[:, 0] = 0, 0
 
-    def loss(params: Tensor) -> tuple[Tensor, Tensor]:
+    def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
         logits = params[0] * z + params[1:]
-        largest = logits.amax(dim=1, keepdim=True)
-        p = (logits - largest).exp_()
-        total = p.sum(dim=1, keepdim=True)
-        return p.div_(total), mass * (total.log() + largest).sum() - params @ observed
 
-    p, value = loss(params)
-    softer = loss(params / SOFTER)
-    while bool(softer[1] < value):  # where all is saturated there is no curvature to go by
-        params, (p, value) = params / SOFTER, softer
-        softer = loss(params / SOFTER)
-    if bool((of_flat := loss(flat))[1] < value):
-        params, (p, value) = flat, of_flat
-    for _ in range(STEPS):
-        pz = p * z
-        expected = torch.cat([pz.sum()[None], p.sum(dim=0)])
-        gradient = mass * expected - observed
-        of_rows = torch.cat([pz.sum(dim=1, keepdim=True), p], dim=1)
-        hessian = torch.diag(expected)
-        hessian[0, 0] = (pz * z).sum()
-        hessian[0, 1:] = hessian[1:, 0] = pz.sum(dim=0)
-        hessian = mass * (hessian - of_rows.T @ of_rows) + gauge
-        factor, failed = cholesky(hessian + torch.diag(1e-14 * hessian.diagonal() + 1e-300))
-        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-        decrement = float(gradient @ step)
-        if bool(failed) or not 0 <= decrement < math.inf:
-            break
-        if decrement <= TOLERANCE * n:
-            _check_bounded(params, z, hessian, penalty)
-            params = params - step
-            return params[0] / scale, params[1:] - params[1:].mean()
-        before, length = value + ROUNDING * (n + value.abs()), 1.0
-        p, value = loss(params - step)
-        while not bool(value <= before - 1e-4 * length * decrement) and length > SHORTEST:
-            length /= 2
-            p, value = loss(params - length * step)
-        params = params - length * step
-    raise RuntimeError(f"no minimum found in {STEPS} steps")
+        def derivatives() -> tuple[Tensor, Tensor]:
+            p = logits.softmax(dim=1)
+            pz = p * z
+            expected = torch.cat([pz.sum()[None], p.sum(dim=0)])
+            row_means = torch.cat([pz.sum(dim=1, keepdim=True), p], dim=1)
+            hessian = torch.diag(expected)
+            hessian[0, 0] = (pz * z).sum()
+            hessian[0, 1:] = hessian[1:, 0] = pz.sum(dim=0)
+            return row_mass * expected - observed, row_mass * (hessian - row_means.T @ row_means) + gauge
+
+        return row_mass * logits.logsumexp(dim=1).sum() - params @ observed, derivatives
+
+    return objective
 
 
-def _check_bounded(params: Tensor, z: Tensor, hessian: Tensor, penalty: float) -> None:
-    """Raise ValueError unless the temperature is positive, and not on its way to 0."""
+def _best_start(objective: Objective, scale: Tensor, log_shares: Tensor) -> Tensor:
+    """Return the parameters of the least loss among the classifier's own, softer ones, and the shares of the labels.
+
+    Probabilities of 0 and 1 have no curvature that Newton's method could follow.
+    """
+    best = torch.cat([scale[None], torch.zeros_like(log_shares)])
+    least, softer = float(objective(best)[0]), best / START_RATIO
+    while (loss := float(objective(softer)[0])) < least:
+        best, least, softer = softer, loss, softer / START_RATIO
+    shares_alone = torch.cat([scale.new_zeros(1), log_shares - log_shares.mean()])
+    return shares_alone if float(objective(shares_alone)[0]) < least else best
+
+
+def _check_bounded(params: Tensor, z: Tensor, factor: Tensor, penalty: float) -> None:
+    """Raise ValueError unless the temperature is positive, and not on its way to 0.
+
+    ``factor`` is the Cholesky factor of the second derivatives: those along the parameters are 0 where the loss goes on
+    falling.
+    """
     if not params[0] > 0:
         raise ValueError("logits must be larger where they are right: no positive temperature is the best one")
-    still_falling = bool((params[0] * z).abs().max() > 10) and float(params @ hessian @ params) < 1e-8 * len(z)
+    still_falling = bool((params[0] * z).abs().max() > 10) and float((params @ factor).square().sum()) < 1e-8 * len(z)
     if penalty == 0 and still_falling:
         raise ValueError(
             "logits must not classify every row right when penalty is 0: "
