@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from dlcore import _newton, metrics
 from dlcore._numerics import simplex_projection
 from dlcore._torch import cholesky
 from dlcore.shift import label
-from dlcore.shift.label import LabelShift, _calibration, _expectation
+from dlcore.shift.label import LabelShift, LabelShiftReport, _calibration, _expectation, _fused
 from dlcore.shift.label._rows import resampled_counts, resampled_means
 
 ESTIMATES: list[Callable[..., LabelShift]] = [label.bbse, label.rlls, label.saerens_em]
@@ -354,7 +355,8 @@ def test_steps_that_are_too_long_are_shortened(monkeypatch: pytest.MonkeyPatch) 
 def test_searches_that_reach_nothing_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     source, labels, target, _ = sample(0, [0.2, 0.3, 0.5], n=90, sharpness=3)
     monkeypatch.setattr(_newton, "MAX_STEPS", 2)
-    monkeypatch.setattr(_expectation, "STEPS", 2)
+    monkeypatch.setattr(_expectation, "EM_STEPS", 0)
+    monkeypatch.setattr(_fused, "MAX_STEPS", 2)
 
     with pytest.raises(RuntimeError, match="no minimum found in 2 steps"):
         label.bias_corrected_temperature(source.log(), labels)
@@ -374,7 +376,7 @@ def test_nonnegative_minimum_is_where_no_entry_can_be_bettered(seed: int, k: int
     hessian = roots.T @ roots
     c = torch.randn(5, k, dtype=torch.float64, generator=generator) @ hessian.diagonal().sqrt().diag()
 
-    x = _expectation.nonnegative_minimum(hessian, c)
+    x = _fused.nonnegative_minimum(hessian, c)
 
     scale = hessian.diagonal().sqrt()
     slopes = (x @ hessian - c) / scale
@@ -384,10 +386,10 @@ def test_nonnegative_minimum_is_where_no_entry_can_be_bettered(seed: int, k: int
 
 
 def test_nonnegative_minimum_gives_up_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_expectation, "ROUNDS", 0)
+    monkeypatch.setattr(_fused, "MAX_ROUNDS_PER_CLASS", 0)
     hessian = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
 
-    x = _expectation.nonnegative_minimum(hessian, torch.tensor([[1.0, -1.0]], dtype=torch.float64))
+    x = _fused.nonnegative_minimum(hessian, torch.tensor([[1.0, -1.0]], dtype=torch.float64))
 
     assert (x >= 0).all()
 
@@ -643,7 +645,7 @@ def test_generator_makes_the_interval_reproducible_and_leaves_the_global_state_a
 
 def test_resamples_are_drawn_in_blocks_that_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = torch.arange(12.0, dtype=torch.float64).reshape(6, 2)
-    monkeypatch.setattr("dlcore.shift.label._rows.BLOCK", 18)
+    monkeypatch.setattr("dlcore.shift.label._rows.MAX_INDICES_AT_A_TIME", 18)
 
     means = resampled_means(rows, 2000, generator_of(0))
 
@@ -683,6 +685,135 @@ def test_resampled_counts_are_multinomial() -> None:
 # The report, and correcting probabilities
 
 
+@pytest.mark.parametrize("estimate", ESTIMATES)
+@pytest.mark.parametrize("soft", [False, True])
+def test_every_number_of_the_report_is_its_definition(estimate: Callable[..., LabelShift], soft: bool) -> None:
+    kwargs = {} if estimate is label.saerens_em else {"soft": soft}
+    source, labels, target, _ = sample(2, [0.1, 0.6, 0.3], n=50, m=30, separation=1.2, sharpness=3)
+    labels = torch.where(torch.arange(50) > 46, 1, labels)  # no two classes have the same number of rows
+    soft = soft or estimate is label.saerens_em
+
+    shift = estimate(source, labels, target, level=0.8, n_resamples=50, generator=generator_of(0), **kwargs)
+
+    p, q = (x.numpy() for x in (shift.target_prior, shift.source_prior))
+    n, m, k = 50, 30, 3
+    counts = np.array([int((labels == j).sum()) for j in range(k)])
+    of_source, of_target = (
+        (x if soft else torch.eye(k, dtype=torch.float64)[x.argmax(dim=1)]).numpy() for x in (source, target)
+    )
+    conditional = np.stack([of_source[labels.numpy() == j].mean(axis=0) for j in range(k)], axis=1)
+    column_variances = np.array(
+        [
+            sum(of_source[labels.numpy() == j][:, i].var() for i in range(k)) / counts[j] + 1 / counts[j] ** 2
+            for j in range(k)
+        ]
+    )
+    mean_variance = sum(of_target[:, i].var() for i in range(k)) / m
+    _, values, directions = np.linalg.svd(conditional)
+    confidence = source.max(dim=1).values.numpy()
+    row_weights = (p / q)[labels.numpy()]
+    assert shift.interval is not None
+    expected = {
+        "n_source": n,
+        "n_target": m,
+        "condition_number": values[0] / values[-1],
+        "smallest_singular_value": values[-1],
+        "singular_value_standard_error": math.sqrt(sum(directions[-1] ** 2 * column_variances)),
+        "fewest_rows": counts.min(),
+        "rarest_class": counts.argmin(),
+        "misfit": math.sqrt(sum((of_target.mean(axis=0) - conditional @ p) ** 2)),
+        "misfit_standard_error": math.sqrt(mean_variance + sum(p**2 * column_variances)),
+        "largest_weight": max(p / q),
+        "effective_sample_size": row_weights.sum() ** 2 / (row_weights**2).sum(),
+        "confidence": confidence.mean(),
+        "accuracy": (source.numpy().argmax(axis=1) == labels.numpy()).mean(),
+        "confidence_standard_error": math.sqrt(sum(confidence * (1 - confidence))) / n,
+        "half_width": (shift.interval[1] - shift.interval[0]).max().item() / 2,
+    }
+    if estimate is label.bbse:
+        solution = np.linalg.solve(conditional, of_target.mean(axis=0))
+        expected |= {"smallest_solution": solution.min(), "projected": solution.min() < 0}
+    assert {name: getattr(shift.report, name) for name in expected} == pytest.approx(expected, rel=1e-9)
+    assert shift.report.never_predicted == ()
+    assert shift.report.method == estimate.__name__
+    assert shift.condition_number == shift.report.condition_number
+    np.testing.assert_allclose(shift.weights, p / q)
+
+
+TRUSTED = LabelShiftReport(
+    method="bbse",
+    n_source=10,
+    n_target=10,
+    condition_number=2.0,
+    smallest_singular_value=0.5 + 2**-10,
+    singular_value_standard_error=0.25,
+    fewest_rows=10,
+    rarest_class=0,
+    never_predicted=(),
+    smallest_solution=0.0,
+    projected=False,
+    misfit=0.01 + 3 * 0.5,
+    misfit_standard_error=0.5,
+    largest_weight=1.0,
+    effective_sample_size=10.0,
+    confidence=0.75,
+    accuracy=0.75,
+    confidence_standard_error=0.0,
+    half_width=0.25,
+)
+
+
+def test_report_at_every_boundary_is_trusted() -> None:
+    assert TRUSTED.trustworthy
+    assert TRUSTED.verdict == "Trust this prior: each class is known to ±0.3."
+    assert replace(TRUSTED, half_width=0.5).verdict == "Trust this prior: each class is known to ±0.5."
+    assert replace(TRUSTED, half_width=None).verdict == "Trust this prior."
+
+
+@pytest.mark.parametrize(
+    ("change", "objection"),
+    [
+        ({"smallest_singular_value": 0.0}, "the confusion matrix is singular"),
+        ({"fewest_rows": 9}, "class 0 has 9 source rows, fewer than ten"),
+        (
+            {"smallest_singular_value": 0.5},
+            "so few source rows cannot tell the confusion matrix from a singular one",
+        ),
+        ({"n_target": 9}, "the target has 9 rows, fewer than ten"),
+        (
+            {"misfit": 0.01 + 3 * 0.5 + 2**-10},
+            "no mixture of the source's classes looks like the target, so more than the labels has shifted",
+        ),
+        ({"effective_sample_size": 9.99}, "its weights make the source worth 9.99 examples, fewer than ten"),
+    ],
+)
+def test_report_just_beyond_a_boundary_is_not_trusted(change: dict[str, Any], objection: str) -> None:
+    report = replace(TRUSTED, **change)
+
+    assert not report.trustworthy
+    assert report.verdict == f"Do not trust this prior: {objection}."
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("standard_error", [0.0, 0.02])
+def test_confidence_may_differ_from_accuracy_by_a_hundredth_and_three_standard_errors(
+    sign: int, standard_error: float
+) -> None:
+    bound = 0.01 + 3 * standard_error
+    within, beyond = (
+        replace(TRUSTED, confidence=0.5 + sign * off, accuracy=0.5, confidence_standard_error=standard_error)
+        for off in (bound - 1e-9, bound + 1e-9)
+    )
+
+    assert within.calibrated
+    assert not beyond.calibrated
+    assert replace(within, method="saerens_em").trustworthy
+    assert not replace(beyond, method="saerens_em").trustworthy
+    assert beyond.trustworthy
+    manner = "over" if sign > 0 else "under"
+    assert f"correct no probabilities by it: the classifier is {manner}-confident, " in beyond.verdict
+
+
 @pytest.mark.parametrize(
     ("estimate", "rows", "verdict"),
     [
@@ -712,7 +843,7 @@ def test_report_says_when_more_than_the_labels_has_shifted() -> None:
     assert report.verdict.endswith(
         "no mixture of the source's classes looks like the target, so more than the labels has shifted."
     )
-    assert report.misfit > 3 * report.its_noise
+    assert report.misfit > 3 * report.misfit_standard_error
 
 
 def test_report_says_when_few_rows_bear_all_weight() -> None:
@@ -776,7 +907,7 @@ def test_corrected_probabilities_are_those_of_the_target() -> None:
     assert shift.correct(target.float()).dtype == torch.float32
 
 
-def test_row_35_under_label_shift_the_looks_of_a_class_stay_and_what_they_tell_of_it_changes() -> None:
+def test_label_shift_keeps_p_of_x_given_y_and_changes_p_of_y_given_x() -> None:
     looks = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], dtype=torch.float64)  # p(x | y), the same on both sides
     labels = torch.tensor([0] * 400 + [1] * 600)
     source_joint, target_joint = (p[:, None] * looks for p in torch.tensor([[0.4, 0.6], [0.8, 0.2]]).double())

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import Entry, Refusal, draw, integers
+from dlcore.shift.label import _fused, _stable
+
+from . import Entry, Pair, Refusal, draw, integers
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 SAYS = torch.eye(3)[LABELS] / 2 + 1 / 6
@@ -135,6 +137,68 @@ UNSEEN = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
 TINY = torch.tensor([[0.5, 0.5, 1e-310]], dtype=torch.float64)
 LOGITS = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
 TWO = torch.tensor([0, 1, 1, 0])
+
+
+def em_to_convergence(ratios: Tensor, p: Tensor) -> Tensor:
+    """Repeat the E-step and the M-step as they are printed."""
+    for _ in range(20_000):
+        joint = ratios * p
+        p = (joint / joint.sum(dim=1, keepdim=True)).mean(dim=0)
+    return p
+
+
+def best_of_all_supports(hessian: Tensor, c: Tensor) -> Tensor:
+    """Minimize over each set of free entries, and keep the least value of those that are not negative."""
+    k, minima = len(hessian), list[Tensor]()
+    for row in c:
+        candidates = [torch.zeros_like(row)]
+        for bits in range(1, 2**k):
+            free = [j for j in range(k) if bits >> j & 1]
+            x = torch.zeros_like(row)
+            x[free] = torch.linalg.solve(hessian[free][:, free], row[free])
+            candidates += [x] if (x >= 0).all() else []
+        minima.append(min(candidates, key=lambda x, row=row: float(x @ hessian @ x / 2 - row @ x)))
+    return torch.stack(minima)
+
+
+def mixtures(seed: int, m: int, k: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Draw likelihood ratios, and the prior from which the search starts."""
+    ratios = k * (scale * draw(torch.Generator().manual_seed(seed), m, k)).softmax(dim=1)
+    return ratios, torch.full((k,), 1 / k, dtype=torch.float64)
+
+
+def quadratics(seed: int, k: int) -> tuple[Tensor, Tensor]:
+    """Draw a positive definite matrix and 20 linear terms."""
+    generator = torch.Generator().manual_seed(seed)
+    roots = draw(generator, k + 2, k)
+    return roots.T @ roots, draw(generator, 20, k)
+
+
+def systems(seed: int, *shape: int) -> tuple[Tensor, Tensor]:
+    """Draw regular joint matrices and mean predictions."""
+    generator = torch.Generator().manual_seed(seed)
+    return draw(generator, *shape, 3, 3) + 4 * torch.eye(3, dtype=torch.float64), draw(generator, *shape, 3)
+
+
+PAIRS = {
+    "shift.label._fused.most_likely_prior": Pair(
+        kept=_fused.most_likely_prior,
+        formula=em_to_convergence,
+        arguments=(mixtures(0, 40, 3, 1.0), mixtures(1, 200, 5, 2.0), mixtures(2, 60, 2, 6.0)),
+        tolerance=1e-5,
+    ),
+    "shift.label._fused.nonnegative_minimum": Pair(
+        kept=_fused.nonnegative_minimum,
+        formula=best_of_all_supports,
+        arguments=tuple(quadratics(seed, k) for seed, k in enumerate((1, 2, 4, 6))),
+        tolerance=1e-8,
+    ),
+    "shift.label._stable.nearest_solution": Pair(
+        kept=_stable.nearest_solution,
+        formula=torch.linalg.solve,
+        arguments=(systems(0), systems(1, 7), systems(2, 2, 5)),
+    ),
+}
 
 ENTRIES = {
     "shift.label.bbse": Entry(

@@ -1,9 +1,10 @@
-r"""How are the classes spread where no labels are?
+r"""Label shift: how frequent is each class in unlabelled data?
 
-Under label shift :math:`p(y)` changes and :math:`p(\mathbf{x} \mid y)` does not: more are ill, and illness looks the
-same. A classifier trained on the source then errs in the target in a known way, so what it says of unlabelled target
-rows, beside what it says of labelled source rows, tells the target's prior. Each estimate comes with an interval and a
-report in words that says when not to trust it. The fits run in float64 and carry no gradients back.
+Under label shift :math:`p(y)` changes and :math:`p(\mathbf{x} \mid y)` does not: more patients are ill, but the
+symptoms of each illness stay the same. A classifier trained on the source then errs in the same way in the target, so
+its predictions on labelled source rows and on unlabelled target rows together determine the prior of the target. Each
+estimate comes with an interval and a report that says when not to trust it. The fits run in float64 and carry no
+gradients.
 """
 
 from ._calibration import Calibrator, bias_corrected_temperature

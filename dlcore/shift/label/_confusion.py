@@ -7,20 +7,22 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_nonnegative
-from dlcore._numerics import percentile_interval, simplex_projection
-from dlcore._torch import singular_values, svd
-from dlcore.shift.label._report import LabelShift, conclude, resolution
+from dlcore._numerics import simplex_projection
+from dlcore._torch import singular_values, solve, svd
+from dlcore.shift.label._report import LabelShift, build_result, resolution
 from dlcore.shift.label._rows import (
-    Rows,
+    ClassifierOutputs,
     check_resampling,
-    read,
+    classifier_outputs,
     resampled_counts,
     resampled_means,
 )
+from dlcore.shift.label._stable import nearest_solution
 
 __all__ = ["bbse", "rlls"]
 
-HALVINGS = 64
+RIDGE_RANGE = (1e-28, 1e28)  # of λ, relative to the largest squared singular value; the ends stand for 0 and infinity
+BISECTIONS = 64  # halvings of the range of log λ, after which its ends agree to the last digit
 
 
 def bbse(
@@ -33,7 +35,7 @@ def bbse(
     n_resamples: int = 500,
     generator: Generator | None = None,
 ) -> LabelShift:
-    r"""Return the label shift that explains how the predictions have shifted: black-box shift estimation.
+    r"""Return the label shift that explains the shift of the predictions: black-box shift estimation.
 
     .. math::
 
@@ -41,28 +43,29 @@ def bbse(
         C_{ij} = \frac1n \sum_{l=1}^{n} f_i(\mathbf{x}_l)\,\mathbb{1}[y_l = j], \qquad
         \mu_i = \frac1m \sum_{l=1}^{m} f_i(\mathbf{x}'_l)
 
-    where :math:`f` is the one-hot prediction of the classifier, or what it says in probabilities if soft,
+    where :math:`f` is the one-hot prediction of the classifier, or its probabilities if ``soft`` is true,
     :math:`(\mathbf{x}, y)` are source rows and :math:`\mathbf{x}'` target rows. The joint matrix :math:`\mathbf{C}`
-    gives the weights :math:`w_j = p(j)/q(j)`; with its columns divided by their sums :math:`q(j)`, it would give the
-    target's prior :math:`p` instead. The solution may have negative entries: the distribution nearest to it in the
-    Euclidean norm takes its place, and the report says so. The classifier need not be calibrated, only the same on both
-    sides.
+    gives the weights :math:`w_j = p(j)/q(j)`; the matrix with its columns divided by their sums :math:`q(j)` would give
+    the target's prior :math:`p` instead. If the solution has negative entries, the prior is replaced by the nearest
+    distribution in the Euclidean norm, and the report says so. The classifier need not be calibrated, but it must be
+    the same on both sides. The interval is found from bootstrap resamples; if the matrix of a resample is singular, the
+    solution nearest to no shift is taken.
 
     Parameters
     ----------
     source_probabilities : Tensor, shape (n, k), in [0, 1]
-        What the classifier says of held-out source rows, not of those it was trained on; each row must sum to 1, to
-        within a hundredth.
+        The classifier's probabilities for held-out source rows, which it was not trained on; each row must sum to 1,
+        to within a hundredth.
     source_labels : Tensor of integers, shape (n,), in [0, k)
-        Their classes; each class must be there.
+        Their classes; each class must occur.
     target_probabilities : Tensor, shape (m, k), in [0, 1]
-        What the same classifier says of target rows.
+        The same classifier's probabilities for target rows.
     soft : bool, default False
-        Whether to average the probabilities, not the predictions.
+        Whether to average the probabilities instead of the predictions.
     level : float, in (0, 1), default 0.95
         The share of the resamples inside the interval.
     n_resamples : int, at least 0, default 500
-        The number of times source rows, class by class, and target rows are drawn again; 0 for no interval.
+        The number of bootstrap resamples of the source rows, class by class, and of the target rows; 0 for no interval.
     generator : Generator, optional
         The source of randomness of the resamples, on the device of the tensors.
 
@@ -74,19 +77,19 @@ def bbse(
     Raises
     ------
     TypeError
-        If the probabilities are not real floating-point, of one dtype, or the labels not integer; if ``level`` is no
-        number or ``n_resamples`` no integer.
+        If the probabilities are not real floating-point, of one dtype, or the labels not integer; if ``level`` is not a
+        number or ``n_resamples`` not an integer.
     ValueError
         If the shapes are not those above, a value is out of its range or NaN, or a row does not sum to 1.
     ValueError
         If a class has no source row.
     ValueError
-        If the confusion matrix is singular, as when a class is never predicted: many priors explain the same.
+        If the confusion matrix is singular, as when a class is never predicted: many priors explain the predictions.
 
     See Also
     --------
-    rlls : The same, drawn towards no shift where the matrix is almost singular.
-    saerens_em : More exact where the probabilities are calibrated.
+    rlls : The same with a penalty, for a matrix that is almost singular.
+    saerens_em : More exact if the probabilities are calibrated.
     dlcore.metrics.confusion_matrix : The same matrix, transposed: it has a row for each true class.
 
     References
@@ -96,12 +99,12 @@ def bbse(
 
     Examples
     --------
-    The classifier is right in 3 of 4 source rows of either class, and says "0" of 5 of 8 target rows: as it must where
-    3 of 4 rows are of class 0, for 3/4 · 3/4 + 1/4 · 1/4 = 5/8.
+    The classifier is right in 3 of 4 source rows of either class, and predicts class 0 for 5 of 8 target rows. This is
+    what to expect if 3 of 4 target rows are of class 0, because 3/4 · 3/4 + 1/4 · 1/4 = 5/8.
 
-    >>> says = torch.eye(2)
-    >>> source, labels = says[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    >>> shift = bbse(source, labels, says[[0, 0, 0, 0, 0, 1, 1, 1]])
+    >>> one_hot = torch.eye(2)
+    >>> source, labels = one_hot[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> shift = bbse(source, labels, one_hot[[0, 0, 0, 0, 0, 1, 1, 1]])
     >>> shift.target_prior, shift.weights
     (tensor([0.7500, 0.2500]), tensor([1.5000, 0.5000]))
     >>> round(shift.condition_number, 6)
@@ -110,8 +113,14 @@ def bbse(
     'Do not trust this prior: class 0 has 4 source rows, fewer than ten.'
     """
     check_resampling(level, n_resamples)
-    given = read(source_probabilities, source_labels, target_probabilities)
-    return _estimate("bbse", given, soft=soft, penalty=0.0, level=level, n_resamples=n_resamples, generator=generator)
+    given = classifier_outputs(source_probabilities, source_labels, target_probabilities)
+    outputs = given if soft else given.hardened()
+    _check_regular(outputs)
+    c, mu = outputs.joint, outputs.target.mean(dim=0)
+    w = solve(c, mu)
+    # the matrix of a resample may be singular
+    w_resampled = nearest_solution(*_resampled(outputs, soft, n_resamples, generator)) if n_resamples else None
+    return _projected("bbse", given, outputs, w=w, w_resampled=w_resampled, level=level)
 
 
 def rlls(
@@ -125,7 +134,7 @@ def rlls(
     n_resamples: int = 500,
     generator: Generator | None = None,
 ) -> LabelShift:
-    r"""Return the label shift that explains the predictions, drawn towards no shift: regularized learning.
+    r"""Return the label shift that explains the predictions, with a penalty on the shift: regularized learning.
 
     .. math::
 
@@ -134,27 +143,36 @@ def rlls(
             \qquad \mathbf{w} = \mathbf{1} + \boldsymbol{\theta}
 
     with the joint confusion matrix :math:`\mathbf{C}` and the mean prediction :math:`\boldsymbol{\mu}` of
-    :func:`bbse`. Neither norm is squared: a solution of :math:`\mathbf{C}\mathbf{w} = \boldsymbol{\mu}` is kept as it
-    is where the matrix is far from singular, and only then. The minimum, found in closed form up to one number, is
-    projected onto the simplex as that of :func:`bbse` is.
+    :func:`bbse`. Neither norm is squared, so the minimum is the solution of
+    :math:`\mathbf{C}\mathbf{w} = \boldsymbol{\mu}` itself if the matrix is far from singular, and only then. Otherwise
+    it is a ridge solution, whose ridge penalty is found by bisection:
+
+    .. math::
+
+        \boldsymbol{\theta} = (\mathbf{C}^\top\mathbf{C} + \lambda\mathbf{I})^{-1}
+            \mathbf{C}^\top(\boldsymbol{\mu} - \mathbf{C}\mathbf{1}), \qquad
+        \lambda = \rho\,\frac{\lVert\mathbf{C}\boldsymbol{\theta} -
+            (\boldsymbol{\mu} - \mathbf{C}\mathbf{1})\rVert_2}{\lVert\boldsymbol{\theta}\rVert_2}
+
+    The prior is projected onto the simplex as in :func:`bbse`.
 
     Parameters
     ----------
     source_probabilities : Tensor, shape (n, k), in [0, 1]
-        What the classifier says of held-out source rows; each row must sum to 1, to within a hundredth.
+        The classifier's probabilities for held-out source rows; each row must sum to 1, to within a hundredth.
     source_labels : Tensor of integers, shape (n,), in [0, k)
-        Their classes; each class must be there.
+        Their classes; each class must occur.
     target_probabilities : Tensor, shape (m, k), in [0, 1]
-        What the same classifier says of target rows.
+        The same classifier's probabilities for target rows.
     soft : bool, default False
-        Whether to average the probabilities, not the predictions.
+        Whether to average the probabilities instead of the predictions.
     penalty : float, in [0, inf), optional
         The penalty :math:`\rho`; by default a hundredth of :math:`3\bigl(\frac{2l}{3n} + \sqrt{2l/n}\bigr)` with
         :math:`l = \log(40 k)`, which bounds the error of :math:`\mathbf{C}` at 95 %.
     level : float, in (0, 1), default 0.95
         The share of the resamples inside the interval.
     n_resamples : int, at least 0, default 500
-        The number of times source rows, class by class, and target rows are drawn again; 0 for no interval.
+        The number of bootstrap resamples of the source rows, class by class, and of the target rows; 0 for no interval.
     generator : Generator, optional
         The source of randomness of the resamples, on the device of the tensors.
 
@@ -167,7 +185,7 @@ def rlls(
     ------
     TypeError
         If the probabilities are not real floating-point, of one dtype, or the labels not integer; if ``penalty`` or
-        ``level`` is no number or ``n_resamples`` no integer.
+        ``level`` is not a number or ``n_resamples`` not an integer.
     ValueError
         If the shapes are not those above, a value is out of its range or NaN, or a row does not sum to 1.
     ValueError
@@ -184,101 +202,108 @@ def rlls(
 
     Examples
     --------
-    A matrix far from singular is left alone, a singular one leaves all as it was, and the report says so:
+    A matrix far from singular gives the solution of :func:`bbse`. A singular one gives no shift, and the report says
+    so:
 
-    >>> says = torch.eye(2)
-    >>> source, labels = says[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    >>> rlls(source, labels, says[[0, 0, 0, 0, 0, 1, 1, 1]]).weights
+    >>> one_hot = torch.eye(2)
+    >>> source, labels = one_hot[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> rlls(source, labels, one_hot[[0, 0, 0, 0, 0, 1, 1, 1]]).weights
     tensor([1.5000, 0.5000])
-    >>> blind = rlls(says[[0, 0, 0, 0, 0, 0, 0, 0]], labels, says[[0, 0, 0, 0, 0, 1, 1, 1]])
+    >>> blind = rlls(one_hot[[0, 0, 0, 0, 0, 0, 0, 0]], labels, one_hot[[0, 0, 0, 0, 0, 1, 1, 1]])
     >>> blind.weights, blind.condition_number
     (tensor([1., 1.]), inf)
     >>> blind.report.trustworthy
     False
     """
     check_resampling(level, n_resamples)
-    given = read(source_probabilities, source_labels, target_probabilities)
-    if penalty is None:
-        bound = math.log(40 * given.n_classes) / len(given.source)
-        penalty = 0.03 * (2 / 3 * bound + math.sqrt(2 * bound))
-    check_nonnegative("penalty", penalty)
-    return _estimate(
-        "rlls", given, soft=soft, penalty=penalty, level=level, n_resamples=n_resamples, generator=generator
-    )
+    given = classifier_outputs(source_probabilities, source_labels, target_probabilities)
+    rho = _default_penalty(given) if penalty is None else penalty
+    check_nonnegative("penalty", rho)
+    outputs = given if soft else given.hardened()
+    c, mu = outputs.joint, outputs.target.mean(dim=0)
+    w = 1 + _penalized(c, mu, rho)
+    w_resampled = 1 + _penalized(*_resampled(outputs, soft, n_resamples, generator), rho) if n_resamples else None
+    return _projected("rlls", given, outputs, w=w, w_resampled=w_resampled, level=level)
 
 
-@torch.no_grad()
-def _estimate(
+def _default_penalty(outputs: ClassifierOutputs) -> float:
+    """Return a hundredth of the bound on the error of the confusion matrix."""
+    bound = math.log(40 * outputs.n_classes) / len(outputs.source)
+    return 0.03 * (2 / 3 * bound + math.sqrt(2 * bound))
+
+
+def _penalized(c: Tensor, mu: Tensor, rho: float) -> Tensor:
+    r"""Return θ of rlls for each of a batch of joint matrices, (*, k, k), and mean predictions, (*, k)."""
+    u, s, vt = svd(c)
+    beta = (u.mT @ (mu - c.sum(dim=-1)).unsqueeze(-1)).squeeze(-1)
+    theta = s * beta / (s**2 + _ridge_penalty(s, beta, rho))
+    return (vt.mT @ theta.unsqueeze(-1)).squeeze(-1)
+
+
+def _ridge_penalty(s: Tensor, beta: Tensor, rho: float) -> Tensor:
+    r"""Return the ridge penalty λ at which :math:`\rho\lVert r\rVert = \lambda\lVert\theta\rVert`, by bisection.
+
+    In the basis of the singular vectors, :math:`\theta_i = s_i\beta_i/(s_i^2+\lambda)`, and the residual is
+    :math:`r_i = \lambda\beta_i/(s_i^2+\lambda)`. The quotient of the norms of :math:`\theta` and
+    :math:`r/\lambda` is a root mean square of the :math:`s_i` that grows with λ, so it is ρ only once.
+    """
+    largest = s[..., :1] ** 2
+    low, high = (torch.full_like(largest, math.log(end)) for end in RIDGE_RANGE)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        squares = (beta / (s**2 / largest + middle.exp())) ** 2  # of r / λ
+        too_small = rho**2 * squares.sum(-1, keepdim=True) > (s**2 * squares).sum(-1, keepdim=True)
+        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
+    return low.exp() * largest
+
+
+def _resampled(
+    outputs: ClassifierOutputs, soft: bool, n_resamples: int, generator: Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Return the joint confusion matrix, (n_resamples, k, k), and the mean prediction, (n_resamples, k), of each."""
+    if soft:
+        by_class = [outputs.source[outputs.labels == j] for j in range(outputs.n_classes)]
+        columns = torch.stack([resampled_means(rows, n_resamples, generator) for rows in by_class], dim=-1)
+        means = resampled_means(outputs.target, n_resamples, generator)
+    else:  # the mean of one-hot rows is a multinomial count over the number of rows
+        n, m = outputs.counts, torch.tensor(len(outputs.target), device=outputs.target.device)
+        columns = (resampled_counts(n, outputs.conditional.T, n_resamples, generator) / n[:, None]).mT
+        means = resampled_counts(m, outputs.target.mean(dim=0), n_resamples, generator) / m
+    return columns * outputs.source_prior, means
+
+
+def _projected(
     method: str,
-    given: Rows,
+    given: ClassifierOutputs,
+    outputs: ClassifierOutputs,
     *,
-    soft: bool,
-    penalty: float,
+    w: Tensor,
+    w_resampled: Tensor | None,
     level: float,
-    n_resamples: int,
-    generator: Generator | None,
 ) -> LabelShift:
-    rows = given if soft else given.hardened()
-    joint, counts = rows.joint, rows.counts
-    source_prior, target_mean = counts / joint.new_tensor(len(rows.source)), rows.target.mean(dim=0)
-    conditional = joint / source_prior
-    if method == "bbse":
-        _check_regular(given, conditional)
-    solution = source_prior * _weights(joint, target_mean, penalty)
-    interval = None
-    if n_resamples:
-        m = torch.tensor(len(rows.target), device=joint.device)
-        if soft:
-            of_class = [rows.source[rows.labels == j] for j in range(rows.n_classes)]
-            columns = torch.stack([resampled_means(x, n_resamples, generator) for x in of_class], dim=-1)
-            means = resampled_means(rows.target, n_resamples, generator)
-        else:
-            columns = (resampled_counts(counts, conditional.T, n_resamples, generator) / counts[:, None]).mT
-            means = resampled_counts(m, target_mean, n_resamples, generator) / m
-        priors = simplex_projection(source_prior * _weights(columns * source_prior, means, penalty))
-        interval = percentile_interval(priors, level)
-    return conclude(
+    """Return the result of the weights, with each prior projected onto the simplex."""
+    q = outputs.source_prior
+    return build_result(
         method,
         given,
-        rows,
-        source_prior=source_prior,
-        solution=solution,
-        prior=simplex_projection(solution),
-        interval=interval,
+        outputs,
+        source_prior=q,
+        solution=q * w,
+        prior=simplex_projection(q * w),
+        resampled_priors=None if w_resampled is None else simplex_projection(q * w_resampled),
+        level=level,
     )
 
 
-def _check_regular(given: Rows, conditional: Tensor) -> None:
+def _check_regular(outputs: ClassifierOutputs) -> None:
     """Raise ValueError unless the confusion matrix has full rank."""
-    k = given.n_classes
-    values = singular_values(conditional)
-    rank = int((values > k * resolution(given.dtype) * values[0]).sum())
+    k = outputs.n_classes
+    values = singular_values(outputs.conditional)
+    rank = int((values > k * resolution(outputs.dtype) * values[0]).sum())
     if rank < k:
-        silent = "; never predicted: " + ", ".join(map(str, given.never_predicted)) if given.never_predicted else ""
+        absent = outputs.never_predicted
+        never = "; never predicted: " + ", ".join(map(str, absent)) if absent else ""
         raise ValueError(
             f"source_probabilities must tell the classes apart, but their confusion matrix has rank {rank} of {k}"
-            f"{silent}; rlls stays near the source's prior"
+            f"{never}; rlls stays near the source's prior"
         )
-
-
-def _weights(joint: Tensor, mean: Tensor, penalty: float) -> Tensor:
-    r"""Return :math:`1 + \theta` for each of a batch of matrices, (*, k, k), and mean predictions, (*, k).
-
-    At the minimum, :math:`\theta` is that of ridge regression whose penalty :math:`\lambda` is :math:`\rho` times the
-    residual over :math:`\theta`, both in length. That quotient is a root mean square of inverse singular values, which
-    falls as :math:`\lambda` grows: halving an interval for :math:`\log\lambda` finds it, or ends at the edge that
-    stands for 0.
-    """
-    u, s, vt = svd(joint)
-    b = (u.mT @ (mean - joint.sum(dim=-1)).unsqueeze(-1)).squeeze(-1)
-    squares = s.square()
-    largest = squares[..., :1]
-    low, high = (torch.full_like(largest, at) for at in (math.log(1e-28), math.log(1e28)))
-    if penalty > 0:
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            shares = (b / (squares / largest + middle.exp())).square()
-            too_small = penalty**2 * shares.sum(-1, keepdim=True) > (squares * shares).sum(-1, keepdim=True)
-            low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
-    theta = vt.mT @ (s * b / (squares + low.exp() * largest)).unsqueeze(-1)
-    return 1 + theta.squeeze(-1)

@@ -1,4 +1,4 @@
-"""What comes back of an estimate of label shift, and what to think of it, in words."""
+"""The result of an estimate of label shift, and a report that says whether to trust it."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating
-from dlcore._numerics import accumulation_dtype
-from dlcore._torch import svd
+from dlcore._numerics import accumulation_dtype, percentile_interval
+from dlcore._torch import svd, vector_norm
 from dlcore.importance import effective_sample_size
-from dlcore.shift.label._rows import Rows, normalized_rows
+from dlcore.shift.label._rows import ClassifierOutputs, normalized_rows
 
-__all__ = ["LabelShift", "LabelShiftReport", "conclude"]
+__all__ = ["LabelShift", "LabelShiftReport", "build_result", "resolution"]
 
-FEW = 10  # rows of a class, or of the target, below which no estimate is trusted
-UNSEEN = 3  # what so many of all rows are not one of is still absent from one sample in twenty: the rule of three
+MIN_ROWS = 10  # rows of each class of the source, and of the target
+MIN_EFFECTIVE_SAMPLE_SIZE = 10  # examples
+MAX_ERROR = 0.01  # probability by which a misfit, or confidence less accuracy, may exceed three standard errors
+RULE_OF_THREE = 3  # rows: a class that is absent from m rows has, at 95 % confidence, a share of less than 3 / m
+ROUNDING = 1e-9  # probability by which the projection onto the simplex changes a distribution
 
 
 @dataclass(frozen=True)
 class LabelShiftReport:
-    r"""What speaks for and against an estimate of label shift, as Python numbers.
+    r"""The diagnostics of an estimate of label shift, as Python numbers.
 
     Parameters
     ----------
@@ -30,8 +33,8 @@ class LabelShiftReport:
         The numbers of rows.
     condition_number : float, in [1, inf]
         The largest singular value of the matrix :math:`P(\hat y \mid y)` over the smallest; inf where it is singular.
-    smallest_singular_value, its_standard_error : float
-        The smallest singular value, and by how much the few source rows let it err.
+    smallest_singular_value, singular_value_standard_error : float
+        The smallest singular value of that matrix, and its standard error from the numbers of source rows.
     fewest_rows, rarest_class : int
         The number of source rows of the class that has the fewest, and that class.
     never_predicted : tuple of int
@@ -39,20 +42,20 @@ class LabelShiftReport:
     smallest_solution : float
         The smallest entry of the prior before it was projected onto the simplex; a prior has none below 0.
     projected : bool
-        Whether the solution was no distribution, and the nearest one was taken in its place.
-    misfit, its_noise : float
-        How far the mean prediction in the target lies from what the prior makes of it, and how far chance alone takes
-        it.
+        Whether the solution was not a distribution, and was replaced by the nearest one.
+    misfit, misfit_standard_error : float
+        The distance between the mean prediction in the target and the mean prediction that the prior implies, and the
+        root mean square of that distance from sampling alone.
     largest_weight : float
         The largest weight of a class.
     effective_sample_size : float, in [1, n_source]
-        How many unweighted examples the weighted source rows are worth.
+        The number of unweighted examples with the same variance as the weighted source rows.
     confidence, accuracy : float, in [0, 1]
         The mean of the largest probability of each source row, and the share of the rows that are predicted right.
     confidence_standard_error : float
-        By how much chance alone takes the two apart.
+        The standard error of their difference for a calibrated classifier.
     half_width : float or None
-        Half the width of the widest interval; None where none was asked for.
+        Half the width of the widest interval; None without resamples.
 
     See Also
     --------
@@ -64,14 +67,14 @@ class LabelShiftReport:
     n_target: int
     condition_number: float
     smallest_singular_value: float
-    its_standard_error: float
+    singular_value_standard_error: float
     fewest_rows: int
     rarest_class: int
     never_predicted: tuple[int, ...]
     smallest_solution: float
     projected: bool
     misfit: float
-    its_noise: float
+    misfit_standard_error: float
     largest_weight: float
     effective_sample_size: float
     confidence: float
@@ -82,11 +85,11 @@ class LabelShiftReport:
     @property
     def calibrated(self) -> bool:
         """Whether mean confidence and accuracy are within a hundredth and three standard errors of each other."""
-        return abs(self.confidence - self.accuracy) <= 0.01 + 3 * self.confidence_standard_error
+        return abs(self.confidence - self.accuracy) <= MAX_ERROR + 3 * self.confidence_standard_error
 
     @property
     def trustworthy(self) -> bool:
-        """Whether nothing speaks against the estimate."""
+        """Whether there is no objection to the estimate."""
         return not self._objection()
 
     @property
@@ -97,32 +100,31 @@ class LabelShiftReport:
             return f"Do not trust this prior: {objection}."
         known = ""
         if self.half_width is not None:
-            unseen = UNSEEN / self.n_target
-            known = f": each class is known to ±{max(self.half_width, unseen):.2g}"
+            known = f": each class is known to ±{max(self.half_width, RULE_OF_THREE / self.n_target):.2g}"
         if not self.calibrated:
             return f"Trust this prior{known}, but correct no probabilities by it: {self._miscalibration()}."
         return f"Trust this prior{known}."
 
     def _objection(self) -> str:
-        """Return what speaks against the estimate, or nothing."""
-        silent = f"; never predicted: {_classes(self.never_predicted)}" if self.never_predicted else ""
+        """Return the first objection to the estimate, or nothing."""
+        never = f"; never predicted: {_classes(self.never_predicted)}" if self.never_predicted else ""
         objections = {
-            f"the confusion matrix is singular{silent}": self.smallest_singular_value == 0,
+            f"the confusion matrix is singular{never}": self.smallest_singular_value == 0,
             f"class {self.rarest_class} has {_count(self.fewest_rows, 'source row')}, fewer than ten": (
-                self.fewest_rows < FEW
+                self.fewest_rows < MIN_ROWS
             ),
-            f"so few source rows cannot tell the confusion matrix from a singular one{silent}": (
-                self.smallest_singular_value <= 2 * self.its_standard_error
+            f"so few source rows cannot tell the confusion matrix from a singular one{never}": (
+                self.smallest_singular_value <= 2 * self.singular_value_standard_error
             ),
-            f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < FEW,
+            f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < MIN_ROWS,
             "no mixture of the source's classes looks like the target, so more than the labels has shifted": (
-                self.misfit > 0.01 + 3 * self.its_noise
+                self.misfit > MAX_ERROR + 3 * self.misfit_standard_error
             ),
             f"{self._miscalibration()}, and EM takes its probabilities at their word; calibrate": (
                 self.method == "saerens_em" and not self.calibrated
             ),
             f"its weights make the source worth {self.effective_sample_size:.3g} examples, fewer than ten": (
-                self.effective_sample_size < FEW
+                self.effective_sample_size < MIN_EFFECTIVE_SAMPLE_SIZE
             ),
         }
         return next((objection for objection, holds in objections.items() if holds), "")
@@ -138,11 +140,11 @@ class LabelShiftReport:
             f"Label shift by {self.method}, from {self.n_source} source and {self.n_target} target rows\n"
             f"  condition number       {self.condition_number:.3g}\n"
             f"  least singular value   {self.smallest_singular_value:.2g} "
-            f"(standard error {self.its_standard_error:.1g})\n"
+            f"(standard error {self.singular_value_standard_error:.1g})\n"
             f"  never predicted        {_classes(self.never_predicted) or 'none'}\n"
             f"  fewest source rows     {self.fewest_rows}, of class {self.rarest_class}\n"
             f"  projected              {projected}\n"
-            f"  misfit                 {self.misfit:.2g} (by chance {self.its_noise:.1g})\n"
+            f"  misfit                 {self.misfit:.2g} (by chance {self.misfit_standard_error:.1g})\n"
             f"  largest weight         {self.largest_weight:.3g}\n"
             f"  effective sample size  {self.effective_sample_size:.4g}\n"
             f"  confidence, accuracy   {self.confidence:.3f}, {self.accuracy:.3f}\n"
@@ -152,23 +154,22 @@ class LabelShiftReport:
 
 @dataclass(frozen=True, eq=False)
 class LabelShift:
-    r"""How the classes are spread in the target.
+    r"""The prior of the classes in the target, and the weights that it gives to the source.
 
     Parameters
     ----------
     target_prior : Tensor, shape (k,), in [0, 1]
         The estimate of :math:`p(y)`, which sums to 1.
     source_prior : Tensor, shape (k,), in (0, 1]
-        What it is divided by, :math:`q(y)`.
+        The prior of the classes in the source, :math:`q(y)`.
     weights : Tensor, shape (k,), in [0, inf)
         The ratio :math:`p(y) / q(y)` for each class: ``weights[labels]`` are importance weights of the source rows.
     condition_number : float, in [1, inf]
-        That of :math:`P(\hat y \mid y)` in the source.
+        The condition number of :math:`P(\hat y \mid y)` in the source.
     interval : Tensor, shape (2, k), or None
-        The lower and the upper end of the bootstrap interval of each entry of ``target_prior``; None where no
-        resample was asked for.
+        The lower and the upper end of the bootstrap interval of each entry of ``target_prior``; None without resamples.
     report : LabelShiftReport
-        Whether to trust it: ``print`` shows all, ``verdict`` is one sentence.
+        Whether to trust the estimate: ``print`` shows all diagnostics, ``verdict`` is one sentence.
 
     See Also
     --------
@@ -184,14 +185,14 @@ class LabelShift:
     report: LabelShiftReport
 
     def correct(self, probabilities: Float[Tensor, "m k"]) -> Float[Tensor, "m k"]:
-        r"""Return what a classifier trained on the source should say in the target.
+        r"""Return the source classifier's probabilities, corrected for the prior of the target.
 
         .. math::
 
             p(y \mid \mathbf{x}) = \frac{w_y\, q(y \mid \mathbf{x})}{\sum_j w_j\, q(j \mid \mathbf{x})}
 
-        It is right as far as :math:`q(y \mid \mathbf{x})` is: where the probabilities are not calibrated, true weights
-        can cost accuracy.
+        The result is only as right as :math:`q(y \mid \mathbf{x})`: if the probabilities are not calibrated, even the
+        true weights can reduce accuracy.
 
         Parameters
         ----------
@@ -201,8 +202,8 @@ class LabelShift:
         Returns
         -------
         Tensor, shape (m, k), in [0, 1]
-            The probabilities in the target, with the dtype of ``probabilities``. A row that has nothing but classes of
-            weight 0 is handed back as it was.
+            The probabilities in the target, with the dtype of ``probabilities``. A row that holds only classes of
+            weight 0 is returned unchanged.
         """
         check_floating(probabilities=probabilities)
         if probabilities.dim() != 2 or probabilities.shape[1] != len(self.weights):
@@ -215,61 +216,72 @@ class LabelShift:
         return torch.where(total > 0, weighted / torch.where(total > 0, total, 1), rows).to(probabilities.dtype)
 
 
-def conclude(
+def build_result(
     method: str,
-    given: Rows,
-    rows: Rows,
+    given: ClassifierOutputs,
+    outputs: ClassifierOutputs,
     *,
     source_prior: Tensor,
     solution: Tensor,
     prior: Tensor,
-    interval: Tensor | None,
+    resampled_priors: Tensor | None,
+    level: float,
 ) -> LabelShift:
-    """Return the result, of the rows as given, as the method reads them (hard or soft), and of what it made of them."""
-    counts, weights = rows.counts.to(prior.dtype), prior / source_prior
-    conditional = rows.joint / rows.joint.sum(dim=0)
+    """Return the result of the outputs as given, and as the method uses them (hard or soft)."""
+    n_per_class, weights = outputs.counts.to(prior.dtype), prior / source_prior
+    conditional, mean = outputs.conditional, outputs.target.mean(dim=0)
     _, singular_values, directions = svd(conditional)
-    # the variance of a class's mean output, summed over outputs, as if one row more might have been otherwise
-    squares = prior.new_zeros(len(prior)).index_add(0, rows.labels, rows.source.square().sum(dim=1)) / counts
-    spread = (squares - conditional.square().sum(dim=0)).clamp(min=0) / counts + counts.square().reciprocal()
-    mean = rows.target.mean(dim=0)
-    of_mean = (rows.target.square().sum() / len(rows.target) - mean.square().sum()).clamp(min=0) / len(rows.target)
     smallest = float(singular_values[-1])
-    singular = smallest <= len(prior) * resolution(rows.dtype) * float(singular_values[0])
+    singular = smallest <= len(prior) * resolution(outputs.dtype) * float(singular_values[0])
+    column_variances, mean_variance = _variances(outputs)
     confidence = given.source.amax(dim=1)
+    interval = None if resampled_priors is None else percentile_interval(resampled_priors, level)
     report = LabelShiftReport(
         method=method,
-        n_source=len(rows.source),
-        n_target=len(rows.target),
+        n_source=len(outputs.source),
+        n_target=len(outputs.target),
         condition_number=float("inf") if singular else float(singular_values[0]) / smallest,
         smallest_singular_value=0.0 if singular else smallest,
-        its_standard_error=float((directions[-1].square() * spread).sum().sqrt()),
-        fewest_rows=int(counts.min()),
-        rarest_class=int(counts.argmin()),
+        singular_value_standard_error=float((directions[-1].square() @ column_variances).sqrt()),
+        fewest_rows=int(n_per_class.min()),
+        rarest_class=int(n_per_class.argmin()),
         never_predicted=given.never_predicted,
         smallest_solution=float(solution.min()),
-        projected=bool((solution - prior).abs().max() > 1e-9),
-        misfit=float((mean - conditional @ prior).square().sum().sqrt()),
-        its_noise=float((of_mean + (prior.square() * spread).sum()).sqrt()),
+        projected=bool((solution - prior).abs().max() > ROUNDING),
+        misfit=float(vector_norm(mean - conditional @ prior)),
+        misfit_standard_error=float((mean_variance + prior.square() @ column_variances).sqrt()),
         largest_weight=float(weights.max()),
-        effective_sample_size=float(effective_sample_size(weights[rows.labels])),
+        effective_sample_size=float(effective_sample_size(weights[outputs.labels])),
         confidence=float(confidence.mean()),
         accuracy=float((given.source.argmax(dim=1) == given.labels).double().mean()),
         confidence_standard_error=float((confidence * (1 - confidence)).mean().div(len(confidence)).sqrt()),
         half_width=None if interval is None else float((interval[1] - interval[0]).max() / 2),
     )
     return LabelShift(
-        target_prior=prior.to(rows.dtype),
-        source_prior=source_prior.to(rows.dtype),
-        weights=weights.to(rows.dtype),
+        target_prior=prior.to(outputs.dtype),
+        source_prior=source_prior.to(outputs.dtype),
+        weights=weights.to(outputs.dtype),
         condition_number=report.condition_number,
-        interval=None if interval is None else interval.to(rows.dtype),
+        interval=None if interval is None else interval.to(outputs.dtype),
         report=report,
     )
 
 
+def _variances(outputs: ClassifierOutputs) -> tuple[Tensor, Tensor]:
+    """Return the variance of each column of the conditional confusion matrix, (k,), and of the mean prediction, ().
+
+    Each is summed over the outputs. A column has 1/n² more, the variance if one of its n rows were otherwise: no column
+    is certain because its rows happen to agree.
+    """
+    n, m = outputs.counts.to(outputs.source.dtype), len(outputs.target)
+    squares = torch.zeros_like(n).index_add(0, outputs.labels, outputs.source.square().sum(dim=1)) / n
+    columns = (squares - outputs.conditional.square().sum(dim=0)).clamp(min=0) / n + n**-2
+    mean = (outputs.target.square().sum() / m - outputs.target.mean(dim=0).square().sum()).clamp(min=0) / m
+    return columns, mean
+
+
 def resolution(dtype: torch.dtype) -> float:
-    """Return by how much a mean over rows of this dtype may be off, relative: half precision is summed in float64."""
+    """Return the relative rounding error of a mean over rows of this dtype."""
     return torch.finfo(accumulation_dtype(dtype)).eps
 
 

@@ -1,30 +1,32 @@
-"""The rows that an estimate is made from, and what is drawn from them again and again."""
+"""The outputs of a classifier that an estimate is made from, and their bootstrap resamples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_floating, check_integer, check_number, check_rank, check_values
+from dlcore._torch import split
 
 __all__ = [
-    "Rows",
+    "ClassifierOutputs",
     "check_logits",
     "check_resampling",
+    "classifier_outputs",
     "normalized_rows",
     "one_hot_of_largest",
-    "read",
     "resampled_counts",
     "resampled_means",
 ]
 
-SLACK = 0.01  # by which the sum of a row, and so an entry, may miss 1
-BLOCK = 2**22  # numbers that are drawn at a time, 32 MB
+SUM_TOLERANCE = 0.01  # probability by which the sum of a row may miss 1
+MAX_INDICES_AT_A_TIME = 2**22  # row indices drawn at a time: 32 MB
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a classifier says of source and target: a row of probabilities, in float64, for each example."""
+class ClassifierOutputs:
+    """The probabilities of source and target rows in float64, and the labels of the source rows."""
 
     source: Tensor
     labels: Tensor
@@ -35,16 +37,26 @@ class Rows:
     def n_classes(self) -> int:
         return self.source.shape[1]
 
-    @property
+    @cached_property
     def counts(self) -> Tensor:
         """The number of source rows of each class, (k,)."""
         return torch.bincount(self.labels, minlength=self.n_classes)
 
-    @property
+    @cached_property
+    def source_prior(self) -> Tensor:
+        """The shares of the source labels, (k,)."""
+        return self.counts / self.source.new_tensor(len(self.source))
+
+    @cached_property
     def joint(self) -> Tensor:
-        """The mean over the source of what is said, by class: entry (i, j) is of output i and label j."""
+        """The joint confusion matrix, (k, k): entry (i, j) is the mean of output i times the indicator of label j."""
         totals = self.source.new_zeros(self.n_classes, self.n_classes).index_add(0, self.labels, self.source)
         return totals.T / len(self.source)
+
+    @cached_property
+    def conditional(self) -> Tensor:
+        """The conditional confusion matrix, (k, k): entry (i, j) is the mean of output i over the rows of label j."""
+        return self.joint / self.source_prior
 
     @property
     def never_predicted(self) -> tuple[int, ...]:
@@ -52,13 +64,15 @@ class Rows:
         predicted = torch.bincount(self.source.argmax(dim=1), minlength=self.n_classes)
         return tuple(int(j) for j in (predicted == 0).nonzero().flatten())
 
-    def hardened(self) -> "Rows":
-        """Return the rows with all probability on the largest entry."""
-        return Rows(one_hot_of_largest(self.source), self.labels, one_hot_of_largest(self.target), self.dtype)
+    def hardened(self) -> "ClassifierOutputs":
+        """Return one-hot predictions in place of the probabilities."""
+        return replace(self, source=one_hot_of_largest(self.source), target=one_hot_of_largest(self.target))
 
 
-def read(source_probabilities: Tensor, source_labels: Tensor, target_probabilities: Tensor) -> Rows:
-    """Return the rows; raise TypeError or ValueError unless each class is in the source and each row a distribution."""
+def classifier_outputs(
+    source_probabilities: Tensor, source_labels: Tensor, target_probabilities: Tensor
+) -> ClassifierOutputs:
+    """Return the outputs, detached; raise unless each class has a source row and each row is a distribution."""
     check_floating(source_probabilities=source_probabilities, target_probabilities=target_probabilities)
     check_integer(source_labels=source_labels)
     if target_probabilities.dtype != source_probabilities.dtype:
@@ -72,10 +86,10 @@ def read(source_probabilities: Tensor, source_labels: Tensor, target_probabiliti
         raise ValueError(
             f"target_probabilities must have shape (m, {k}) with m >= 1, got {tuple(target_probabilities.shape)}"
         )
-    return Rows(
-        source=normalized_rows("source_probabilities", source_probabilities),
+    return ClassifierOutputs(
+        source=normalized_rows("source_probabilities", source_probabilities.detach()),
         labels=source_labels.long(),
-        target=normalized_rows("target_probabilities", target_probabilities),
+        target=normalized_rows("target_probabilities", target_probabilities.detach()),
         dtype=source_probabilities.dtype,
     )
 
@@ -99,41 +113,44 @@ def check_resampling(level: float, n_resamples: int) -> None:
 
 
 def normalized_rows(name: str, probabilities: Tensor) -> Tensor:
-    """Return the rows in float64, each over its sum; raise ValueError unless each is a distribution."""
+    """Return the rows in float64, each divided by its sum; raise ValueError unless each is a distribution."""
     check_rank(name, probabilities, 2, "(n, k)")
-    check_values(name, probabilities, "in [0, 1]", lambda p: (p >= 0) & (p <= 1 + SLACK))
+    check_values(name, probabilities, "in [0, 1]", lambda p: (p >= 0) & (p <= 1 + SUM_TOLERANCE))
     wide = probabilities.double()
     sums = wide.sum(dim=1)
-    check_values(f"the sum of each row of {name}", sums, "1", lambda sums: (sums - 1).abs() <= SLACK)
+    check_values(f"the sum of each row of {name}", sums, "1", lambda sums: (sums - 1).abs() <= SUM_TOLERANCE)
     return wide / sums[:, None]
 
 
 def one_hot_of_largest(probabilities: Tensor) -> Tensor:
-    """Return rows of 0 and a 1, at the first of the largest entries."""
+    """Return one-hot rows with the 1 at the first of the largest entries."""
     return torch.zeros_like(probabilities).scatter(1, probabilities.argmax(dim=1, keepdim=True), 1)
 
 
 def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:
-    """Return the means of rows, (n, k), each over as many that are drawn from them again: (n_resamples, k)."""
-    n, at_a_time = len(rows), max(BLOCK // len(rows), 1)
-    means: list[Tensor] = []
-    for start in range(0, n_resamples, at_a_time):
-        b = min(at_a_time, n_resamples - start)
-        drawn = torch.randint(n, (b, n), generator=generator, device=rows.device)
-        drawn += n * torch.arange(b, device=rows.device)[:, None]
-        counts = torch.bincount(drawn.flatten(), minlength=b * n).reshape(b, n)
-        means.append(counts.to(rows.dtype) @ rows / n)
-    return torch.cat(means)
+    """Return the mean of each bootstrap resample of rows, (n, k): shape (n_resamples, k)."""
+    n, resamples_at_a_time = len(rows), max(MAX_INDICES_AT_A_TIME // len(rows), 1)
+    means = rows.new_empty(n_resamples, rows.shape[1])
+    for block in split(means, resamples_at_a_time):
+        b = len(block)
+        indices = torch.randint(n, (b, n), generator=generator, device=rows.device)
+        indices += n * torch.arange(b, device=rows.device)[:, None]  # one bincount for all resamples of the block
+        counts = torch.bincount(indices.flatten(), minlength=b * n).reshape(b, n)
+        block.copy_(counts.to(rows.dtype) @ rows / n)
+    return means
 
 
-def resampled_counts(counts: Tensor, shares: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:
-    """Return how often each of k outcomes with given shares, (*, k), comes up in so many draws, (*): B times."""
-    left = counts.to(shares.dtype).expand(n_resamples, *shares.shape[:-1]).contiguous()
-    rest = torch.ones_like(left)
-    drawn: list[Tensor] = []
+def resampled_counts(n: Tensor, shares: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:
+    """Draw from multinomial distributions of n trials, (*), and shares, (*, k): shape (n_resamples, *, k).
+
+    A multinomial count is a chain of binomial ones: outcome j takes its share of the trials that are left.
+    """
+    trials_left = n.to(shares.dtype).expand(n_resamples, *shares.shape[:-1]).contiguous()
+    share_left = torch.ones_like(trials_left)
+    counts: list[Tensor] = []
     for share in shares.unbind(dim=-1):
-        chance = torch.where(rest > 0, share / rest, 0).clamp(0, 1)
-        drawn.append(torch.binomial(left, chance, generator=generator))
-        left, rest = left - drawn[-1], (rest - share).clamp(min=0)
-    drawn[-1] = drawn[-1] + left  # what rounding has left over
-    return torch.stack(drawn, dim=-1)
+        chance = torch.where(share_left > 0, share / share_left, 0).clamp(0, 1)
+        counts.append(torch.binomial(trials_left, chance, generator=generator))
+        trials_left, share_left = trials_left - counts[-1], (share_left - share).clamp(min=0)
+    counts[-1] = counts[-1] + trials_left  # trials that the rounding of the shares has left
+    return torch.stack(counts, dim=-1)
