@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from dlcore import linear
 from dlcore.shift import detect
-from dlcore.shift.detect import ShiftTest, _classifier, _features, _kernel, _result
+from dlcore.shift.detect import ShiftTest, _classifier, _ks, _mmd, _result
 
 FEATURE_TESTS = (detect.mmd_test, detect.classifier_test, detect.ks_test)
 
@@ -90,8 +90,8 @@ def test_mmd_in_blocks_is_mmd_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(40, 3), normal(31, 3) + 0.5
     at_once = detect.mmd_test(x, y, n_permutations=50, generator=seeded())
 
-    monkeypatch.setattr(_kernel, "BLOCK", 16)
-    monkeypatch.setattr(_result, "CHUNK", 200)
+    monkeypatch.setattr(_mmd, "MAX_KERNEL_ROWS", 16)
+    monkeypatch.setattr(_result, "MAX_SPLIT_ENTRIES", 200)
     in_blocks = detect.mmd_test(x, y, n_permutations=50, generator=seeded())
 
     assert in_blocks.statistic == pytest.approx(at_once.statistic, abs=1e-13)
@@ -133,7 +133,7 @@ def test_each_row_is_scored_by_the_ridge_regression_without_it(d: int) -> None:
     rows = _classifier._standardized(normal(15, d))
     codes = torch.tensor([1 / 6] * 6 + [-1 / 9] * 9, dtype=torch.float64)
 
-    actual = _classifier._left_out(_classifier._hat(rows), codes[:, None])[:, 0]
+    actual = _classifier._left_out(_classifier._ridge(rows), codes[:, None])[:, 0]
 
     for i in range(15):
         others = torch.arange(15) != i
@@ -179,9 +179,9 @@ def test_auto_does_without_products_that_take_too_much_memory(monkeypatch: pytes
     def statistic(features: Literal["auto", "linear", "quadratic"]) -> float:
         return detect.classifier_test(x, y, features=features, n_permutations=19, generator=seeded()).statistic
 
-    monkeypatch.setattr(_classifier, "MOST", 200 * 9)
+    monkeypatch.setattr(_classifier, "MAX_PRODUCT_VALUES", 200 * 9)
     assert statistic("auto") == statistic("quadratic") > statistic("linear")
-    monkeypatch.setattr(_classifier, "MOST", 200 * 9 - 1)
+    monkeypatch.setattr(_classifier, "MAX_PRODUCT_VALUES", 200 * 9 - 1)
     assert statistic("auto") == statistic("linear")
     assert statistic("quadratic") > statistic("linear")
 
@@ -242,9 +242,8 @@ def test_ks_p_value_of_separated_samples_is_exact_however_small() -> None:
 
 def test_ks_limit_is_kolmogorovs_distribution() -> None:
     argument = torch.tensor([0.0, 1e-9, 0.1, 0.4, 0.7, 0.99, 1.01, 1.36, 2.0, 5.0], dtype=torch.float64)
-    n = 10**8
 
-    actual = _features._limit(argument * n**2 / math.sqrt(n / 2), n, n)
+    actual = _ks._kolmogorov_p_values(argument)
 
     torch.testing.assert_close(actual, torch.as_tensor(scipy.special.kolmogorov(argument.numpy())))
 
@@ -254,7 +253,7 @@ def test_ks_limit_errs_upwards_and_little(n: int, m: int, monkeypatch: pytest.Mo
     x, y = normal(n, 5), normal(m, 5) + 0.05
     exact = detect.ks_test(x, y, correction="bonferroni").feature_p_values / 5
 
-    monkeypatch.setattr(_features, "EXACT", 0)
+    monkeypatch.setattr(_ks, "MAX_ROWS_EXACT", 0)
     limit = detect.ks_test(x, y, correction="bonferroni").feature_p_values / 5
 
     assert (limit >= exact * (1 - 2e-3)).all()

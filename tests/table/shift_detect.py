@@ -7,13 +7,23 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import Entry, Refusal, draw
+from dlcore.shift.detect import _fused, _mmd
+
+from . import Entry, Pair, Refusal, draw
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
 Y = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
 LABELS = torch.tensor([0, 1, 1])
 NAN = torch.tensor([[1.0, 2.0], [3.0, math.nan], [5.0, 7.0]])
 FEW = {"n_permutations": 9}
+
+
+def kernel_by_distances(a: Tensor, b: Tensor) -> Tensor:
+    return torch.exp(-torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square() / 2)
+
+
+def mmd2_of_whole_kernel(z: Tensor, in_x: Tensor, _: int) -> Tensor:
+    return _mmd._mmd2(kernel_by_distances(z, z), in_x)
 
 
 def samples(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -130,5 +140,22 @@ ENTRIES = {
             Refusal(ValueError, "n_permutations must be >= 1, got 0", (LABELS, LABELS), {"n_permutations": 0}),
             Refusal(ValueError, "y must have shape (n,) with n >= 1, got (3, 1)", (LABELS, LABELS[:, None])),
         ),
+    ),
+}
+
+ROWS = draw(torch.Generator().manual_seed(0), 23, 3)
+SPLITS = torch.stack([torch.randperm(23, generator=torch.Generator().manual_seed(seed)) < 9 for seed in range(5)])
+PAIRS = {
+    "shift.detect._fused.gaussian_kernel": Pair(
+        kept=_fused.gaussian_kernel,
+        formula=kernel_by_distances,
+        arguments=((ROWS[:9], ROWS[9:]), (1e3 * ROWS, 1e3 * ROWS), (ROWS[:0], ROWS)),
+        tolerance=1e-9,  # ‖a‖² − 2 aᵀb + ‖b‖² cancels for rows that are far from 0 and near each other
+    ),
+    "shift.detect._fused.blockwise_mmd2": Pair(
+        kept=_fused.blockwise_mmd2,
+        formula=mmd2_of_whole_kernel,
+        arguments=tuple((ROWS, SPLITS, block_rows) for block_rows in (1, 7, 22, 23, 100)),
+        tolerance=1e-13,
     ),
 }

@@ -1,6 +1,6 @@
 """The classifier two-sample test, with a null distribution by permutation."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,10 @@ from dlcore._torch import cholesky
 
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
 
-PENALTY = 1.0
-TIE = 1e-9
-MOST = 2**26  # values of products, 512 MB, beyond which they are not tried unasked
+PENALTY = 1.0  # of the ridge regression, as in the docstring
+RELATIVE_STD = 1e-9  # of the mean: permuted statistics that vary less are equal but for rounding
+ABSOLUTE_TIE = 1e-9  # in standard deviations: statistics this close are equal but for rounding
+MAX_PRODUCT_VALUES = 2**26  # entries of the matrix of products, 512 MB, up to which "auto" tries them
 
 
 def classifier_test(
@@ -24,7 +25,7 @@ def classifier_test(
     n_permutations: int = 1000,
     generator: Generator | None = None,
 ) -> ShiftTest:
-    r"""Return whether a classifier can tell two samples apart.
+    r"""Return whether a classifier separates two samples.
 
     .. math::
 
@@ -32,32 +33,33 @@ def classifier_test(
         f_{-i} = \arg\min_f \sum_{j \ne i} \bigl(f(\mathbf{z}_j) - c_j\bigr)^2 + \lVert\mathbf{w}\rVert^2
 
     where :math:`c_j` is 1/n for a row of x and −1/m for a row of y, and :math:`f(\mathbf{z}) = \mathbf{w}^\top
-    \boldsymbol{\phi}(\mathbf{z}) + b` a ridge regression on standardized features: each row is scored by the model that
-    was fitted without it. The statistic is by how many standard deviations of its null distribution T exceeds the mean.
+    \boldsymbol{\phi}(\mathbf{z}) + b` a ridge regression on standardized features: each row is scored by the model
+    fitted without it. The statistic is T minus the mean of its null distribution, in standard deviations of it.
 
-    The null distribution is that of B random permutations of the labels, each with all its fits: the hat matrix does
-    not depend on the labels, so these take one matrix product. Of them, let k have a statistic at least as large: then
-    :math:`p = (1 + k)/(1 + B)`. Accuracies of cross-validation are no independent trials, and a binomial null for them
-    rejects too often.
+    The null distribution comes from B random permutations of the labels, with all leave-one-out fits of each. These
+    take one matrix product, because the hat matrix does not depend on the labels. If k permutations have a statistic at
+    least as large, :math:`p = (1 + k)/(1 + B)`. The predictions of cross-validation are not independent trials, so a
+    binomial null distribution of the accuracy rejects too often.
 
     Parameters
     ----------
     x, y : Tensor, shape (n, d) and (m, d), n and m at least 2
         The samples.
     features : {"auto", "linear", "quadratic"}, default "auto"
-        What the classifier sees: ``"linear"`` the features, so that only their means matter; ``"quadratic"`` also their
-        squares and products, d (d + 3) / 2 in all, so that scales and correlations matter; ``"auto"`` tries both, and
-        takes the larger statistic, in each permutation alike. It does without the second where these would be more than
-        2²⁶ values, as of 1000 rows of 370 features.
+        The inputs :math:`\boldsymbol{\phi}` of the classifier: ``"linear"`` the features themselves, which show shifted
+        means; ``"quadratic"`` also their squares and products, d (d + 3) / 2 in all, which show changed scales and
+        correlations; ``"auto"`` the larger statistic of the two, in the permutations as well. Where the quadratic
+        inputs would exceed 2²⁶ values (1000 rows of 370 features), ``"auto"`` means ``"linear"``.
     n_permutations : int, at least 1, default 1000
-        The number B of permutations; 19 is the least that can reject at level 0.05.
+        The number B of permutations; with fewer than 19, the test cannot reject at level 0.05.
     generator : torch.Generator, optional
-        What the permutations are drawn from; then the global random state is left alone.
+        Draws the permutations; the global random state then stays unchanged.
 
     Returns
     -------
     ShiftTest
-        With the statistic of each permutation in ``null``, and the balanced ``accuracy`` on rows left out.
+        The result; ``null`` holds the statistic of each permutation, ``accuracy`` the balanced accuracy on held-out
+        rows.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def classifier_test(
 
     See Also
     --------
-    mmd_test : Sees any difference, at quadratic cost.
+    mmd_test : Sees any difference, in quadratic time.
 
     References
     ----------
@@ -94,57 +96,64 @@ def classifier_test(
     if features not in {"auto", "linear", "quadratic"}:
         raise ValueError(f"features must be 'auto', 'linear' or 'quadratic', got {features!r}")
     n, m = len(x), len(y)
-    rows = _standardized(pooled(x, y, 0))
-    kinds = {features} if features != "auto" else {"linear", "quadratic"}
-    if features == "auto" and len(rows) * rows.shape[1] * (rows.shape[1] + 3) // 2 > MOST:
-        kinds = {"linear"}
-    expansions = {"linear": lambda: rows, "quadratic": lambda: _with_products(rows)}
-    models = [_hat(make()) for kind, make in expansions.items() if kind in kinds]
-    chunks, correct = list[Tensor](), list[float]()
-    for split in draw_splits(n, n + m, n_permutations, generator, x.device):
-        codes = split.T * rows.new_tensor(1 / n + 1 / m) - 1 / m
-        left_out = [_left_out(model, codes) for model in models]
-        if not chunks:
-            correct = [((f * codes > 0) * codes.abs()).sum().item() / 2 for f in left_out]
-        chunks.append(torch.stack([(f * codes).sum(0) for f in left_out]))
-    scores = torch.cat(chunks, dim=1)
-    mean, std = scores.mean(1, keepdim=True), scores.std(1, keepdim=True)
-    statistics, best = torch.where(std > TIE * mean.abs(), (scores - mean) / std, 0).max(0)
+    columns = _standardized(pooled(x, y, 0))
+    models = [_ridge(phi) for phi in _inputs(columns, features)]
+
+    def codes(in_x: Tensor) -> Tensor:
+        return torch.where(in_x.T, columns.new_tensor(1 / n), -1 / m)
+
+    splits = map(codes, draw_splits(n, n + m, n_permutations, generator, x.device))
+    t = torch.cat([torch.stack([(_left_out(model, c) * c).sum(0) for model in models]) for c in splits], dim=1)
+    mean, std = t.mean(1, keepdim=True), t.std(1, keepdim=True)
+    z, best = torch.where(std > RELATIVE_STD * mean.abs(), (t - mean) / std, 0).max(0)
+    c = codes(torch.arange(n + m, device=x.device)[None] < n)
+    right = _left_out(models[int(best[0])], c) * c > 0
     return ShiftTest(
         name="classifier z",
-        statistic=statistics[0].item(),
-        p_value=permutation_p_value(statistics, TIE),
+        statistic=z[0].item(),
+        p_value=permutation_p_value(z, ABSOLUTE_TIE),
         sizes=(n, m),
-        null=statistics[1:],
-        accuracy=correct[int(best[0])],
+        null=z[1:],
+        accuracy=(right * c.abs()).sum().item() / 2,  # |c| weighs both samples alike
     )
 
 
+def _inputs(columns: Tensor, features: str) -> list[Tensor]:
+    """Return the inputs of each model that is tried: the columns, or also their products, or both of these."""
+    n, d = columns.shape
+    if features == "linear" or (features == "auto" and n * d * (d + 3) // 2 > MAX_PRODUCT_VALUES):
+        return [columns]
+    i, j = torch.triu_indices(d, d, device=columns.device)
+    quadratic = torch.cat([columns, _standardized(columns[:, i] * columns[:, j])], dim=1)
+    return [quadratic] if features == "quadratic" else [columns, quadratic]
+
+
 def _standardized(columns: Tensor) -> Tensor:
-    """Return the columns with mean 0 and standard deviation 1; what is constant, but for rounding, becomes 0."""
+    """Return the columns with mean 0 and standard deviation 1; a column that is constant but for rounding becomes 0."""
     columns = columns / largest_of(columns, 0)
     std, mean = torch.std_mean(columns, dim=0, correction=0)
     return torch.where(std > 1e-12, (columns - mean) / std, 0)
 
 
-def _with_products(rows: Tensor) -> Tensor:
-    """Return the columns, their squares and their products, all standardized."""
-    i, j = torch.triu_indices(rows.shape[1], rows.shape[1], device=rows.device)
-    return torch.cat([rows, _standardized(rows[:, i] * rows[:, j])], dim=1)
+class _Ridge(NamedTuple):
+    """A ridge regression of labels of mean 0 on the inputs, (n, d), before the labels are known."""
+
+    inputs: Tensor
+    to_weights: Tensor  # (d, n): its product with the labels gives the weights
+    leverage: Tensor  # (n, 1): the diagonal of the hat matrix, which maps labels to predictions
 
 
-def _hat(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the inputs, what maps labels to weights of ridge regression, and how each label acts on its own fit."""
+def _ridge(inputs: Tensor) -> _Ridge:
+    """Return the regression, from the smaller one of the two Gram matrices."""
     n, d = inputs.shape
     gram = inputs.T @ inputs if d <= n else inputs @ inputs.T
     gram.diagonal().add_(PENALTY)
-    factor, _ = cholesky(gram)
+    factor, _ = cholesky(gram)  # cannot fail: the inputs are standardized and the penalty is 1
     to_weights = torch.cholesky_solve(inputs.T, factor) if d <= n else torch.cholesky_solve(inputs, factor).T
-    return inputs, to_weights, 1 / n + (inputs * to_weights.T).sum(1)
+    return _Ridge(inputs, to_weights, 1 / n + (inputs * to_weights.T).sum(1, keepdim=True))
 
 
-def _left_out(model: tuple[Tensor, Tensor, Tensor], codes: Tensor) -> Tensor:
-    """Return for each row the prediction of the model that was fitted without it, for labels of mean 0."""
-    inputs, to_weights, leverage = model
-    leverage = leverage[:, None]
-    return (inputs @ (to_weights @ codes) - leverage * codes) / (1 - leverage)
+def _left_out(model: _Ridge, codes: Tensor) -> Tensor:
+    """Return each row's prediction by the model fitted without it, for columns of labels with mean 0."""
+    prediction = model.inputs @ (model.to_weights @ codes)
+    return (prediction - model.leverage * codes) / (1 - model.leverage)

@@ -1,4 +1,4 @@
-"""What a two-sample test says, and the null distribution by permutation that most of them share."""
+"""The result of a two-sample test, and the null distribution by permutation that most of them share."""
 
 import math
 from collections.abc import Iterator
@@ -11,33 +11,33 @@ from dlcore._checks import check_floating, check_number, check_same_dtype, check
 
 __all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
 
-CHUNK = 2**22  # entries of the permutations that are drawn at a time
+MAX_SPLIT_ENTRIES = 2**22  # entries of the matrix of permuted indicators that is drawn at a time
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftTest:
-    r"""What a two-sample test says, as Python numbers; ``print`` shows it in a sentence.
+    r"""The result of a two-sample test as Python numbers; ``print`` shows it as a sentence.
 
     Parameters
     ----------
     name : str
-        What was measured.
+        The name of the statistic.
     statistic : float
-        The difference that was measured; the larger, the more the samples differ.
+        The measured difference; a larger one is stronger evidence that the distributions differ.
     p_value : float, in (0, 1]
-        The chance of a statistic at least as large if both samples come from one distribution.
+        The probability of a statistic at least as large if both samples come from one distribution.
     sizes : tuple of two int
         The sizes of the samples.
     null : Tensor, shape (n_permutations,), or None
-        The statistic of each random permutation, for a test by permutation.
+        For a permutation test, the statistic of each random permutation.
     accuracy : float, in [0, 1], or None
-        For the classifier test, its balanced accuracy on examples that it has not seen; a half is chance.
+        For the classifier test, its balanced accuracy on held-out examples; guessing gives one half.
     bandwidth : float or None
-        For the mean discrepancy, the bandwidth of the kernel.
+        For the maximum mean discrepancy, the bandwidth of the kernel.
     feature_statistics : Tensor, shape (d,), or None
-        For a test of each feature, its statistics.
+        For the Kolmogorov–Smirnov test, the statistic of each feature.
     feature_p_values : Tensor, shape (d,), or None
-        For a test of each feature, its p-values, corrected for their number.
+        For the Kolmogorov–Smirnov test, the p-value of each feature, corrected for the number of features.
 
     Examples
     --------
@@ -59,22 +59,24 @@ class ShiftTest:
     feature_p_values: Tensor | None = None
 
     def rejects(self, alpha: float = 0.05) -> bool:
-        """Tell whether the samples differ at level ``alpha``, which errs in that share of all null cases at most."""
+        """Return whether the p-value is at most ``alpha``, which happens at most that often if there is no shift."""
         return self.p_value <= _level(alpha)
 
     def threshold(self, alpha: float = 0.05) -> float:
-        """Return what the statistic of a test by permutation must exceed to reject at level ``alpha``.
+        """Return the number that the statistic of a permutation test must exceed to reject at level ``alpha``.
 
-        It is infinite if there are fewer than ``1 / alpha - 1`` permutations: so few can never reject.
+        It is infinite if there are fewer than ``1 / alpha - 1`` permutations, since then no statistic rejects.
         """
         if self.null is None:
             raise ValueError(f"threshold needs a null distribution by permutation, which {self.name} has not")
-        allowed = math.floor(_level(alpha) * (len(self.null) + 1) * (1 + 1e-12)) - 1
-        return self.null.sort(descending=True).values[allowed].item() if allowed >= 0 else math.inf
+        ordered = self.null.sort(descending=True).values
+        ranks = torch.arange(1, len(ordered) + 1, dtype=torch.float64)
+        rejecting = int((ranks / (len(ordered) + 1) <= _level(alpha)).sum())  # p-values above the i-th largest
+        return ordered[rejecting - 1].item() if rejecting else math.inf
 
     @property
     def verdict(self) -> str:
-        """One sentence that says what was found at level 0.05."""
+        """One sentence with the result at level 0.05."""
         n, m = self.sizes
         found = f"{self.name} {self.statistic:.3g} of {n} and {m} examples, p = {self.p_value:.2g}"
         if self.accuracy is not None and self.accuracy > 0.5:
@@ -97,7 +99,7 @@ def _level(alpha: float) -> float:
 
 
 def check_samples(x: Tensor, y: Tensor, at_least: int) -> None:
-    """Raise TypeError or ValueError unless there are two finite samples of as many features, and rows enough."""
+    """Raise TypeError or ValueError unless the samples are finite, with equally many columns and enough rows."""
     check_floating(x=x, y=y)
     check_same_dtype(x=x, y=y)
     for name, sample in (("x", x), ("y", y)):
@@ -110,7 +112,7 @@ def check_samples(x: Tensor, y: Tensor, at_least: int) -> None:
 
 
 def pooled(x: Tensor, y: Tensor, dim: int | tuple[()] = ()) -> Tensor:
-    """Return both samples over their largest value, less each column's median: what is constant becomes exactly 0."""
+    """Return both samples divided by their largest value, minus each column's median: a constant becomes exactly 0."""
     both = torch.cat([x.detach(), y.detach()]).double()
     both = both / largest_of(both, dim)
     return both - both.median(0).values
@@ -123,18 +125,18 @@ def largest_of(x: Tensor, dim: int | tuple[()] = ()) -> Tensor:
 
 
 def draw_splits(n: int, total: int, count: int, generator: Generator | None, device: torch.device) -> Iterator[Tensor]:
-    """Yield random choices of n rows among all, (chunk, total), True for the chosen: first the first n rows."""
-    drawn_on = device if generator is None else generator.device
+    """Yield indicators of the first sample, (splits, total): the observed split, then ``count`` random ones."""
     yield torch.arange(total, device=device)[None] < n
-    size = max(CHUNK // total, 1)
-    for start in range(0, count, size):
-        chunk = range(start, min(start + size, count))
-        rows = torch.stack([torch.randperm(total, generator=generator, device=drawn_on)[:n] for _ in chunk])
-        chosen = torch.zeros(len(rows), total, dtype=torch.bool, device=device)
-        yield chosen.scatter_(1, rows.to(device), value=True)
+    generator_device = device if generator is None else generator.device
+    chunk_size = max(MAX_SPLIT_ENTRIES // total, 1)
+    for start in range(0, int(count), chunk_size):
+        chunk = range(start, min(start + chunk_size, int(count)))
+        rows = torch.stack([torch.randperm(total, generator=generator, device=generator_device)[:n] for _ in chunk])
+        in_x = torch.zeros(len(rows), total, dtype=torch.bool, device=device)
+        yield in_x.scatter_(1, rows.to(device), value=True)
 
 
 def permutation_p_value(statistics: Tensor, tie: float) -> float:
-    r"""Return :math:`(1 + k) / (1 + B)`, where k of B permutations are at least the first entry, or nearly."""
+    r"""Return :math:`(1 + k) / (1 + B)`, where k of the B later entries reach the first, up to ``tie`` below it."""
     as_large = statistics[1:] >= statistics[0] - tie
     return (1 + int(as_large.sum())) / len(statistics)

@@ -1,4 +1,4 @@
-"""The test of class counts, by permutation."""
+"""The χ² test of class counts, by permutation."""
 
 import torch
 from jaxtyping import Integer
@@ -8,7 +8,7 @@ from dlcore._checks import check_count, check_integer
 
 from ._result import ShiftTest, draw_splits, permutation_p_value
 
-TIE = 1e-9  # relative: statistics that are no further apart are one number, rounded twice
+RELATIVE_TIE = 1e-9  # of 1 + χ²: statistics this close are equal but for rounding
 
 
 def label_test(
@@ -18,33 +18,34 @@ def label_test(
     n_permutations: int = 1000,
     generator: Generator | None = None,
 ) -> ShiftTest:
-    r"""Return whether the classes of two samples of labels are distributed alike.
+    r"""Return whether the classes are equally frequent in two samples of labels.
 
     .. math::
 
         \chi^2 = \Bigl(\frac1n + \frac1m\Bigr)\sum_{k} \frac{(n_k - n\,\pi_k)^2}{\pi_k}, \qquad
         \pi_k = \frac{n_k + m_k}{n + m}
 
-    where :math:`n_k` and :math:`m_k` count the labels k in each sample. Of B random permutations of the pooled labels,
-    let K have a statistic at least as large: then :math:`p = (1 + K)/(1 + B)`. Unlike the limit of :math:`\chi^2`,
-    which needs about five expected labels of each class, this keeps its level for any counts.
+    where :math:`n_k` and :math:`m_k` count the labels k in each sample. If K of B random permutations of the pooled
+    labels have a statistic at least as large, :math:`p = (1 + K)/(1 + B)`. The :math:`\chi^2` distribution is only the
+    limit of the null distribution and needs about five expected labels per class; the permutation test keeps its level
+    for any counts.
 
-    Labels that a classifier predicts serve as well: under label shift, their distribution changes if and only if that
-    of the true labels does, provided that the confusion matrix is invertible.
+    Predicted labels can be used, too: under label shift, their distribution changes if and only if that of the true
+    labels does, provided that the confusion matrix is invertible.
 
     Parameters
     ----------
     x, y : Tensor of integers, shape (n,) and (m,)
-        The labels, true ones or predicted ones; any integers, one for each class.
+        The labels, true or predicted: any integers, one per class.
     n_permutations : int, at least 1, default 1000
-        The number B of permutations; 19 is the least that can reject at level 0.05.
+        The number B of permutations; with fewer than 19, the test cannot reject at level 0.05.
     generator : torch.Generator, optional
-        What the permutations are drawn from; then the global random state is left alone.
+        Draws the permutations; the global random state then stays unchanged.
 
     Returns
     -------
     ShiftTest
-        With the statistic of each permutation in ``null``.
+        The result; ``null`` holds the statistic of each permutation.
 
     Raises
     ------
@@ -53,13 +54,13 @@ def label_test(
     TypeError
         If ``n_permutations`` is not an integer.
     ValueError
-        If ``x`` or ``y`` has not one dimension, or no label.
+        If ``x`` or ``y`` is not one-dimensional, or is empty.
     ValueError
         If ``n_permutations`` is less than 1.
 
     See Also
     --------
-    scipy.stats.chi2_contingency : The same statistic of a table of counts, without correction, and its limit.
+    scipy.stats.chi2_contingency : With ``correction=False``, the same statistic; its p-value is that of the limit.
 
     References
     ----------
@@ -82,20 +83,19 @@ def label_test(
         if labels.dim() != 1 or len(labels) == 0:
             raise ValueError(f"{name} must have shape (n,) with n >= 1, got {tuple(labels.shape)}")
     n, m = len(x), len(y)
-    values, order = torch.cat([x, y]).sort()
-    classes = torch.zeros_like(order).scatter_(0, order[1:], (values[1:] != values[:-1]).cumsum(0))
-    shares = torch.bincount(classes).double() / (n + m)
-    counts = torch.cat(
+    labels, classes, pooled_counts = torch.unique(torch.cat([x, y]), return_inverse=True, return_counts=True)
+    pi = pooled_counts.double() / (n + m)
+    n_k = torch.cat(
         [
-            shares.new_zeros(len(split), len(shares)).index_add_(1, classes, split.double())
-            for split in draw_splits(n, n + m, n_permutations, generator, x.device)
+            pi.new_zeros(len(in_x), len(labels)).index_add_(1, classes, in_x.double())
+            for in_x in draw_splits(n, n + m, n_permutations, generator, x.device)
         ]
     )
-    statistics = (1 / n + 1 / m) * ((counts - n * shares).square() / shares).sum(1)
+    chi2 = (1 / n + 1 / m) * ((n_k - n * pi).square() / pi).sum(1)
     return ShiftTest(
         name="χ²",
-        statistic=statistics[0].item(),
-        p_value=permutation_p_value(statistics, TIE * (1 + statistics[0].item())),
+        statistic=chi2[0].item(),
+        p_value=permutation_p_value(chi2, RELATIVE_TIE * (1 + chi2[0].item())),
         sizes=(n, m),
-        null=statistics[1:],
+        null=chi2[1:],
     )
