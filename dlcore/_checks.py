@@ -1,12 +1,13 @@
 """Guards with one message format: ``weights must be >= 0, got -0.5 at index 1``.
 
-A guard costs little: kinds and shapes are read from the tensor's head, values in one pass, and values are
-looked at only where they exist (see :func:`has_values`).
+A guard costs little: dtypes and shapes need no pass over the data, values need one, and values are only checked where
+they exist (see :func:`has_values`).
 """
 
 import math
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -34,13 +35,13 @@ __all__ = [
 
 
 def has_values(*tensors: Tensor) -> bool:
-    """Tell whether Python may look at the values of these tensors.
+    """Return whether the values of these tensors can be read.
 
-    It may not on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``:
-    there every guard on values is skipped, and a choice between a fast and a safe path takes the safe one.
+    They cannot on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``. There,
+    every guard on values is skipped, and of a fast and a safe path the safe one is taken.
     """
     compiling = torch.compiler.is_compiling()
-    for x in () if compiling else tensors:  # quicker than all(): this stands in front of work of a few microseconds
+    for x in () if compiling else tensors:  # faster than all(), for callers that take a few microseconds
         if x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor):
             return False
     return not compiling
@@ -55,7 +56,7 @@ def check_floating(**tensors: Tensor) -> None:
 
 
 def check_integer(**tensors: Tensor) -> None:
-    """Raise TypeError unless every argument is an integer tensor (bool is none)."""
+    """Raise TypeError unless every argument is an integer tensor (bool excluded)."""
     for name, x in tensors.items():
         _check_tensor(name, x)
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
@@ -63,19 +64,19 @@ def check_integer(**tensors: Tensor) -> None:
 
 
 def _check_tensor(name: str, x: object) -> None:
-    """Raise TypeError unless ``x`` is a tensor; of an array, say how it becomes one."""
+    """Raise TypeError unless ``x`` is a tensor; for an array, say how to convert it."""
     if not isinstance(x, Tensor):
         hint = f"; torch.as_tensor({name}) converts it" if hasattr(x, "__array__") else ""
         raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}{hint}")
 
 
 def check_nonnegative(name: str, value: float) -> None:
-    """Raise TypeError unless ``value`` is a real number, ValueError unless it is finite and not negative."""
+    """Raise TypeError unless ``value`` is a real number, ValueError unless it is nonnegative and finite."""
     check_number(name, value, ">= 0 and finite", lambda value: 0 <= value < math.inf)
 
 
 def check_number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> None:
-    """Raise TypeError unless ``value`` is a real number, ValueError unless it keeps the rule."""
+    """Raise TypeError unless ``value`` is a real number, ValueError unless the rule holds for it."""
     if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not holds(value):
@@ -83,15 +84,18 @@ def check_number(name: str, value: float, rule: str, holds: Callable[[float], bo
 
 
 def check_count(name: str, value: int, at_least: int) -> None:
-    """Raise TypeError unless ``value`` is an integer (bool is none), ValueError unless it is at least that."""
-    if not isinstance(value, Integral) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+    """Raise TypeError unless ``value`` is an integer (bool excluded), ValueError if it is less than ``at_least``.
+
+    NumPy integers pass. They overflow and are not negated as int does, so compute with ``int(value)``.
+    """
+    if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be >= {at_least}, got {value}")
 
 
 def check_indices(name: str, indices: Tensor, size: int) -> None:
-    """Raise ValueError that names the first of the integers that is not in [0, size)."""
+    """Raise ValueError unless all integers are in [0, size), naming the first that is not."""
     if has_values(indices) and indices.numel():
         smallest, largest = indices.aminmax()
         if smallest.item() < 0 or largest.item() >= size:
@@ -99,14 +103,14 @@ def check_indices(name: str, indices: Tensor, size: int) -> None:
 
 
 def check_pair(**tensors: Tensor) -> None:
-    """Raise unless the two tensors are real floating-point ones of one dtype and shape."""
+    """Raise TypeError or ValueError unless two real floating-point tensors have the same dtype and shape."""
     check_floating(**tensors)
     check_same_dtype(**tensors)
     check_same_shape(**tensors)
 
 
 def check_rank(name: str, x: Tensor, at_least: int, layout: str) -> None:
-    """Raise ValueError unless ``x`` has at least that many dimensions, laid out as named."""
+    """Raise ValueError if ``x`` has fewer than ``at_least`` dimensions; ``layout`` is the shape to name."""
     if x.dim() < at_least:
         raise ValueError(f"{name} must have shape {layout}, got {tuple(x.shape)}")
 
@@ -120,7 +124,7 @@ def check_same_dtype(**tensors: Tensor) -> None:
 
 
 def check_same_shape(**tensors: Tensor) -> None:
-    """Raise ValueError unless the two tensors have one shape; broadcasting would hide the mistake."""
+    """Raise ValueError unless two tensors have the same shape; broadcasting would hide the mistake."""
     (name, x), (other, y) = tensors.items()
     if x.shape != y.shape:
         hint = ""
@@ -132,7 +136,7 @@ def check_same_shape(**tensors: Tensor) -> None:
 
 
 def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tensor]) -> None:
-    """Raise ValueError that names the first value of ``x`` for which the elementwise rule does not hold."""
+    """Raise ValueError unless the elementwise rule holds for all values, naming the first for which it does not."""
     if not has_values(x):
         return
     kept = holds(x)
@@ -154,14 +158,14 @@ def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = 
 
 
 def check_losses(losses: Tensor, *shape: int) -> None:
-    """Raise TypeError or ValueError unless the caller's loss has returned one floating-point value per example."""
+    """Raise TypeError or ValueError unless the caller's loss returned one floating-point value per example."""
     check_floating(losses=losses)
     if losses.shape != shape:
         raise ValueError(f"loss must return one value per example, shape {shape}, got {tuple(losses.shape)}")
 
 
 def number_of_rows(**tensors: Tensor) -> int:
-    """Return the number of rows; raise TypeError for what is no tensor, ValueError where they differ in it."""
+    """Return the common number of rows; raise TypeError unless all are tensors, ValueError if the numbers differ."""
     (first, x), *others = tensors.items()
     for name, tensor in tensors.items():
         _check_tensor(name, tensor)
@@ -173,10 +177,10 @@ def number_of_rows(**tensors: Tensor) -> int:
 
 
 def sizes_of(shape: int | Sequence[int], dtype: torch.dtype | None) -> tuple[int, ...]:
-    """Return the sizes of a tensor to be made; raise for what counts nothing, and for a dtype that holds no reals."""
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    """Return the shape of a new tensor as a tuple of int; raise unless it is valid and the dtype is floating-point."""
+    sizes = (shape,) if isinstance(shape, Integral) else tuple(cast("Sequence[int]", shape))
     for place, size in enumerate(sizes):
         check_count(f"shape[{place}]", size, 0)
     if not (dtype or torch.get_default_dtype()).is_floating_point:
         raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
-    return sizes
+    return tuple(size if isinstance(size, int) else int(size) for size in sizes)  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -140,3 +140,43 @@ def test_values_are_not_looked_at_where_there_are_none(checks: ModuleType) -> No
     assert torch.equal(torch.compile(guarded, fullgraph=True, backend="eager")(bad), bad * 2)
     with pytest.raises(ValueError, match=r"got -1\.0"):
         guarded(bad)
+
+
+# NumPy integers
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, np.uint64])
+def test_check_count_takes_numpy_integers(checks: ModuleType, kind: Any) -> None:
+    checks.check_count("batch_size", kind(2), 1)
+
+    with pytest.raises(ValueError, match=r"^batch_size must be >= 3, got 2$"):
+        checks.check_count("batch_size", kind(2), 3)
+
+
+def test_sizes_of_numpy_integers_are_python_integers(checks: ModuleType) -> None:
+    for shape in (np.int64(3), (np.int64(3), 2), [3, np.uint8(2)]):
+        sizes = checks.sizes_of(shape, None)
+
+        assert sizes == (3, 2)[: len(sizes)]
+        assert {type(size) for size in sizes} == {int}
+    with pytest.raises(TypeError, match=r"^shape\[0\] must be an integer, got True$"):
+        checks.sizes_of((True, 2), None)
+
+
+# The index of a bad value, in any number of dimensions
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (torch.tensor([0, 3, 5]), "labels must be in [0, 3), got 3 at index 1"),
+        (torch.tensor([[0, 2], [-1, 7]]), "labels must be in [0, 3), got -1 at index (1, 0)"),
+        (torch.tensor([[0, 1, 2], [2, 2, 9]]).T, "labels must be in [0, 3), got 9 at index (2, 1)"),
+        (torch.tensor(3), "labels must be in [0, 3), got 3"),
+    ],
+)
+def test_check_indices_names_the_first_offender(checks: ModuleType, indices: torch.Tensor, message: str) -> None:
+    checks.check_indices("labels", indices.clamp(0, 2), 3)
+
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checks.check_indices("labels", indices, 3)
