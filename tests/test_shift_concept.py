@@ -2,7 +2,9 @@
 
 import math
 from itertools import pairwise
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -186,7 +188,7 @@ def test_adwin_keeps_memory_of_the_logarithm_of_the_window() -> None:
     assert sum(map(len, state.buckets)) <= 5 * (math.log2(20_000) + 1)
 
 
-def test_adwin_seldom_cuts_a_stream_without_change() -> None:
+def test_adwin_rarely_cuts_a_stream_without_change() -> None:
     alarms = [concept.adwin(None, errors(0.2, seed=seed, length=1000)).drift for seed in range(20)]
 
     assert sum(alarms) <= 1
@@ -213,6 +215,35 @@ def test_adwin_does_not_depend_on_the_unit_of_the_loss(stream: Tensor) -> None:
 
 def test_a_window_without_losses_has_no_mean() -> None:
     assert math.isnan(concept.Adwin().mean)
+
+
+def test_adwin_that_restarts_detects_each_change_once() -> None:
+    stream = errors(0.1, 0.6, 0.2, seed=0, length=1000)
+
+    found = concept.adwin(None, stream, restart=True).detections
+
+    assert [place // 1000 for place in found] == [1, 2]
+    assert [*found] == of_river(drift.ADWIN(), stream)
+    assert len(concept.adwin(None, stream).detections) > 2
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("check_every", [7, 32])
+def test_adwin_that_restarts_detects_where_river_does(stream: Tensor, check_every: int) -> None:
+    found = concept.adwin(None, stream, restart=True, check_every=check_every).detections
+
+    assert [*found] == of_river(drift.ADWIN(clock=check_every), stream)
+
+
+def test_a_reset_empties_the_window_and_keeps_the_count() -> None:
+    state = concept.adwin(None, errors(0.1, 0.6, seed=0))
+
+    actual = state.reset()
+
+    assert actual == concept.Adwin(n=state.n, detections=state.detections)
+    assert actual.detections
+    after = concept.adwin(actual, torch.ones(100))
+    assert (after.width, after.mean, after.drift, after.n) == (100, 1.0, False, state.n + 100)
 
 
 # What holds for both
@@ -255,6 +286,35 @@ def test_losses_of_every_float_type_are_read_as_numbers(monitor) -> None:
     states = [monitor(None, stream.to(dtype)) for dtype in (torch.float16, torch.bfloat16, torch.float64)]
 
     assert states[0] == states[1] == states[2] == monitor(None, stream.requires_grad_())
+
+
+@pytest.mark.parametrize("monitor", [concept.page_hinkley, concept.adwin])
+@pytest.mark.parametrize("cut", [0, 500])
+def test_nan_in_a_long_stream_is_an_error_that_names_its_index(monitor, cut: int) -> None:
+    stream = torch.full((1000,), 0.5)
+    stream[[703, 901]] = math.nan
+
+    with pytest.raises(ValueError, match=rf"^losses must be .*, got nan at index {703 - cut}$"):
+        monitor(monitor(None, stream[:cut]), stream[cut:])
+    with pytest.raises(ValueError, match=r"^losses must be .*, got nan$"):
+        monitor(None, stream[703])
+
+
+def test_options_may_be_numpy_numbers(plain: ModuleType) -> None:
+    concept = plain.shift.concept
+    stream = errors(0.1, 0.6, seed=0)
+    integers = {"check_every": 8, "max_buckets": 4, "min_window": 100}
+
+    state = concept.adwin(None, stream, **{name: np.int8(value) for name, value in integers.items()})
+
+    assert state == concept.adwin(None, stream, **integers)
+    assert type(state.n) is int
+    run = {"epochs": 1, "batch_size": 2, "lr": 0.1, "shuffle": False}
+    x, w = torch.randn(50, 2), torch.zeros(2)
+    tuned = [
+        concept.fine_tune(lambda w, x: (x @ w - 1) ** 2, w, x, window=window, **run) for window in (np.uint8(20), 20)
+    ]
+    assert torch.equal(tuned[0].params, tuned[1].params)
 
 
 # Fine-tuning

@@ -31,6 +31,8 @@ def tables(seeds: int) -> list[Table]:
     table.targets = {"changes missed": 0.0}
     methods: dict[str, Monitor | None] = {
         "dlcore adwin": lambda stream: [*concept.adwin(None, stream).detections],
+        "dlcore adwin, restart": lambda stream: [*concept.adwin(None, stream, restart=True).detections],
+        "dlcore adwin, one loss at a time": one_at_a_time,
         "dlcore page_hinkley, threshold 20": lambda stream: [
             *concept.page_hinkley(None, stream, delta=0.05, threshold=20.0).detections
         ],
@@ -39,6 +41,14 @@ def tables(seeds: int) -> list[Table]:
     for name, monitor in methods.items():
         table.add(name, *(_measured(monitor, seeds) if monitor else ["not installed"] * len(COLUMNS)))
     return [table]
+
+
+def one_at_a_time(stream: Tensor) -> list[int]:
+    """Return the detections of adwin where each call reads a single loss."""
+    state = None
+    for loss in stream:
+        state = concept.adwin(state, loss)
+    return [*state.detections] if state else []
 
 
 def river() -> dict[str, Monitor | None]:

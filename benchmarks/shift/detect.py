@@ -109,17 +109,17 @@ def by_scipy(x: Tensor, y: Tensor) -> bool:
 
 
 def alibi_detect() -> dict[str, Decision | None]:
-    """Return alibi-detect's test as it is called there, with its 100 permutations."""
-    there = sys.modules.get("tensorflow")
-    sys.modules["tensorflow"] = None  # pyright: ignore[reportArgumentType]  # others bring a part of it, at which it stops
+    """Return alibi-detect's test with its default of 100 permutations."""
+    installed = sys.modules.get("tensorflow")
+    sys.modules["tensorflow"] = None  # pyright: ignore[reportArgumentType]  # a partial installation makes the import fail
     try:
         module = importlib.import_module("alibi_detect.cd")
     except ImportError:
         return {"alibi-detect": None}
     finally:
         del sys.modules["tensorflow"]
-        if there is not None:
-            sys.modules["tensorflow"] = there
+        if installed is not None:
+            sys.modules["tensorflow"] = installed
 
     def decide(x: Tensor, y: Tensor) -> bool:
         detector = module.MMDDrift(x.numpy(), backend="pytorch", p_val=ALPHA, n_permutations=100)
@@ -129,7 +129,7 @@ def alibi_detect() -> dict[str, Decision | None]:
 
 
 def many_rows() -> Table:
-    """Return the cost of the mean discrepancy for many rows, whose kernel matrix would not fit."""
+    """Return the cost of the mean discrepancy for many rows, whose kernel matrix would not fit in memory."""
     table = Table(
         "Two samples: mean discrepancy of many rows",
         f"{D} columns, 20 permutations, once; the memory beyond that of the data",

@@ -9,31 +9,31 @@ from torch import Tensor
 
 from dlcore._checks import check_count, check_number
 
-from ._stream import read, started
+from ._stream import initial_or, read
 
 __all__ = ["Adwin", "adwin"]
 
-Bucket = tuple[float, float]  # of losses: their sum, and the sum of their squared deviations from their mean
+Bucket = tuple[float, float]  # the sum of successive losses, and their squared deviations from their mean, summed
 
 
 @dataclass(frozen=True)
 class Adwin:
-    """What :func:`adwin` keeps of a stream: a summary of its newest window.
+    """The state of :func:`adwin`: a summary of the newest window of a stream.
 
     Parameters
     ----------
     n : int
-        How many losses were read, in all.
+        The number of losses read so far.
     detections : tuple of int
-        The places in the stream, counted from 0, at which a change was detected.
+        The indices of the losses, counted from 0, at which a change was detected.
     drift : bool
-        Whether the last call detected one.
+        Whether the last call detected a change.
     width : int
-        How many of the newest losses are in the window.
+        The number of losses in the window, the newest ones.
     total, deviations : float
         Their sum, and the sum of their squared deviations from their mean.
     buckets : tuple
-        The sums and squared deviations of 1, 2, 4, ... successive losses; the oldest first in each row.
+        The sum and the squared deviations of 1, 2, 4, ... successive losses; in each row, the oldest first.
 
     Examples
     --------
@@ -55,6 +55,10 @@ class Adwin:
         """The mean loss in the window; NaN if it is empty."""
         return self.total / self.width if self.width else math.nan
 
+    def reset(self) -> "Adwin":
+        """Return the state with an empty window: the next losses are compared with nothing that came before."""
+        return Adwin(n=self.n, detections=self.detections)
+
 
 def adwin(
     state: Adwin | None,
@@ -65,8 +69,9 @@ def adwin(
     check_every: int = 32,
     max_buckets: int = 5,
     min_window: int = 5,
+    restart: bool = False,
 ) -> Adwin:
-    r"""Return the state of adaptive windowing after some more losses.
+    r"""Return the state of adaptive windowing after further losses.
 
     .. math::
 
@@ -74,36 +79,39 @@ def adwin(
             + \frac{2R}{3m}\ln\frac{2 \ln n}{\delta}, \qquad
         \frac1m = \frac{1}{n_0 - w + 1} + \frac{1}{n_1 - w + 1}
 
-    for some cut of the window, n losses of variance :math:`s^2`, into :math:`n_0` old ones of mean :math:`\bar l_0` and
-    :math:`n_1` new ones of mean :math:`\bar l_1`: then the oldest losses are dropped until no cut fulfils it, and what
-    is left shows no change. With :math:`w = 1` this is the bound of Bifet and Gavaldà, which supposes losses in [0, R];
-    a larger w, the shortest part that is compared, tolerates more in short parts.
+    for some cut of the window, n losses with variance :math:`s^2`, into :math:`n_0` older losses with mean
+    :math:`\bar l_0` and :math:`n_1` newer losses with mean :math:`\bar l_1`, is a change. The oldest losses are then
+    dropped until no cut of the window is a change. With :math:`w = 1` this is the bound of Bifet and Gavaldà for losses
+    in [0, R]; w is the length of the shortest part that is compared, and a larger w widens the bound of short parts.
 
-    The window is kept as sums of 1, 2, 4, ... losses, at most ``max_buckets`` of each, so that memory and the time of a
-    check grow like log n. Cuts are possible between these only.
+    The window is stored as sums of 1, 2, 4, ... losses, at most ``max_buckets`` of each, so memory and the time of a
+    check grow like log n. Cuts are only possible between these sums.
 
     Parameters
     ----------
     state : Adwin or None
-        What the last call returned; None to begin.
+        What the last call returned; None for a new stream.
     losses : Tensor, shape (n,) or (), in [0, largest_loss]
-        The next losses, or a single one. It does not matter how a stream is cut into calls.
+        The next losses, or a single one. The result does not depend on how a stream is split into calls.
     delta : float, in (0, 1), default 0.002
-        The confidence :math:`\delta`: about how often a check cuts a window without change, at most.
+        The level :math:`\delta`: an upper bound, roughly, on the rate at which checks cut a window without change.
     largest_loss : float, > 0 and finite, default 1.0
-        The bound R of the losses; 1 for errors counted as 0 and 1. Clip a loss that has none.
+        The bound R of the losses; 1 for errors counted as 0 and 1. Clip an unbounded loss.
     check_every : int, at least 1, default 32
-        After how many losses cuts are looked for.
+        The number of losses between two checks.
     max_buckets : int, at least 1, default 5
-        How many sums of each length are kept.
+        The largest number of sums of each length.
     min_window : int, at least 1, default 5
-        The shortest part w that is compared.
+        The length w of the shortest part that is compared.
+    restart : bool, default False
+        Whether the window is emptied after a detection, so that one change gives one detection. Otherwise it keeps what
+        follows the change, and the last losses before the change can cause further detections of it.
 
     Returns
     -------
     Adwin
-        The new state; ``drift`` tells whether these losses hold a change, ``detections`` where, and ``width`` how many
-        of the newest losses are of the present concept.
+        The new state: ``drift`` is True if a change was detected in these losses, ``detections`` says where, and
+        ``width`` is the number of newest losses that follow the present concept.
 
     Raises
     ------
@@ -118,8 +126,8 @@ def adwin(
 
     See Also
     --------
-    page_hinkley : Cheaper, and tuned by hand.
-    fine_tune : What to do with the width of the window.
+    page_hinkley : Faster, but has a threshold to tune.
+    fine_tune : Trains on the window.
 
     References
     ----------
@@ -136,28 +144,36 @@ def adwin(
     >>> state.drift, state.detections, state.mean
     (True, (1023, 1055, 1087), 1.0)
 
-    This is one change, whose last traces leave the window as the evidence grows. To forget all at once, go on from None
-    after a detection.
+    This is one change: the last losses before it leave the window as the evidence grows. With ``restart``, the window
+    is emptied at once:
+
+    >>> state = adwin(None, losses, restart=True)
+    >>> state.detections, state.width
+    ((1023,), 76)
     """
-    state = started(Adwin, state)
+    state = initial_or(Adwin, state)
     check_number("delta", delta, "in (0, 1)", lambda delta: 0 < delta < 1)
     check_number("largest_loss", largest_loss, "> 0 and finite", lambda largest: 0 < largest < math.inf)
-    for name, value in {"check_every": check_every, "max_buckets": max_buckets, "min_window": min_window}.items():
+    for name, value in (("check_every", check_every), ("max_buckets", max_buckets), ("min_window", min_window)):
         check_count(name, value, 1)
-    n, found = state.n, list[int]()
+    check_every, max_buckets = int(check_every), int(max_buckets)
+    bound = (float(delta), float(largest_loss), int(min_window))
+    n, detections, drift = state.n, state.detections, False
     window = _Window([list(row) for row in state.buckets], state.width, state.total, state.deviations)
     for loss in read(losses, largest_loss):
         window.append(loss, max_buckets)
         n += 1
-        if n % check_every == 0 and window.holds_a_change(delta, largest_loss, min_window):
-            found.append(n - 1)
-            while window.holds_a_change(delta, largest_loss, min_window):
+        checked = window.width if restart else n  # with restart, the width is the number of losses since it
+        if checked % check_every == 0 and window.holds_a_change(*bound):
+            detections, drift = (*detections, n - 1), True
+            if restart:
+                window = _Window([[]], 0, 0.0, 0.0)
+            while window.holds_a_change(*bound):
                 window.drop_oldest()
-    detections, buckets = (*state.detections, *found), tuple(map(tuple, window.rows))
-    return Adwin(n, detections, bool(found), window.width, window.total, window.deviations, buckets)
+    return Adwin(n, detections, drift, window.width, window.total, window.deviations, tuple(map(tuple, window.rows)))
 
 
-@dataclass
+@dataclass(slots=True)
 class _Window:
     """The window while losses are read. Row i holds buckets of 2^i losses, the oldest first."""
 
@@ -167,44 +183,45 @@ class _Window:
     deviations: float
 
     def append(self, loss: float, max_buckets: int) -> None:
-        """Take in a loss; where there are too many buckets of a size, merge the two oldest."""
+        """Add a loss; where there are too many buckets of one size, merge the two oldest."""
         if self.width:
             self.deviations += (loss - self.total / self.width) ** 2 * self.width / (self.width + 1)
         self.width, self.total = self.width + 1, self.total + loss
         self.rows[0].append((loss, 0.0))
         i = 0
         while len(self.rows[i]) > max_buckets:
-            (a, of_a), (b, of_b) = self.rows[i][:2]
+            (sum_a, deviations_a), (sum_b, deviations_b) = self.rows[i][:2]
             del self.rows[i][:2]
             i += 1
             if i == len(self.rows):
                 self.rows.append([])
-            self.rows[i].append((a + b, of_a + of_b + (a - b) ** 2 / 2**i))
+            deviations = deviations_a + deviations_b + (sum_a - sum_b) ** 2 / 2**i
+            self.rows[i].append((sum_a + sum_b, deviations))
 
     def drop_oldest(self) -> None:
-        """Leave out the oldest bucket."""
+        """Remove the oldest bucket."""
         size = 2 ** (len(self.rows) - 1)
         total, deviations = self.rows[-1].pop(0)
         self.width, self.total = self.width - size, self.total - total
-        apart = total / size - self.total / self.width
-        self.deviations -= deviations + apart**2 * size * self.width / (size + self.width)
+        difference = total / size - self.total / self.width  # of the means of what is dropped and what is kept
+        self.deviations -= deviations + difference**2 * size * self.width / (size + self.width)
         if not self.rows[-1]:
             self.rows.pop()
 
     def holds_a_change(self, delta: float, largest_loss: float, min_window: int) -> bool:
-        """Tell whether the means on both sides of a cut differ by more than the bound."""
+        """Return whether the means on both sides of some cut differ by more than the bound."""
         if self.width < 2 * min_window:
             return False
         log = math.log(2 * math.log(self.width) / delta)
-        n_old, old = 0, 0.0
-        spread = 2 * max(self.deviations, 0.0) / self.width * log
+        variance = max(self.deviations, 0.0) / self.width
+        n0, sum0 = 0, 0.0
         for i in reversed(range(len(self.rows))):
             for total, _ in self.rows[i]:
-                n_old, old = n_old + 2**i, old + total
-                n_new = self.width - n_old
-                if n_old >= min_window <= n_new:
-                    share = 1 / (n_old - min_window + 1) + 1 / (n_new - min_window + 1)  # this is 1 / m
-                    bound = math.sqrt(spread * share) + 2 / 3 * largest_loss * log * share
-                    if abs(old / n_old - (self.total - old) / n_new) > bound:
+                n0, sum0 = n0 + 2**i, sum0 + total
+                n1 = self.width - n0
+                if n0 >= min_window <= n1:
+                    inverse_m = 1 / (n0 - min_window + 1) + 1 / (n1 - min_window + 1)
+                    bound = math.sqrt(2 * variance * inverse_m * log) + 2 / 3 * largest_loss * inverse_m * log
+                    if abs(sum0 / n0 - (self.total - sum0) / n1) > bound:
                         return True
         return False

@@ -1,4 +1,4 @@
-"""Training that goes on, on the newest window of a stream."""
+"""Fine-tuning on the newest window of a stream."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -25,15 +25,15 @@ def fine_tune(
     lr: float | Callable[[int], float],
     **options: Any,  # noqa: ANN401  # those of fit
 ) -> History:
-    r"""Return the run of training that goes on from given parameters, on the newest rows only.
+    r"""Return the history of training from given parameters on the newest rows only.
 
     .. math::
 
         \min_{\mathbf{w}}\ \frac{1}{n} \sum_{i=N-n+1}^{N} l^{(i)}(\mathbf{w})
 
     by stochastic gradient descent from the parameters in use, where n is the length of the window and N the number of
-    rows. Under concept shift the older rows tell of a rule that holds no more; a short way from the old parameters
-    needs fewer rows than a new start.
+    rows. Under concept shift, older rows follow a rule that no longer holds; starting from the old parameters needs
+    fewer rows than starting anew.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def fine_tune(
     data : Tensor or numpy.ndarray, shape (N, ...), or a sequence of them
         The stream so far, the oldest row first.
     window : int, at least 1
-        How many of the newest rows to train on, such as the ``width`` of :class:`Adwin`; all if there are fewer.
+        How many of the newest rows to train on, for example the ``width`` of :class:`Adwin`; all if there are fewer.
     epochs, batch_size, lr : int, int and float or callable
         As for :func:`~dlcore.training.fit`.
     **options : Any
@@ -53,7 +53,7 @@ def fine_tune(
     Returns
     -------
     History
-        The new parameters, and the losses on the way.
+        The new parameters, and the losses during training.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def fine_tune(
 
     See Also
     --------
-    dlcore.training.fit : What does the work, and refuses what cannot be trained.
+    dlcore.training.fit : Trains on all rows; checks the other arguments.
 
     References
     ----------
@@ -73,7 +73,7 @@ def fine_tune(
 
     Examples
     --------
-    The mean of the stream was 0 and is 4. A full batch of half the squared distance moves half of the way:
+    The mean of the stream changes from 0 to 4. With half the squared distance and lr ½, each step goes half of the way:
 
     >>> stream = torch.tensor([0.0, 0.0, 0.0, 4.0, 4.0])
     >>> half_square = lambda w, x: (w - x) ** 2 / 2
@@ -82,5 +82,5 @@ def fine_tune(
     """
     check_count("window", window, 1)
     parts = cast("Sequence[Any]", data if isinstance(data, tuple | list) else [data])
-    newest = [x[-window:] for x in parts]
+    newest = [x[-int(window) :] for x in parts]
     return fit(loss, params, newest, epochs=epochs, batch_size=batch_size, lr=lr, **options)

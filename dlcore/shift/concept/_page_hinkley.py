@@ -10,27 +10,27 @@ from torch import Tensor
 
 from dlcore._checks import check_count, check_nonnegative
 
-from ._stream import read, started
+from ._stream import initial_or, read
 
 __all__ = ["PageHinkley", "page_hinkley"]
 
 
 @dataclass(frozen=True)
 class PageHinkley:
-    """What :func:`page_hinkley` keeps of a stream.
+    r"""The state of :func:`page_hinkley`.
 
     Parameters
     ----------
     n : int
-        How many losses were read, in all.
+        The number of losses read so far.
     detections : tuple of int
-        The places in the stream, counted from 0, at which a change was detected.
+        The indices of the losses, counted from 0, at which a change was detected.
     drift : bool
-        Whether the last call detected one.
+        Whether the last call detected a change.
     count, mean : int and float
         The number of losses since the last detection, and their mean.
     rise, fall : float
-        By how much the losses have added up above their mean, and below it.
+        The statistic for an increase of the losses, :math:`m_t - \min_i m_i`, and that for a decrease.
 
     Examples
     --------
@@ -56,36 +56,37 @@ def page_hinkley(
     warm_up: int = 30,
     direction: Literal["up", "down", "both"] = "up",
 ) -> PageHinkley:
-    r"""Return the state of the Page–Hinkley test after some more losses.
+    r"""Return the state of the Page–Hinkley test after further losses.
 
     .. math::
 
         m_t = \sum_{i=1}^{t} (l_i - \bar l_i - \delta), \qquad
         m_t - \min_{i \le t} m_i > \lambda \;\Rightarrow\; \text{a change at } t
 
-    where :math:`\bar l_i` is the mean of the losses up to :math:`l_i`, :math:`\delta` the rise that does not matter,
-    and :math:`\lambda` the threshold: a larger one gives fewer false alarms and later true ones. After a detection the
-    test starts anew.
+    where :math:`\bar l_i` is the mean of the losses up to :math:`l_i`, :math:`\delta` the increase that is tolerated,
+    and :math:`\lambda` the threshold: a larger one gives fewer false alarms and detects changes later. The test
+    restarts after each detection. In recursive form, :math:`m_t - \min_i m_i` is the larger of 0 and its last value
+    plus :math:`l_t - \bar l_t - \delta`.
 
     Parameters
     ----------
     state : PageHinkley or None
-        What the last call returned; None to begin.
+        What the last call returned; None for a new stream.
     losses : Tensor, shape (n,) or ()
-        The next losses, or a single one. It does not matter how a stream is cut into calls.
+        The next losses, or a single one. The result does not depend on how a stream is split into calls.
     delta : float, at least 0, default 0.005
-        The change :math:`\delta` per loss that is tolerated.
+        The tolerated change :math:`\delta` of the mean, in units of the loss.
     threshold : float, at least 0, default 50.0
         The threshold :math:`\lambda`, in units of the loss.
     warm_up : int, at least 1, default 30
-        How many losses must be read before a change is detected.
+        How many losses must be read before a change can be detected.
     direction : {"up", "down", "both"}, default "up"
-        Which changes count. For "down" the losses and their means change sign.
+        Which changes are reported. For "down", the formula holds with the losses and their means negated.
 
     Returns
     -------
     PageHinkley
-        The new state; ``drift`` tells whether these losses hold a change, ``detections`` where.
+        The new state: ``drift`` is True if a change was detected in these losses, ``detections`` says where.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def page_hinkley(
 
     See Also
     --------
-    adwin : Needs no threshold in units of the loss, and says how many losses are new.
+    adwin : Needs no threshold in units of the loss, and returns how many losses follow the change.
 
     References
     ----------
@@ -118,7 +119,7 @@ def page_hinkley(
     >>> state.drift, state.detections
     (True, (105,))
     """
-    state = started(PageHinkley, state)
+    state = initial_or(PageHinkley, state)
     check_nonnegative("delta", delta)
     check_nonnegative("threshold", threshold)
     check_count("warm_up", warm_up, 1)
@@ -129,10 +130,10 @@ def page_hinkley(
     for loss in read(losses, math.inf):
         n, count = n + 1, count + 1
         mean += (loss - mean) / count
-        rise = max(rise + loss - mean - delta, 0.0)  # what m is above its least value so far
+        rise = max(rise + loss - mean - delta, 0.0)  # m_t − min m_i
         fall = max(fall - loss + mean - delta, 0.0)
-        largest = {"up": rise, "down": fall, "both": max(rise, fall)}[direction]
-        if largest > threshold and count >= warm_up:
+        risen, fallen = direction != "down" and rise > threshold, direction != "up" and fall > threshold
+        if (risen or fallen) and count >= warm_up:
             found.append(n - 1)
             count, mean, rise, fall = 0, 0.0, 0.0, 0.0
     return PageHinkley(n, (*state.detections, *found), bool(found), count, mean, rise, fall)

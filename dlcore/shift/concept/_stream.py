@@ -7,13 +7,13 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_values
 
-__all__ = ["read", "started"]
+__all__ = ["initial_or", "read"]
 
 State = TypeVar("State")
 
 
-def started(kind: type[State], state: State | None) -> State:
-    """Return the state, a new one for None; raise TypeError for one of another monitor."""
+def initial_or(kind: type[State], state: State | None) -> State:
+    """Return the state, or the initial one for None; raise TypeError for the state of another monitor."""
     if state is None:
         return kind()
     if not isinstance(state, kind):
@@ -22,12 +22,18 @@ def started(kind: type[State], state: State | None) -> State:
 
 
 def read(losses: Tensor, largest: float) -> list[float]:
-    """Return the losses as numbers; raise for what are none, or not in range."""
+    """Return the losses as Python numbers; raise unless they are finite or, below a finite bound, in [0, largest].
+
+    The check is repeated on the tensor only to name the first bad loss: on a single loss, every operation of torch
+    costs as much as all the rest of a monitor.
+    """
     check_floating(losses=losses)
     if losses.dim() > 1:
         raise ValueError(f"losses must have shape (n,) or (), got {tuple(losses.shape)}")
+    numbers = cast("list[float]", losses.flatten().tolist())  # pyright: ignore[reportUnknownMemberType]
     if largest == math.inf:
-        check_values("losses", losses, "finite", lambda losses: losses.isfinite())
-    else:
+        if not all(map(math.isfinite, numbers)):
+            check_values("losses", losses, "finite", lambda losses: losses.isfinite())
+    elif not all(0 <= loss <= largest for loss in numbers):
         check_values("losses", losses, f"in [0, {largest}]", lambda losses: (losses >= 0) & (losses <= largest))
-    return cast("list[float]", losses.detach().double().flatten().tolist())  # pyright: ignore[reportUnknownMemberType]
+    return numbers
