@@ -304,6 +304,29 @@ def test_label_p_value_at_small_counts_is_that_of_fisher(ones_in_x: int, ones_in
     assert actual == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 10_000) + 1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_may_be_of_any_integer_kind(dtype: torch.dtype) -> None:
+    x, y = torch.randint(5, (90,)), torch.randint(4, (40,))
+    expected = detect.label_test(x, y, n_permutations=9, generator=seeded())
+
+    actual = detect.label_test(x.to(dtype), y.to(dtype), n_permutations=9, generator=seeded())
+
+    assert (actual.statistic, actual.p_value) == (expected.statistic, expected.p_value)
+    if dtype != torch.uint64:
+        mixed = detect.label_test(x.to(dtype), y, n_permutations=9, generator=seeded())
+        assert (mixed.statistic, mixed.p_value) == (expected.statistic, expected.p_value)
+
+
+@pytest.mark.parametrize("least", [2**63 - 2, 2**64 - 5])
+def test_labels_beyond_int64_stay_distinct(least: int) -> None:
+    x, y = torch.tensor([0, 1, 2]).repeat(30), torch.tensor([0, 1, 1]).repeat(30)
+    expected = detect.label_test(x, y, n_permutations=9, generator=seeded()).statistic
+
+    labels = torch.tensor([least, least + 1, least + 4], dtype=torch.uint64)
+
+    assert detect.label_test(labels[x], labels[y], n_permutations=9).statistic == pytest.approx(expected)
+
+
 # The level is kept: 1,000 null draws each
 
 
@@ -537,6 +560,65 @@ def test_the_threshold_is_what_the_statistic_must_exceed_to_reject(alpha: float)
         test = detect.mmd_test(x, y + 0.5, n_permutations=99)
 
         assert test.rejects(alpha) == (test.statistic > test.threshold(alpha))
+
+
+@pytest.mark.parametrize("count", [1, 9, 19, 28, 99, 999])
+def test_threshold_and_rejects_agree_at_and_around_each_possible_p_value(count: int) -> None:
+    null = torch.arange(count, dtype=torch.float64)
+
+    for k in [*range(0, count, max(1, count // 50)), count - 1]:  # so many permutations are at least the statistic
+        p = (1 + k) / (1 + count)
+        test = ShiftTest("T", count - k - 0.5, p, (5, 5), null=null)
+        less, more = math.nextafter(p, 0), math.nextafter(p, 1)
+
+        assert _result.permutation_p_value(torch.cat([torch.tensor([test.statistic]).double(), null]), 0) == p
+        assert [test.rejects(alpha) for alpha in (less, p, more)] == [False, True, True]
+        assert [test.statistic > test.threshold(alpha) for alpha in (less, p, more)] == [False, True, True]
+        assert test.threshold(p) == count - 1 - k
+    assert ShiftTest("T", -1.0, 1.0, (5, 5), null=null).threshold(1 - 1e-16) == 0
+    assert not ShiftTest("T", -1.0, 1.0, (5, 5), null=null).rejects(1 - 1e-16)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.0, 1, 1.0, -0.05, 1.5, math.nan, math.inf])
+def test_a_level_is_more_than_0_and_less_than_1(alpha: float, plain: ModuleType) -> None:
+    test = plain.shift.detect.ShiftTest("T", 1.0, 0.5, (5, 5), null=torch.zeros(1))
+
+    for ask in (test.rejects, test.threshold):
+        with pytest.raises(ValueError, match=rf"^alpha must be in \(0, 1\), got {alpha}$"):
+            ask(alpha)
+
+
+def test_the_default_level_is_a_twentieth() -> None:
+    at, above = (ShiftTest("T", 1.0, p, (5, 5), null=torch.arange(19.0)) for p in (0.05, math.nextafter(0.05, 1)))
+
+    assert at.rejects()
+    assert not above.rejects()
+    assert at.verdict.startswith("The samples differ: ")
+    assert above.verdict.startswith("No difference found")
+    assert at.threshold() == 18.0
+
+
+@pytest.mark.parametrize("test", [detect.mmd_test, detect.classifier_test])
+def test_a_result_holds_what_its_definition_says(test: Callable[..., ShiftTest]) -> None:
+    actual = test(normal(7, 2), normal(5, 2) + 1, n_permutations=30, generator=seeded())
+
+    assert actual.null is not None
+    assert actual.null.shape == (30,)
+    assert actual.p_value == (1 + int((actual.null >= actual.statistic - 1e-9).sum())) / 31
+    assert actual.sizes == (7, 5)
+    assert actual.feature_p_values is actual.feature_statistics is None
+    assert (actual.accuracy is None) == (actual.bandwidth is not None) == (test is detect.mmd_test)
+
+
+def test_many_rows_that_differ_a_little_differ_by_little() -> None:
+    x = torch.arange(200_000, dtype=torch.float64)[:, None]
+    by = {rows: detect.ks_test(x, x + rows) for rows in (1_100, 9_999, 10_000)}
+
+    assert by[1_100].verdict.startswith("The samples differ, but by little: Kolmogorov–Smirnov D 0.0055 of 200000 and")
+    assert by[1_100].verdict.endswith(", in feature 0.")
+    assert by[9_999].verdict.startswith("The samples differ, but by little: ")
+    assert by[10_000].statistic == 0.05
+    assert by[10_000].verdict.startswith("The samples differ: ")
 
 
 def test_so_few_permutations_can_never_reject() -> None:

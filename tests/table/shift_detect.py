@@ -135,6 +135,11 @@ ENTRIES = {
             Refusal(TypeError, "x must be an integer tensor, got torch.float32", (LABELS.float(), LABELS)),
             Refusal(TypeError, "y must be an integer tensor, got torch.bool", (LABELS, LABELS > 0)),
             Refusal(
+                TypeError,
+                "y must have the dtype of x, torch.uint64, got torch.int64",
+                (LABELS.to(torch.uint64), LABELS),
+            ),
+            Refusal(
                 TypeError, "n_permutations must be an integer, got None", (LABELS, LABELS), {"n_permutations": None}
             ),
             Refusal(ValueError, "n_permutations must be >= 1, got 0", (LABELS, LABELS), {"n_permutations": 0}),

@@ -37,8 +37,8 @@ def ks_test(
     i-th smallest by :math:`d - i + 1`, which finds more features at the same level. Both reach the same verdict on all
     features together.
 
-    With many rows even a tiny difference is significant. The size of the difference is :math:`D_j` itself: no share of
-    values below a threshold differs by more.
+    With many rows, even a tiny difference is significant. The size of the difference is :math:`D_j` itself: no share of
+    values below a threshold differs by more. If all differ by less than 0.05, the verdict says "by little".
 
     Parameters
     ----------

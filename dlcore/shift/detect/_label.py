@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Integer
 from torch import Generator, Tensor
 
-from dlcore._checks import check_count, check_integer
+from dlcore._checks import check_count, check_integer, check_same_dtype
 
 from ._result import ShiftTest, draw_splits, permutation_p_value
 
@@ -50,7 +50,7 @@ def label_test(
     Raises
     ------
     TypeError
-        If ``x`` or ``y`` is not an integer tensor.
+        If ``x`` or ``y`` is not an integer tensor, or only one of them is of dtype uint64.
     TypeError
         If ``n_permutations`` is not an integer.
     ValueError
@@ -79,15 +79,17 @@ def label_test(
     """
     check_integer(x=x, y=y)
     check_count("n_permutations", n_permutations, 1)
+    if torch.uint64 in {x.dtype, y.dtype}:  # as int64, 2⁶⁴ − 1 would be the label −1 of another dtype
+        check_same_dtype(x=x, y=y)
     for name, labels in (("x", x), ("y", y)):
         if labels.dim() != 1 or len(labels) == 0:
             raise ValueError(f"{name} must have shape (n,) with n >= 1, got {tuple(labels.shape)}")
     n, m = len(x), len(y)
-    labels, classes, pooled_counts = torch.unique(torch.cat([x, y]), return_inverse=True, return_counts=True)
-    pi = pooled_counts.double() / (n + m)
+    classes = _class_indices(torch.cat([x.long(), y.long()]))  # of unsigned kinds, torch joins few; equal stays equal
+    pi = torch.bincount(classes).double() / (n + m)
     n_k = torch.cat(
         [
-            pi.new_zeros(len(in_x), len(labels)).index_add_(1, classes, in_x.double())
+            pi.new_zeros(len(in_x), len(pi)).index_add_(1, classes, in_x.double())
             for in_x in draw_splits(n, n + m, n_permutations, generator, x.device)
         ]
     )
@@ -99,3 +101,9 @@ def label_test(
         sizes=(n, m),
         null=chi2[1:],
     )
+
+
+def _class_indices(labels: Tensor) -> Tensor:
+    """Return the rank of each label among the distinct ones, from 0, (n,)."""
+    ordered, order = labels.sort()
+    return torch.zeros_like(order).scatter_(0, order[1:], (ordered[1:] != ordered[:-1]).cumsum(0))

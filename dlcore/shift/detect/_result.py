@@ -11,6 +11,7 @@ from dlcore._checks import check_floating, check_number, check_same_dtype, check
 
 __all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
 
+LITTLE_DISTANCE = 0.05  # Kolmogorov–Smirnov D: no share of values below a threshold differs by 5 percentage points
 MAX_SPLIT_ENTRIES = 2**22  # entries of the matrix of permuted indicators that is drawn at a time
 
 
@@ -86,6 +87,8 @@ class ShiftTest:
         if self.feature_p_values is not None:
             different = [str(place) for place, p in enumerate(self.feature_p_values) if p <= 0.05]
             found += f", in {'feature' if len(different) == 1 else 'features'} {', '.join(different)}"
+            little = self.statistic < LITTLE_DISTANCE
+            return f"The samples differ{', but by little' if little else ''}: {found}."
         return f"The samples differ: {found}."
 
     def __str__(self) -> str:
