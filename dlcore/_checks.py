@@ -178,7 +178,7 @@ def number_of_rows(**tensors: Tensor) -> int:
 
 def sizes_of(shape: int | Sequence[int], dtype: torch.dtype | None) -> tuple[int, ...]:
     """Return the shape of a new tensor as a tuple of int; raise unless it is valid and the dtype is floating-point."""
-    sizes = (shape,) if isinstance(shape, Integral) else tuple(cast("Sequence[int]", shape))
+    sizes = (cast("int", shape),) if isinstance(shape, Integral) else tuple(cast("Sequence[int]", shape))
     for place, size in enumerate(sizes):
         check_count(f"shape[{place}]", size, 0)
     if not (dtype or torch.get_default_dtype()).is_floating_point:
