@@ -190,7 +190,7 @@ def test_table_holds_every_public_function_and_nothing_else() -> None:
 
     missing = [f"{name}: add an Entry to ENTRIES in {files[name]}" for name in sorted(set(functions) - set(TABLE))]
     left_over = [f"{name}: no public function; remove its Entry" for name in sorted(set(TABLE) - set(functions))]
-    assert missing + left_over == []
+    assert not missing + left_over, "\n".join(missing + left_over)
 
 
 def test_exemptions_name_known_layers_and_give_a_reason() -> None:
@@ -235,8 +235,9 @@ def test_every_raises_line_has_a_refusal(name: str, plain: ModuleType) -> None:
     refusals = [*entry.refusals, *([entry.empty] if isinstance(entry.empty, Refusal) else [])]
     tested = Counter(refusal.error.__name__ for refusal in refusals)
 
-    assert set(documented) == set(tested)
-    assert documented <= tested
+    hint = f"give each line of Raises of {name} a Refusal in its Entry, and each Refusal's error a line of Raises"
+    assert set(documented) == set(tested), hint
+    assert documented <= tested, hint
 
 
 PLAIN_ADAPT = Entry.__dataclass_fields__["adapt"].default
