@@ -33,7 +33,7 @@ ROWS = [
     Row(
         f"dropout of {text}{ending}",
         "F.dropout",
-        0.5,
+        1.1 if ending else 0.9,
         partial(make, n),
         compare=False,
         bytes_moved=8 * n if n > 1_000_000 and make is forward else None,

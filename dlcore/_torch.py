@@ -24,6 +24,7 @@ __all__ = [
     "foreach_copy_",
     "foreach_mul_",
     "foreach_zero_",
+    "generator_option",
     "is_functorch_wrapped_tensor",
     "is_leaf",
     "pytree",
@@ -56,6 +57,11 @@ def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition."""
     u, s, vt = torch.linalg.svd(x, full_matrices=False)
     return u, s, vt
+
+
+def generator_option(generator: torch.Generator | None) -> dict[str, Any]:
+    """Return the keyword of a random function: ``torch.compile`` refuses ``generator=None`` at a changed shape."""
+    return {} if generator is None else {"generator": generator}
 
 
 def _private(path: str, otherwise: T) -> T:

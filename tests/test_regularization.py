@@ -69,7 +69,7 @@ def test_each_value_is_dropped_with_probability_p(p: float) -> None:
 
 
 @pytest.mark.parametrize("p", [0.4e-5, 1 - 0.4e-5])
-def test_a_probability_finer_than_16_bits_is_kept_on_average_over_draws(p: float) -> None:
+def test_a_small_probability_is_kept_on_average_over_draws(p: float) -> None:
     rare, n, draws = min(p, 1 - p), 2**14, 2000
     generator = from_seed()
 
@@ -207,6 +207,26 @@ def test_dropout_compiles_into_one_graph(plain: ModuleType, p: float) -> None:
     torch.testing.assert_close(dropped, h * gradient)
     assert bool(((gradient == 0) | (gradient == factor)).all())
     assert abs((gradient == 0).float().mean() - p) < 0.02
+
+
+def test_vmap_drops_differently_what_is_not_batched(plain: ModuleType) -> None:
+    h = torch.ones(100)
+
+    dropped = torch.vmap(lambda _: plain.regularization.dropout(h, 0.5), randomness="different")(torch.zeros(3))
+
+    assert len(dropped.unique(dim=0)) == 3
+    assert dropped.unique().tolist() == [0.0, 2.0]
+
+
+def test_compiled_dropout_takes_a_batch_of_another_size(plain: ModuleType) -> None:
+    torch.compiler.reset()
+    drop = torch.compile(lambda h: plain.regularization.dropout(h, 0.5), fullgraph=True, backend="aot_eager")
+    mask = torch.compile(lambda h: plain.regularization.dropout_mask(h.shape, 0.5), fullgraph=True, backend="aot_eager")
+
+    for n in (80, 70, 3):
+        for dropped in (drop(torch.ones(n, 40)), mask(torch.ones(n, 40))):
+            assert dropped.shape == (n, 40)
+            assert dropped.unique().tolist() == [0.0, 2.0]
 
 
 @pytest.mark.parametrize("p", [0.3, 1.0])

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_number
-from dlcore._numerics import upcast
+from dlcore._numerics import accumulation_dtype, upcast
 
 __all__ = ["hardmax", "log_softmax", "log_sum_exp", "smooth_min", "softmax", "softmin"]
 
@@ -73,7 +73,8 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
     tensor([0.0000, 0.5000, 0.5000])
     """
     check_floating(logits=logits)
-    return torch.softmax(_relative(logits, dim, temperature)[0], dim).to(logits.dtype)
+    _check_temperature(temperature)
+    return torch.softmax(_over(temperature, upcast(logits), dim), dim).to(logits.dtype)
 
 
 def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
@@ -126,7 +127,8 @@ def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: 
     [0.0, -10000.0]
     """
     check_floating(logits=logits)
-    return torch.log_softmax(_relative(logits, dim, temperature)[0], dim).to(logits.dtype)
+    _check_temperature(temperature)
+    return torch.log_softmax(_over(temperature, upcast(logits), dim), dim).to(logits.dtype)
 
 
 def softmin(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
@@ -223,9 +225,9 @@ def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, 
     check_floating(logits=logits)
     if logits.numel() == 0:
         return 0 * logits
-    largest, place = logits.max(dim, keepdim=True)
-    zero = 0 * largest.clamp(-1, 1)  # its gradient is zero, and NaN stays NaN
-    return torch.zeros_like(logits).scatter(dim, place, 1) + zero
+    largest, first = logits.max(dim, keepdim=True)
+    one_hot = torch.zeros_like(logits).scatter(dim, first, 1)
+    return one_hot + 0 * largest.clamp(-1, 1)  # NaN where the largest is NaN, and differentiable
 
 
 def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
@@ -281,8 +283,12 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
     tensor([0.5000, 0.5000])
     """
     check_floating(x=x)
-    relative, largest = _relative(x, dim, temperature)
-    return (largest + temperature * torch.logsumexp(relative, dim, keepdim=True)).squeeze(dim).to(x.dtype)
+    _check_temperature(temperature)
+    wide, t = upcast(x), min(temperature, torch.finfo(accumulation_dtype(x.dtype)).max)
+    if t == 1 or x.numel() == 0:  # torch itself subtracts the largest entry
+        return torch.logsumexp(wide, dim).to(x.dtype)
+    smooth = t * torch.logsumexp(_over(t, wide, dim), dim) + _finite_maximum(wide, dim).squeeze(dim)
+    return smooth.to(x.dtype)
 
 
 def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
@@ -335,15 +341,19 @@ def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float 
     return -log_sum_exp(-x, dim=dim, temperature=temperature)
 
 
-def _relative(x: Tensor, dim: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the distances from the largest entry in units of the temperature, and that entry; 0 where it is infinite.
-
-    To divide first would overflow. Half precision goes on in float32.
-    """
+def _check_temperature(temperature: float) -> None:
     check_number("temperature", temperature, "finite and > 0", lambda temperature: 0 < temperature < math.inf)
-    wide = upcast(x)
-    if temperature == 1 or wide.numel() == 0:  # torch subtracts the largest entry itself
-        return wide, wide.new_zeros(())
-    largest = wide.detach().amax(dim, keepdim=True)
-    largest = largest.masked_fill(~largest.isfinite(), 0)
-    return (wide - largest) / max(temperature, torch.finfo(wide.dtype).tiny), largest
+
+
+def _over(temperature: float, x: Tensor, dim: int) -> Tensor:
+    """Return the distances from the largest entry in units of the temperature; x over it might overflow."""
+    if temperature == 1 or x.numel() == 0:  # torch itself subtracts the largest entry
+        return x
+    limits = torch.finfo(x.dtype)
+    return (x - _finite_maximum(x, dim)) / min(max(temperature, limits.tiny), limits.max)
+
+
+def _finite_maximum(x: Tensor, dim: int) -> Tensor:
+    """Return the largest entry of each row, and 0 where it is infinite."""
+    largest = x.detach().amax(dim, keepdim=True)
+    return largest.masked_fill(~largest.isfinite(), 0)

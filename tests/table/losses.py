@@ -4,7 +4,9 @@ import math
 
 import torch
 
-from . import Entry, Refusal, draw, integers
+from dlcore._fused import half_square, surprise_at_labels
+
+from . import Entry, Pair, Refusal, draw, integers
 
 Y = torch.tensor([1.0, 2.0, 3.0])
 LOGITS = torch.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
@@ -149,5 +151,17 @@ ENTRIES = {
             Refusal(ValueError, "labels must be in [0, 1], got -1.0 at index 0", (Y, -Y)),
             Refusal(ValueError, "labels must be in [0, 1], got nan at index 0", (Y, Y * math.nan)),
         ),
+    ),
+}
+
+ROWS = torch.linspace(-3, 0, 12).reshape(4, 3)
+PAIRS = {
+    "_fused.half_square": Pair(
+        kept=half_square, formula=lambda y_hat, y: (y_hat - y) ** 2 / 2, arguments=((Y, -Y), (Y, torch.full((3,), 2.0)))
+    ),
+    "_fused.surprise_at_labels": Pair(
+        kept=surprise_at_labels,
+        formula=lambda log_p, y: -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1),
+        arguments=((ROWS, torch.tensor([2, 0, 1, 1])), (ROWS[0], torch.tensor(2))),
     ),
 }
