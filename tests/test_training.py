@@ -5,6 +5,7 @@ import io
 import math
 import sys
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 from sklearn import datasets
 from torch import Generator, Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from dlcore import activations, batches, linear, optim, training
 from dlcore.linear import LinearParams
@@ -506,6 +508,130 @@ def test_half_precision_stays_half_precision(dtype: torch.dtype) -> None:
     )
 
     assert history.params.dtype == dtype
+
+
+# As PyTorch code is written
+
+
+def squared_error(w: Tensor, x: Tensor) -> Tensor:
+    return (w - x) ** 2 / 2
+
+
+def train(loss: Any, params: Any, data: Any, **options: Any) -> training.History:
+    return training.fit(loss, params, data, **({"epochs": 1, "batch_size": 2, "lr": 0.5, "shuffle": False} | options))
+
+
+def test_a_row_of_weight_zero_may_have_any_loss() -> None:
+    x, weights = torch.tensor([1.0, math.inf, math.nan, 3.0, math.nan, math.inf]), torch.tensor([1.0, 0, 0, 2, 0, 0])
+
+    history = train(squared_error, torch.tensor(0.0), x, weights=weights)
+
+    assert history.params == 0.25 + 0.5 * 2.75  # the gradients are -1/2 and -2.75; nothing comes from the last batch
+    assert history.train_loss[0] == pytest.approx((0.5 + 2.75**2) / 6)
+
+
+def test_a_weight_of_zero_leaves_the_length_of_the_batch_as_it_is() -> None:
+    weights, x = torch.tensor([1.0, 0.0]), torch.ones(2)
+
+    assert train(lambda w, x: w * x, torch.tensor(0.0), x, weights=weights, lr=1.0).params == -0.5
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32])
+def test_numpy_integers_count_epochs_and_batches(integer: Any, plain: ModuleType) -> None:
+    options = {"epochs": integer(2), "batch_size": integer(2), "lr": 0.5, "shuffle": False}
+
+    history = plain.training.fit(squared_error, torch.tensor(0.0), torch.ones(4), **options)
+
+    assert history.params == train(squared_error, torch.tensor(0.0), torch.ones(4), epochs=2).params
+
+
+def test_a_loss_that_closes_over_a_module_is_refused() -> None:
+    net = torch.nn.Linear(3, 1)
+
+    with pytest.raises(ValueError, match=r"^loss must depend on params, got one that .*functional_call"):
+        train(lambda _, x: net(x)[:, 0], list(net.parameters()), torch.ones(4, 3))
+
+
+def test_a_module_is_trained_through_functional_call() -> None:
+    net, x = torch.nn.Linear(3, 1), torch.randn(8, 3)
+    before = {name: w.detach().clone() for name, w in net.named_parameters()}
+
+    def loss(params: dict[str, Tensor], x: Tensor) -> Tensor:
+        return (torch.func.functional_call(net, params, x)[:, 0] - 1) ** 2
+
+    history = train(loss, dict(net.named_parameters()), x, epochs=20, batch_size=8, lr=0.1)
+
+    assert history.train_loss[-1] < history.train_loss[0]
+    assert all(map(torch.equal, net.parameters(), before.values()))
+
+
+def test_a_run_inside_autocast_learns() -> None:
+    x = torch.randn(32, 3)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        history = train(
+            lambda w, x: ((x @ w).float()[:, 0] - 1) ** 2, torch.zeros(3, 1), torch.cat([x, x]), epochs=5, batch_size=64
+        )
+
+    assert all(after < before for before, after in pairwise(history.train_loss))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_frozen_parameter_stays(momentum: float) -> None:
+    params = {"frozen": torch.tensor(2.0), "free": torch.tensor(2.0, requires_grad=True)}
+    options: dict[str, Any] = {"weight_decay": 0.1, "momentum": momentum}
+
+    def loss(params: dict[str, Tensor], x: Tensor) -> Tensor:
+        return (params["frozen"] * params["free"] - x) ** 2
+
+    first = train(loss, params, torch.ones(4), lr=0.01, **options)
+    second = train(loss, params, torch.ones(4), lr=0.01, resume=first, **options)
+
+    assert first.params["frozen"] == second.params["frozen"] == 2
+    assert first.params["free"] != 2
+    assert second.params["free"] != first.params["free"]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_tied_parameters_stay_tied(momentum: float) -> None:
+    w = torch.tensor(1.0)
+    tied: list[Tensor] = [w, w]
+    options: dict[str, Any] = {"epochs": 2, "lr": 0.1, "momentum": momentum}
+
+    history = train(lambda params, x: params[0] * params[1] * x, tied, torch.ones(4), **options)
+    once = train(lambda w, x: w * w * x, w, torch.ones(4), **options)
+    resumed = train(lambda params, x: params[0] * params[1] * x, tied, torch.ones(4), resume=history.state, **options)
+
+    assert history.params[0] is history.params[1]
+    assert history.params[0] == once.params
+    assert resumed.params[0] is resumed.params[1]
+
+
+def test_a_history_resumes_as_its_state_does() -> None:
+    history = train(squared_error, torch.tensor(0.0), torch.ones(4))
+
+    by_history = train(squared_error, torch.tensor(0.0), torch.ones(4), resume=history)
+
+    assert by_history.params == train(squared_error, torch.tensor(0.0), torch.ones(4), resume=history.state).params
+
+
+@pytest.mark.parametrize(("rate", "message"), [(-0.1, "got -0.1"), (math.nan, "got nan"), (math.inf, "got inf")])
+def test_a_schedule_that_returns_no_rate_is_refused_at_its_step(rate: float, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^lr\(1\) must be >= 0 and finite, {message}$"):
+        train(squared_error, torch.tensor(0.0), torch.ones(4), lr=lambda step: rate if step else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"x": torch.ones(3)}, r"got dict; pass tuple\(data\.values\(\)\)$"),
+        (TensorDataset(torch.ones(3)), r"got TensorDataset; pass the tensors of the data set, such as \(x, y\)$"),
+        (DataLoader(TensorDataset(torch.ones(3))), r"got DataLoader; pass the tensors of the data set, such as"),
+    ],
+)
+def test_a_data_set_is_refused_with_what_to_pass(data: Any, message: str, plain: ModuleType) -> None:
+    with pytest.raises(TypeError, match=f"^data must be a tensor, an array or a sequence of them, {message}"):
+        plain.training.fit(squared_error, torch.tensor(0.0), data, epochs=1, batch_size=2, lr=0.1)
 
 
 # Progress

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from dlcore._checks import (
     check_count,
@@ -43,7 +44,7 @@ def fit(
     validation: Data | None = None,
     shuffle: bool = True,
     progress: bool | None = None,
-    resume: Mapping[str, Any] | None = None,
+    resume: Mapping[str, Any] | History | None = None,
     generator: Generator | None = None,
 ) -> History:
     r"""Return the parameters that minibatch stochastic gradient descent finds, and the record of its losses.
@@ -67,7 +68,8 @@ def fit(
     loss : callable
         Maps parameters and a batch, ``loss(params, *rows)``, to one loss per example, shape (rows,).
     params : Tensor, or nested sequences and mappings of Tensor
-        The parameters :math:`\mathbf{w}` to start from.
+        The parameters :math:`\mathbf{w}` to start from. If some of them require a gradient, those that do not are
+        frozen; a tensor that occurs twice is one parameter, with the weight decay of its first place.
     data : Tensor or numpy.ndarray, shape (n, ...), or a sequence of them
         The training data: row i of each of them belongs to example i.
     epochs : int, at least 0
@@ -82,15 +84,16 @@ def fit(
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
         The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
     weights : Tensor, shape (n,), at least 0, optional
-        The importance weights :math:`\beta`; 1 by default.
+        The importance weights :math:`\beta`; 1 by default. The loss is not computed for examples of weight 0, which
+        still count in the length of their batch.
     validation : Tensor or numpy.ndarray, shape (m, ...), or a sequence of them, optional
         Data to measure the loss on, all at once, after each epoch.
     shuffle : bool, default True
         Draw the order of the rows anew in each epoch.
     progress : bool, optional
         Show a progress bar; by default where standard error is a terminal.
-    resume : dict, optional
-        The ``state`` of the :class:`History` to continue. Its parameters and its generator state replace those given.
+    resume : History or dict, optional
+        The :class:`History` to continue, or its ``state``. Its parameters and its generator state replace those given.
     generator : torch.Generator, optional
         The source of the order; with it, the global random state is left alone.
 
@@ -106,13 +109,17 @@ def fit(
     TypeError
         If ``epochs`` or ``batch_size`` is not an integer, or ``lr``, ``momentum`` or ``weight_decay`` no real number.
     ValueError
-        If a number is out of its range, or ``weight_decay`` does not have the structure of ``params``.
+        If a number is out of its range, also one that a schedule returns.
+    ValueError
+        If ``weight_decay`` does not have the structure of ``params``.
     ValueError
         If the data have no rows, or differ in their number of rows.
     ValueError
         If a weight is negative, infinite or NaN.
     ValueError
         If ``loss`` does not return one value per example, or one that does not depend on ``params``.
+    TypeError
+        If ``data`` or ``validation`` is a mapping, a data set or a data loader.
     ValueError
         If ``resume`` belongs to other parameters, or to a run with a generator where none is given.
     DivergenceError
@@ -146,6 +153,7 @@ def fit(
     leaves, structure = floating_leaves("params", params)
     check_count("epochs", epochs, 0)
     check_count("batch_size", batch_size, 1)
+    epochs, batch_size = int(epochs), int(batch_size)
     if not callable(lr):  # a schedule's rates are numbers only when it is called
         check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
@@ -153,23 +161,30 @@ def fit(
     columns = _columns("data", data)
     validation_columns = None if validation is None else _columns("validation", validation)
     n = len(columns[0])
+    has_absent_rows = False
     if weights is not None:
         check_weights("weights", weights, n=n)
         columns.append(weights)
+        has_absent_rows = not bool(weights.all())
+    if isinstance(resume, History):
+        resume = resume.state
     state = initial_state(leaves) if resume is None else resumed_state(resume, leaves, generator)
 
-    run = Run(structure, state, momentum=momentum, decays=decays)
+    run = Run(structure, leaves, state, momentum=momentum, decays=decays)
     with _progress_bar(epochs * math.ceil(n / batch_size), progress) as bar, torch.enable_grad():
         for epoch in range(len(run.train_loss), len(run.train_loss) + epochs):
             epoch_start, total, batch = _state_of(generator), 0.0, 0
             batches = minibatches(*columns, batch_size=batch_size, shuffle=shuffle, generator=generator)
             for batch, rows in enumerate(batches):
+                count = len(rows[0])
+                if has_absent_rows:  # of weight 0, for which the loss may be infinite or NaN
+                    rows = [x[rows[-1] > 0] for x in rows]  # noqa: PLW2901
                 rows, beta = (rows, None) if weights is None else (rows[:-1], rows[-1])  # noqa: PLW2901
-                losses = _losses(loss, run.params, rows)
-                mean = run.learn(losses, beta, lr(run.step) if callable(lr) else lr)
+                rate = _rate(lr, run.step)
+                mean = run.learn(_losses(loss, run.params, rows), beta, rate, count=count)
                 if not math.isfinite(mean):
                     raise DivergenceError("loss", mean, epoch, batch, run.history_before_divergence(epoch_start))
-                total += mean * len(losses)
+                total += mean * count
                 bar.update()
             if (value := run.nonfinite_value()) is not None:
                 raise DivergenceError("params", value, epoch, batch, run.history_before_divergence(epoch_start))
@@ -181,12 +196,25 @@ def fit(
     return run.history(_state_of(generator))
 
 
+def _rate(lr: float | Callable[[int], float], step: int) -> float:
+    """Return the learning rate of a step, at least 0; a schedule is called for it."""
+    if not callable(lr):
+        return lr
+    rate = lr(step)
+    check_nonnegative(f"lr({step})", rate)
+    return rate
+
+
 def _state_of(generator: Generator | None) -> Tensor | None:
     return None if generator is None else generator.get_state()
 
 
 def _columns(name: str, data: Data) -> list[Tensor]:
     """Return the data as tensors, which must have one number of rows, and at least one."""
+    if isinstance(data, Mapping | DataLoader | Dataset):
+        cure = "tuple(data.values())" if isinstance(data, Mapping) else "the tensors of the data set, such as (x, y)"
+        kind = type(cast("object", data)).__name__
+        raise TypeError(f"{name} must be a tensor, an array or a sequence of them, got {kind}; pass {cure}")
     parts = cast("Sequence[Any]", data if isinstance(data, tuple | list) else [data])
     columns = [torch.as_tensor(x) for x in parts]
     if number_of_rows(**{f"{name}[{place}]": x for place, x in enumerate(columns)}) == 0:

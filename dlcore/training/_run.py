@@ -17,25 +17,47 @@ __all__ = ["Run"]
 
 
 class Run:
-    """Parameters of its own, the velocity, and the losses so far."""
+    """Parameters of its own, the velocity, and the losses so far.
 
-    def __init__(self, structure: TreeSpec, state: Mapping[str, Any], *, momentum: float, decays: list[float]) -> None:
-        self.structure, self.momentum, self.decays = structure, momentum, decays
-        self.leaves = [x.detach().clone().requires_grad_() for x in state["params"]]
-        self.params = structure.unflatten(self.leaves)
+    ``given`` are the caller's parameters. One that is given twice is tied and trained once; if some require a gradient
+    and others do not, the others are frozen. The lists ``leaves`` to ``velocity`` hold the parameters that are trained.
+    """
+
+    def __init__(
+        self,
+        structure: TreeSpec,
+        given: list[Tensor],
+        state: Mapping[str, Any],
+        *,
+        momentum: float,
+        decays: list[float],
+    ) -> None:
+        self.structure, self.momentum = structure, momentum
+        first_place = {id(w): place for place, w in reversed(list(enumerate(given)))}
+        self.places = [first_place[id(w)] for w in given]
+        some_require_grad = any(w.requires_grad for w in given)
+        trained = [i for i in sorted(set(self.places)) if given[i].requires_grad or not some_require_grad]
+        own = {i: state["params"][i].detach().clone() for i in set(self.places)}
+        for i in trained:
+            own[i].requires_grad_()
+        self.leaves = [own[i] for i in trained]
+        self.params = structure.unflatten([own[i] for i in self.places])
         self.values = [x.detach() for x in self.leaves]  # the same memory, outside of the autograd graph
         self.last_finite = [x.clone() for x in self.values]
-        self.velocity = [x.clone() for x in state["velocity"] or map(torch.zeros_like, self.values)] if momentum else []
+        self.decays = [decays[i] for i in trained]
+        self.trained, self.frozen = trained, {i: own[i] for i in own if i not in trained}
+        before = state["velocity"] or [torch.zeros_like(w) for w in given]
+        self.velocity = [before[i].clone() for i in trained] if momentum else []
         self.step: int = state["step"]
         self.train_loss: list[float] = [*state["train_loss"]]
         self.validation_loss: list[float] = [*state["validation_loss"]]
 
-    def learn(self, losses: Tensor, weights: Tensor | None, lr: float) -> float:
-        """Return the mean loss of a batch, and take a step of gradient descent on it if it is finite."""
+    def learn(self, losses: Tensor, weights: Tensor | None, lr: float, *, count: int) -> float:
+        """Return the mean loss of a batch of that many examples, and take a step on it if it is finite."""
         if not losses.requires_grad:
             raise ValueError("loss must depend on params, got one that does not")
         losses = upcast(losses)
-        values, count = losses.detach(), losses.shape[0]
+        values = losses.detach()
         if weights is None:
             beta_over_count = torch.full_like(values, 1 / count)
             mean = values.mean().item()
@@ -45,9 +67,15 @@ class Run:
         if math.isfinite(mean):
             found = torch.autograd.grad(losses, self.leaves, beta_over_count, allow_unused=True)
             found = cast("tuple[Tensor | None, ...]", found)
+            if all(g is None for g in found):
+                raise ValueError(
+                    "loss must depend on params, got one that depends on other tensors only; compute it from its first "
+                    "argument, for a module with torch.func.functional_call(module, params, x)"
+                )
             grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.values, found, strict=True)]
             foreach_copy_(self.last_finite, self.values)
             descend_(self.values, grads, self.velocity, lr=lr, momentum=self.momentum, decays=self.decays)
+            torch.clear_autocast_cache()  # inside autocast it holds casts of the old values
             self.step += 1
         return mean
 
@@ -68,5 +96,12 @@ class Run:
         return self._history(self.last_finite, [], generator_state)
 
     def _history(self, params: list[Tensor], velocity: list[Tensor], generator_state: Tensor | None) -> History:
-        state = (params, velocity, self.step, generator_state, self.train_loss, self.validation_loss)
-        return History(self.structure.unflatten(params), dict(zip(STATE_NAMES, state, strict=True)))
+        leaves = self._at_places(self.frozen, params)
+        velocities = velocity and self._at_places({i: torch.zeros_like(x) for i, x in self.frozen.items()}, velocity)
+        state = (leaves, velocities, self.step, generator_state, self.train_loss, self.validation_loss)
+        return History(self.structure.unflatten(leaves), dict(zip(STATE_NAMES, state, strict=True)))
+
+    def _at_places(self, frozen: dict[int, Tensor], trained: list[Tensor]) -> list[Tensor]:
+        """Return a tensor for each of the given parameters; those that are tied share one."""
+        by_place = frozen | dict(zip(self.trained, trained, strict=True))
+        return [by_place[i] for i in self.places]
