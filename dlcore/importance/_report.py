@@ -1,4 +1,4 @@
-"""What to think of importance weights, in words."""
+"""A report on importance weights that says whether to trust them."""
 
 import math
 from dataclasses import dataclass
@@ -13,25 +13,28 @@ from ._weights import effective_sample_size, pareto_shape
 
 __all__ = ["WeightReport", "diagnose"]
 
-LIGHT = 2.0  # means, up to which the largest weight leaves half of the effective sample size, whatever its tail
+MIN_EFFECTIVE_SAMPLE_SIZE = 10  # examples
+MAX_SHAPE = 0.7  # Pareto shape, for any number of weights
+MAX_MEAN_ERROR = 0.1  # by which the mean may differ from 1 beyond three standard errors
+HARMLESS_RATIO = 2.0  # largest weight over the mean, up to which n_eff >= n / 2 whatever the tail
 
 
 @dataclass(frozen=True)
 class WeightReport:
-    r"""What the weights alone say about an estimate that uses them, as Python numbers.
+    r"""The diagnostics of importance weights, as Python numbers.
 
     Parameters
     ----------
     n : int
         The number of weights.
     effective_sample_size : float, in {0} or [1, n]
-        How many examples of equal weight would do as well.
+        The number of examples of equal weight that estimate a mean as well.
     mean_weight : float, in [0, inf)
         The mean, 1 for a density ratio.
     largest_weight : float, in [0, inf)
         The largest weight.
     pareto_shape : float
-        How heavy the tail is; NaN where there is no tail to fit.
+        The shape of the tail; NaN if there is no tail to fit.
 
     See Also
     --------
@@ -51,22 +54,22 @@ class WeightReport:
 
     @property
     def largest_share(self) -> float:
-        """The share of the sum that the largest weight holds, in [0, 1]."""
+        """The largest weight as a share of the sum, in [0, 1]."""
         return self.largest_weight / (self.mean_weight * self.n) if self.mean_weight else 0.0
 
     @property
     def largest_trusted_shape(self) -> float:
-        """The Pareto shape from which on so many weights are too few: 1 - 1 / log10(n), and 0.7 at most."""
-        return min(1 - 1 / math.log10(self.n), 0.7) if self.n > 1 else -math.inf
+        """The Pareto shape from which on n weights are too few: 1 - 1 / log10(n), and 0.7 at most."""
+        return min(1 - 1 / math.log10(self.n), MAX_SHAPE) if self.n > 1 else -math.inf
 
     @property
-    def _shape_that_counts(self) -> float:
-        """The Pareto shape of a tail that holds much; beside weights that are nearly equal, none does."""
-        return self.pareto_shape if self.largest_weight > LIGHT * self.mean_weight else math.nan
+    def _relevant_shape(self) -> float:
+        """The Pareto shape, or NaN if no weight is large enough for the tail to matter."""
+        return self.pareto_shape if self.largest_weight > HARMLESS_RATIO * self.mean_weight else math.nan
 
     @property
     def trustworthy(self) -> bool:
-        """Whether nothing speaks against the weights."""
+        """Whether there is no objection to the weights."""
         return not self._objection()
 
     @property
@@ -76,24 +79,24 @@ class WeightReport:
         if objection:
             return f"Do not trust these weights: {objection}."
         worth = f"they are worth {self.effective_sample_size:.3g} of {self.n} unweighted examples"
-        if self._shape_that_counts >= 0.5:
+        if self._relevant_shape >= 0.5:
             return (
                 f"Trust these weights with care: {worth}, and no standard error holds, their variance being infinite."
             )
         return f"Trust these weights: {worth}."
 
     def _objection(self) -> str:
-        """Return what speaks against the weights, or nothing."""
+        """Return the first objection to the weights, or nothing."""
         if self.largest_weight == 0:
             return "all are 0, as when source and target do not overlap"
-        if self._shape_that_counts >= 1:
+        if self._relevant_shape >= 1:
             return "their tail is so heavy that they have no mean"
-        if self._shape_that_counts >= self.largest_trusted_shape:
+        if self._relevant_shape >= self.largest_trusted_shape:
             return f"their tail is too heavy for {self.n} examples; clip or flatten them"
-        if self.effective_sample_size < 10:
+        if self.effective_sample_size < MIN_EFFECTIVE_SAMPLE_SIZE:
             return f"they are worth {self.effective_sample_size:.3g} unweighted examples, fewer than ten"
         standard_error = self.mean_weight * math.sqrt(max(1 / self.effective_sample_size - 1 / self.n, 0))
-        if abs(self.mean_weight - 1) > 0.1 + 3 * standard_error:
+        if abs(self.mean_weight - 1) > MAX_MEAN_ERROR + 3 * standard_error:
             return f"their mean is {self.mean_weight:.3g}, and that of a density ratio is 1"
         return ""
 
@@ -112,7 +115,7 @@ class WeightReport:
 def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
     r"""Return a report on importance weights, with a verdict in words.
 
-    Not to be trusted are weights for which one of these holds, where :math:`k` is their Pareto shape:
+    Do not trust the weights if any of these holds, where :math:`k` is their Pareto shape:
 
     .. math::
 

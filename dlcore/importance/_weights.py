@@ -1,4 +1,4 @@
-"""Measures of importance weights, and their remedies."""
+"""Measures of importance weights, and transformations that make them less unequal."""
 
 import math
 
@@ -18,7 +18,9 @@ __all__ = [
     "scaled_to_mean_one",
 ]
 
-SMALLEST_TAIL = 5  # as many weights a tail must have for a fit
+MIN_TAIL_WEIGHTS = 5  # weights above the threshold, below which no tail is fitted
+MIN_GRID_POINTS = 30  # values of θ, to which the root of the number of weights is added
+PRIOR_EXAMPLES = 10  # examples that the prior on the shape, around ½, counts for
 
 
 def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
@@ -81,9 +83,18 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
         P(w - u > x) = \Bigl(1 + \frac{k x}{\sigma}\Bigr)^{-1/k},
 
-    whose shape :math:`k` is what comes back. As many moments exist as :math:`1/k` says: from :math:`k = \frac12` on the
-    variance of the weights is infinite, from :math:`k = 1` on their mean. The fit is the posterior mean of Zhang and
-    Stephens, drawn towards ½ as if by ten more examples, as Pareto-smoothed importance sampling does it.
+    whose shape :math:`k` is returned. Moments of an order below :math:`1/k` exist: from :math:`k = \frac12` on the
+    variance of the weights is infinite, from :math:`k = 1` on their mean. The fit to the excesses :math:`x_i`, of which
+    :math:`m` are positive, is that of Zhang and Stephens: with :math:`\theta = -k/\sigma`,
+
+    .. math::
+
+        k(\theta) = \frac1m \sum_{i=1}^{m} \log(1 - \theta x_i), \qquad
+        \ell(\theta) = m \Bigl(\log\frac{-\theta}{k(\theta)} - k(\theta) - 1\Bigr), \qquad
+        \hat\theta = \frac{\sum_j \theta_j\, e^{\ell(\theta_j)}}{\sum_j e^{\ell(\theta_j)}}
+
+    on a grid of :math:`\theta_j`. As in Pareto-smoothed importance sampling, a prior around ½ that counts for ten
+    examples is added: the result is :math:`(m\,k(\hat\theta) + 10 \cdot \frac12)/(m + 10)`.
 
     Parameters
     ----------
@@ -124,42 +135,63 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     """
     check_weights("w", w)
     n_tail = math.ceil(min(len(w) / 5, 3 * math.sqrt(len(w))))
-    if n_tail < SMALLEST_TAIL:
+    if n_tail < MIN_TAIL_WEIGHTS:
         return w.sum() * math.nan
+    x, m = _excesses(w, n_tail)
+    theta, log_prior = _grid(x, m)
+    k = _shape(theta, x, m)
+    log_likelihood = m * ((-theta / k).log() - k - 1)
+    posterior = (log_likelihood + log_prior).softmax(dim=0)
+    k = _shape((posterior * theta).sum(), x, m)
+    shape = (m * k + PRIOR_EXAMPLES * 0.5) / (m + PRIOR_EXAMPLES)
+    return torch.where(m < MIN_TAIL_WEIGHTS, math.nan, shape).to(w.dtype)
+
+
+def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
+    """Return the largest weights less the next largest, in falling order, and how many of them are positive.
+
+    The weights are scaled, and those that underflow beside the largest count as ties with the threshold.
+    """
     share = _relative_to_the_largest(w)
     largest = share.topk(n_tail + 1).values
-    excess = (largest[:-1] - largest[-1].clamp(min=torch.finfo(share.dtype).tiny)).clamp(min=0)
-    count = (excess > 0).sum()
+    x = (largest[:-1] - largest[-1].clamp(min=torch.finfo(share.dtype).tiny)).clamp(min=0)
+    return x, (x > 0).sum()
 
-    # the posterior mean of b = -k/σ on a grid, under a prior that the largest and the lower quartile of the tail scale
-    n_grid = 30 + count.sqrt().floor()
-    steps = torch.arange(30 + math.isqrt(n_tail), dtype=share.dtype, device=w.device) + 0.5
-    quartile = excess.gather(0, (count - (count + 2) // 4).reshape(1))
-    b = 1 / excess[0] + (1 - (n_grid / steps.minimum(n_grid - 0.5)).sqrt()) / (3 * quartile)
-    b = torch.where(b == 0, torch.finfo(b.dtype).eps, b)  # at 0 the tail is exponential, and b / k is 0 / 0
-    k = _shape_given(b, excess, count)
-    log_likelihood = torch.where(steps < n_grid, count * ((-b / k).log() - k), -math.inf)  # up to a constant
-    shape = _shape_given((log_likelihood.softmax(0) * b).sum(0, keepdim=True), excess, count)[0]
 
-    towards_half = (count * shape + 10 * 0.5) / (count + 10)
-    return torch.where(count < SMALLEST_TAIL, math.nan, towards_half).to(w.dtype)
+def _grid(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the grid of Zhang and Stephens, scaled by the largest excess and the lower quartile, and its log prior.
+
+    Its length would depend on m, the number of positive excesses. So it has the largest length that is possible, and
+    the points beyond its end have the log prior -inf.
+    """
+    n_grid = MIN_GRID_POINTS + m.sqrt().floor()
+    j = torch.arange(MIN_GRID_POINTS + math.isqrt(len(x)), dtype=x.dtype, device=x.device) + 0.5
+    quartile = x.gather(0, (m - (m + 2) // 4).reshape(1))
+    theta = 1 / x[0] + (1 - (n_grid / j.minimum(n_grid - 0.5)).sqrt()) / (3 * quartile)
+    theta = torch.where(theta == 0, torch.finfo(theta.dtype).eps, theta)  # at 0 the tail is exponential, θ/k is 0/0
+    return theta, torch.where(j < n_grid, 0, -math.inf)
+
+
+def _shape(theta: Tensor, x: Tensor, m: Tensor) -> Tensor:
+    """Return k(θ) for each θ; an excess of 0 adds nothing."""
+    return (-theta.unsqueeze(-1) * x).log1p().sum(dim=-1) / m
 
 
 def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]:
-    r"""Return the weights, none above a maximum.
+    r"""Return the weights, clipped at a maximum.
 
     .. math::
 
         \min(w_i, c)
 
-    where :math:`c` is the maximum: it takes variance out of an estimate and puts bias into it.
+    where :math:`c` is the maximum. Clipping reduces the variance of an estimate and adds bias.
 
     Parameters
     ----------
     w : Tensor, shape (n,), in [0, inf]
         The importance weights.
     maximum : float, > 0
-        The largest weight to be left.
+        The largest weight that is kept, :math:`c`.
 
     Returns
     -------
@@ -285,11 +317,6 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     check_weights("w", w)
     check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
     return w**exponent
-
-
-def _shape_given(b: Tensor, excess: Tensor, count: Tensor) -> Tensor:
-    """Return the most likely shape for each b; an excess of 0, a tie with the threshold, adds nothing."""
-    return (-b[:, None] * excess).log1p().sum(1) / count
 
 
 def _relative_to_the_largest(w: Tensor) -> Tensor:
