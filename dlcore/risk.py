@@ -1,9 +1,9 @@
-r"""How large is the loss on average, and how well is that known?
+r"""Risk: how large is the expected loss, and how well is it known?
 
-The risk of a model is its expected loss over the distribution it will meet, which nobody knows; the empirical risk is
-the mean over examples. Where the examples come from another distribution, importance weights correct the mean. Losses
-are per example throughout, and this is where they are reduced: to a mean, never to a sum. Each risk is a differentiable
-tensor that can be minimized, and :func:`standard_error` tells how far it may be off.
+The risk of a model is its expected loss over the distribution of future examples, which is unknown; the empirical risk
+is the mean over a sample. If the sample comes from another distribution, importance weights correct the mean. Losses
+are per example throughout, and these functions reduce them: to a mean, never to a sum. Each risk is a differentiable
+tensor that can be minimized, and :func:`standard_error` is its standard error.
 """
 
 import math
@@ -98,7 +98,8 @@ def importance_weighted_risk(
     losses : Tensor, shape (n,), n > 0
         The loss of each example.
     weights : Tensor, shape (n,), >= 0
-        The importance weights; their values are not checked under ``torch.compile`` and ``torch.func``.
+        The importance weights; an example of weight 0 may have any loss, even an infinite one. Their values are not
+        checked under ``torch.compile`` and ``torch.func``.
     normalize : bool, default False
         Divide by the sum of the weights, not by n.
 
@@ -140,7 +141,7 @@ def importance_weighted_risk(
     """
     _check_weighted(losses, weights)
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = upcast(losses), upcast(weights)
+    losses, weights = upcast(_present(losses, weights)), upcast(weights)
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
     return (weights * losses).mean().to(dtype)
@@ -166,7 +167,8 @@ def standard_error(
     losses : Tensor, shape (n,), n > 1
         The loss of each example.
     weights : Tensor, shape (n,), >= 0, optional
-        The importance weights; their values are not checked under ``torch.compile`` and ``torch.func``.
+        The importance weights; an example of weight 0 may have any loss, even an infinite one. Their values are not
+        checked under ``torch.compile`` and ``torch.func``.
     normalize : bool, default False
         Whether the risk was divided by the sum of the weights, not by n.
 
@@ -215,17 +217,16 @@ def standard_error(
     if n < 2:
         raise ValueError("losses must hold at least two examples, got shape (1,)")
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = upcast(losses), upcast(weights)
+    losses, weights = _present(losses, weights).double(), weights.double()  # float64: the deviations may be small
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
-        deviations = weights * (losses - (weights * losses).mean())
-    else:
-        deviations = weights * losses - (weights * losses).mean()
+    risk = (weights * losses).mean()
+    deviations = weights * (losses - risk) if normalize else weights * losses - risk
     return (l2_norm(deviations) / math.sqrt(n * (n - 1))).to(dtype)
 
 
 def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
-    r"""Return how much larger the risk is on new examples than on those that the model was fitted to.
+    r"""Return the risk on new examples less the risk on the examples that the model was fitted to.
 
     .. math::
 
@@ -267,7 +268,15 @@ def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tens
     tensor(0.5000)
     """
     _check_losses(train_losses=train_losses, test_losses=test_losses)
-    return test_losses.mean() - train_losses.mean()
+    dtype = torch.promote_types(train_losses.dtype, test_losses.dtype)
+    train, test = train_losses.double(), test_losses.double()
+    offset = train.detach().mean().nan_to_num(0, 0, 0)  # of both means: without it, their difference loses digits
+    return ((test - offset).mean() - (train - offset).mean()).to(dtype)
+
+
+def _present(losses: Tensor, weights: Tensor) -> Tensor:
+    """Return the losses, with 0 for those of weight 0 that are infinite or NaN: their examples are absent."""
+    return torch.where((weights == 0) & ~losses.isfinite(), 0, losses)
 
 
 def _check_losses(**named: Tensor) -> None:

@@ -279,3 +279,58 @@ def test_dtypes_of_losses_and_weights_promote() -> None:
 def test_an_already_reduced_loss_is_refused(plain: object) -> None:
     with pytest.raises(ValueError, match="one loss per example"):
         plain.risk.empirical_risk(torch.tensor([1.0, 2.0]).mean())
+
+
+def test_an_example_of_weight_zero_is_absent_whatever_its_loss() -> None:
+    weights = torch.tensor([0.0, 1.0, 0.0, 3.0], dtype=torch.float64)
+    losses = torch.tensor([math.inf, 1.0, math.nan, 2.0], dtype=torch.float64)
+    finite = torch.tensor([5.0, 1.0, 7.0, 2.0], dtype=torch.float64)
+
+    for normalize in (False, True):
+        for measure in (risk.importance_weighted_risk, risk.standard_error):
+            actual = measure(losses, weights, normalize=normalize)
+            torch.testing.assert_close(actual, measure(finite, weights, normalize=normalize))
+        gradient = torch.func.grad(risk.importance_weighted_risk, argnums=(0, 1))(losses, weights, normalize=normalize)
+        assert all(g.isfinite().all() for g in gradient)
+    assert risk.importance_weighted_risk(torch.tensor([math.inf, 1.0]), torch.tensor([0.0, 1.0])) == 0.5
+
+
+def test_a_small_gap_between_large_risks_keeps_its_digits() -> None:
+    train = 1000 + torch.rand(1001)
+    test = train[:-1] + 2**-10
+
+    expected = float(sum(exact(test)) / len(test) - sum(exact(train)) / len(train))
+
+    assert risk.generalization_gap(train, test).item() == pytest.approx(expected, rel=1e-6)
+    near = torch.tensor([1.0, 1 + 2**-30, 1 + 2**-31], dtype=torch.float64)
+    assert risk.generalization_gap(near, near[1:]).item() == pytest.approx(2**-32, rel=1e-14)
+    assert risk.generalization_gap(torch.tensor([math.inf]), torch.ones(1)) == -math.inf
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_standard_error_of_losses_far_from_zero_keeps_its_digits(normalize: bool) -> None:
+    losses = 1e6 + torch.rand(1000)
+    expected = losses.double().std() / math.sqrt(1000)
+
+    actual = risk.standard_error(losses, torch.ones(1000), normalize=normalize)
+
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_risks_of_ten_million_examples_are_those_of_float64(dtype: torch.dtype) -> None:
+    losses, weights = torch.rand(10**7).to(dtype), (torch.rand(10**7) + 0.5).to(dtype)
+    calls = [
+        lambda x, _: risk.empirical_risk(x),
+        risk.importance_weighted_risk,
+        lambda x, w: risk.importance_weighted_risk(x, w, normalize=True),
+        lambda x, _: risk.standard_error(x),
+        risk.standard_error,
+        lambda x, _: risk.generalization_gap(x[: 10**6], x),
+    ]
+
+    for call in calls:
+        expected = call(losses.double(), weights.double())
+        torch.testing.assert_close(
+            call(losses, weights).double(), expected, rtol=4 * torch.finfo(dtype).eps, atol=0, msg=str(call)
+        )
