@@ -1,7 +1,7 @@
-r"""How good are the predictions of a classifier?
+r"""Metrics of classification: how good are the predictions of a classifier?
 
-Accuracy says how often it is right, the confusion matrix which classes it takes for which, and the calibration error
-whether its probabilities can be believed. Labels are class indices everywhere, and come before what was predicted.
+Accuracy is the share of right predictions, the confusion matrix shows which classes are confused, and the calibration
+error measures whether the probabilities match the accuracy. Labels are class indices and come before the predictions.
 """
 
 from typing import Literal
@@ -63,7 +63,8 @@ def accuracy(labels: Integer[Tensor, "*shape"], predictions: Integer[Tensor, "*s
     check_integer(labels=labels, predictions=predictions)
     check_same_shape(labels=labels, predictions=predictions)
     _check_not_empty(labels)
-    return (labels == predictions).mean(dtype=torch.get_default_dtype())
+    right = labels.to(torch.int64) == predictions.to(torch.int64)  # torch does not compare every pair of kinds
+    return right.mean(dtype=torch.get_default_dtype())
 
 
 def confusion_matrix(
@@ -73,7 +74,7 @@ def confusion_matrix(
     n_classes: int,
     normalize: Literal["true", "predicted", "all"] | None = None,
 ) -> Real[Tensor, "n_classes n_classes"]:
-    r"""Return how often each class was taken for each.
+    r"""Return the number of examples of each true and each predicted class.
 
     .. math::
 
@@ -140,11 +141,12 @@ def confusion_matrix(
     if normalize not in {None, "true", "predicted", "all"}:
         raise ValueError(f"normalize must be 'true', 'predicted', 'all' or None, got {normalize!r}")
     check_same_shape(labels=labels, predictions=predictions)
-    check_indices("labels", labels, n_classes)
-    check_indices("predictions", predictions, n_classes)
-    pairs = labels.to(torch.int64) * n_classes + predictions
-    counts = torch.zeros(n_classes**2, dtype=torch.int64, device=labels.device)
-    counts = counts.index_add(0, pairs.flatten(), torch.ones_like(pairs).flatten()).reshape(n_classes, n_classes)
+    labels, predictions, k = labels.to(torch.int64), predictions.to(torch.int64), int(n_classes)
+    check_indices("labels", labels, k)
+    check_indices("predictions", predictions, k)
+    pairs = (labels * k + predictions).flatten()
+    counts = torch.zeros(k**2, dtype=torch.int64, device=labels.device)
+    counts = counts.index_add(0, pairs, torch.ones_like(pairs)).reshape(k, k)
     if normalize is None:
         return counts
     dim = {"true": (1,), "predicted": (0,), "all": (0, 1)}[normalize]
@@ -154,7 +156,7 @@ def confusion_matrix(
 def calibration_error(
     labels: Integer[Tensor, "n"], probabilities: Float[Tensor, "n k"], *, n_bins: int = 15
 ) -> Float[Tensor, ""]:
-    r"""Return how far confidence and accuracy lie apart: the expected calibration error.
+    r"""Return the expected calibration error: the mean distance between confidence and accuracy.
 
     .. math::
 
@@ -231,14 +233,14 @@ def calibration_error(
             f"labels must have one entry for each of the {len(probabilities)} rows, got shape {tuple(labels.shape)}"
         )
     _check_not_empty(labels)
+    labels, m = labels.to(torch.int64), int(n_bins)
     check_indices("labels", labels, probabilities.shape[1])
-    wide = upcast(probabilities)
-    confidences, predictions = wide.max(dim=1)
-    check_values("probabilities", confidences, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
-    edges = torch.arange(1, n_bins, dtype=wide.dtype, device=wide.device) / n_bins
-    bins = (confidences.unsqueeze(1) > edges).sum(dim=1)
-    gaps = torch.zeros(n_bins, dtype=wide.dtype, device=wide.device)
-    gaps = gaps.index_add(0, bins, (predictions == labels).to(wide.dtype) - confidences)
+    conf, predictions = upcast(probabilities).max(dim=1)
+    check_values("probabilities", conf, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
+    acc = (predictions == labels).double()  # float64, because a bin may hold millions of examples
+    edges = torch.arange(1, m, dtype=conf.dtype, device=conf.device) / m
+    bins = torch.bucketize(conf.detach(), edges)
+    gaps = acc.new_zeros(m).index_add(0, bins, acc - conf)  # |B_m| (acc(B_m) - conf(B_m))
     return (gaps.abs().sum() / len(labels)).to(probabilities.dtype)
 
 

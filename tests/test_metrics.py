@@ -1,6 +1,7 @@
 """Accuracy, confusion and calibration against scikit-learn, their definitions and their extremes."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,43 @@ def test_certain_predictions_and_nan_are_told_apart() -> None:
     assert metrics.calibration_error(labels, torch.eye(2).flip(0)) == 1
     with pytest.raises(ValueError, match=r"^probabilities must be in \[0, 1\], got nan at index 1$"):
         metrics.calibration_error(labels, torch.tensor([[1.0, 0.0], [math.nan, 0.0]]))
+
+
+def test_calibration_error_of_ten_million_examples_is_exact() -> None:
+    n = 10**7
+
+    error = metrics.calibration_error(torch.arange(n) % 2, torch.tensor([[0.9, 0.1]]).expand(n, 2))
+
+    torch.testing.assert_close(error, torch.tensor(0.4), rtol=1e-6, atol=0)
+
+
+def test_many_bins_cost_no_memory_for_each_example() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(2000, 2, dtype=torch.float64, generator=generator)
+    labels = torch.randint(2, (2000,), generator=generator)
+
+    few = metrics.calibration_error(labels, probabilities, n_bins=2000)
+    many = metrics.calibration_error(labels, probabilities, n_bins=10**7)  # a table of n times bins would be 20 GB
+
+    assert few.item() == pytest.approx(calibration_error_as_defined(labels, probabilities, 2000))
+    confidences, predictions = probabilities.max(dim=1)  # so many bins hold one example each
+    assert many.item() == pytest.approx((confidences - (predictions == labels).double()).abs().mean().item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_every_integer_kind_counts(dtype: torch.dtype) -> None:
+    labels, predictions = torch.tensor([0, 1, 2, 1]), torch.tensor([0, 2, 2, 1])
+
+    for y, guess in ((labels.to(dtype), predictions), (labels, predictions.to(dtype)), (labels.to(dtype),) * 2):
+        expected = metrics.confusion_matrix(y.long(), guess.long(), n_classes=3)
+        assert torch.equal(metrics.confusion_matrix(y, guess, n_classes=3), expected)
+        assert metrics.accuracy(y, guess) == metrics.accuracy(y.long(), guess.long())
+    assert metrics.calibration_error(labels.to(dtype), torch.eye(3)[predictions]) == 0.25
+
+
+def test_numpy_integers_count_as_integers(plain: ModuleType) -> None:
+    metrics, labels = plain.metrics, torch.tensor([0, 1, 1])
+
+    assert metrics.confusion_matrix(labels, labels, n_classes=np.int64(2)).tolist() == [[1, 0], [0, 2]]
+    assert metrics.confusion_matrix(labels, labels, n_classes=np.int8(100)).shape == (100, 100)
+    assert metrics.calibration_error(labels, torch.eye(2)[labels], n_bins=np.int64(5)) == 0
