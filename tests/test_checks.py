@@ -180,3 +180,45 @@ def test_check_indices_names_the_first_offender(checks: ModuleType, indices: tor
 
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         checks.check_indices("labels", indices, 3)
+
+
+# Weights, losses and rows
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        (FLOATS[:, None], {}, "w must have shape (n,), got (2, 1)"),
+        (FLOATS, {"n": 3}, "w must have shape (3,), got (2,)"),
+        (torch.tensor([0.0, math.inf]), {}, "w must be >= 0 and finite, got inf at index 1"),
+        (torch.tensor([0.0, -1.0]), {"finite": False}, "w must be >= 0, got -1.0 at index 1"),
+        (torch.tensor([math.nan, math.inf]), {"finite": False}, "w must be >= 0, got nan at index 0"),
+    ],
+)
+def test_check_weights_names_what_is_wrong(
+    checks: ModuleType, weights: torch.Tensor, options: dict[str, Any], message: str
+) -> None:
+    checks.check_weights("w", torch.zeros(2), n=2)
+    checks.check_weights("w", torch.tensor([0.0, math.inf]), finite=False)
+
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checks.check_weights("w", weights, **options)
+
+
+def test_check_losses_wants_one_value_per_example(checks: ModuleType) -> None:
+    checks.check_losses(FLOATS, 2)
+
+    with pytest.raises(ValueError, match=r"^loss must return one value per example, shape \(3,\), got \(2,\)$"):
+        checks.check_losses(FLOATS, 3)
+
+
+def test_tensors_must_agree_in_dtype_and_rows(checks: ModuleType) -> None:
+    checks.check_pair(x=FLOATS, y=-FLOATS)
+    assert checks.number_of_rows(x=FLOATS, y=torch.ones(2, 5)) == 2
+
+    with pytest.raises(TypeError, match=r"^y must have the dtype of x, torch\.float32, got torch\.float64$"):
+        checks.check_pair(x=FLOATS, y=FLOATS.double())
+    with pytest.raises(ValueError, match=r"^x and y must have the same number of rows, got 2 and 3$"):
+        checks.number_of_rows(x=FLOATS, y=torch.ones(3))
+    with pytest.raises(TypeError, match=r"^dtype must be a floating-point dtype, got torch\.int64$"):
+        checks.sizes_of(2, torch.int64)
