@@ -583,3 +583,15 @@ def test_search_in_a_narrow_dtype_is_the_float64_search_rounded(dtype: torch.dty
     exact_params = linear.softmax_regression(x.double(), labels)
 
     assert joined_equal(params, linear.LinearParams(*(value.to(dtype) for value in exact_params)))
+
+
+def test_least_squares_keeps_its_digits_on_columns_far_from_zero() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1000, 3, generator=generator) + 1e5
+    true_weight = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    y = ((x.double() - 1e5) @ true_weight + 7).float()
+    weights = torch.rand(1000, generator=generator) + 0.5
+
+    weight, _ = linear.least_squares(x, y, weights=weights)
+
+    torch.testing.assert_close(weight.double(), true_weight, rtol=0, atol=3e-6)

@@ -1,6 +1,7 @@
 """The best linear model for the squared error, in closed form."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -8,9 +9,9 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
 from dlcore._numerics import accumulation_dtype
-from dlcore._regression import check_examples, check_full_rank
-from dlcore._torch import qr, singular_values, solve_triangular
+from dlcore._regression import check_examples
 from dlcore.linear._model import LinearParams
+from dlcore.linear._stable import least_squares_solution, ridge_solution
 
 
 def least_squares(
@@ -67,7 +68,9 @@ def least_squares(
     >>> least_squares(x, torch.tensor([1.0, 3.0, 5.0, 7.0]))  # y = 2x + 1
     LinearParams(weight=tensor([2.]), bias=tensor(1.))
     """
-    return _fit(x, y, weights, 0.0)
+    centred = _centre(x, y, weights)
+    weight = least_squares_solution(centred.x, centred.y, centred.x_magnitude)  # (AᵀA)⁻¹AᵀB, stably
+    return centred.model(weight, y)
 
 
 def ridge(
@@ -129,46 +132,58 @@ def ridge(
     LinearParams(weight=tensor([1.]), bias=tensor(2.))
     """
     check_nonnegative("penalty", penalty)
-    return _fit(x, y, weights, penalty)
+    if penalty == 0:
+        return least_squares(x, y, weights=weights)
+    centred = _centre(x, y, weights)
+    weight = ridge_solution(centred.x, centred.y, penalty / centred.total_weight)  # (AᵀA + λI)⁻¹AᵀB, stably
+    return centred.model(weight, y)
 
 
-def _fit(x: Tensor, y: Tensor, weights: Tensor | None, penalty: float) -> LinearParams:
-    """Solve both closed forms, on inputs and targets from which their weighted means are taken."""
+class _CentredExamples(NamedTuple):
+    """Inputs and targets minus their weighted means; each row is multiplied by the root of its normalized weight."""
+
+    x: Tensor  # (n, d)
+    y: Tensor  # (n, k)
+    x_mean: Tensor
+    y_mean: Tensor
+    x_magnitude: Tensor  # the largest absolute entry of each column, before centring
+    total_weight: float | Tensor
+
+    def model(self, weight: Tensor, y: Tensor) -> LinearParams:
+        """Return the model with this weight and the best bias, in the dtype and with the targets of ``y``."""
+        bias = self.y_mean - self.x_mean @ weight
+        k = y.shape[1:]
+        return LinearParams(weight.reshape(len(weight), *k).to(y.dtype), bias.reshape(k).to(y.dtype))
+
+
+def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
+    """Check the examples and centre them."""
     check_floating(x=x, y=y)
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
-    (n, d), (_, *k), dtype = x.shape, y.shape, x.dtype
-    wide = accumulation_dtype(dtype)
-    x, y = x.to(wide), y.reshape(n, math.prod(k)).to(wide)
+    n, dtype = len(x), accumulation_dtype(x.dtype)
+    x, y = x.to(dtype), y.reshape(n, math.prod(y.shape[1:])).to(dtype)
     if weights is None:
-        total, share = n, x.new_full((n,), 1 / n)
+        total_weight, share = n, x.new_full((n, 1), 1 / n)
     else:
-        total = weights.to(wide).sum()
-        share = weights / total
-        x, y = (torch.where(share[:, None] > 0, rows, 0) for rows in (x, y))  # an absent row may hold NaN
-    x_mean, y_mean = ((share[:, None] * rows).sum(0) for rows in (x, y))
+        weights = weights.to(dtype)  # first: a half-precision vector over a float32 number stays in half precision
+        total_weight = weights.sum()
+        share = (weights / total_weight)[:, None]
+        x, y = (torch.where(share > 0, rows, 0) for rows in (x, y))  # an absent row may hold NaN
+    (x_centred, x_mean), (y_centred, y_mean) = (_subtract_mean(rows, share) for rows in (x, y))
     if has_values(x, y) and not bool(x_mean.isfinite().all() & y_mean.isfinite().all()):
         check_values("x", x, "finite", torch.isfinite)
         check_values("y", y, "finite", torch.isfinite)
-
     root = torch.where(share > 0, share, 1).sqrt() * (share > 0)  # its gradient at weight 0 is 0, not NaN
-    a, b = root[:, None] * (x - x_mean), root[:, None] * (y - y_mean)
-    size = x.detach().abs().amax(0)
-    if penalty == 0:
-        scale = torch.where(size > 0, size, 1)
-        q, r = qr(a / scale)
-        if has_values(r):
-            check_full_rank(int((singular_values(r.detach()) > 16 * d * torch.finfo(r.dtype).eps).sum()), d)
-        solution = solve_triangular(r, q.mT @ b, upper=True)
-    else:
-        scale = torch.where(size > 0, size, 1).amax()
-        below = (penalty / total) ** 0.5 / scale * torch.eye(min(n, d), dtype=x.dtype, device=x.device)
-        if n >= d:
-            q, r = qr(torch.cat([a / scale, below]))
-            solution = solve_triangular(r, q[:n].mT @ b, upper=True)
-        else:
-            q, r = qr(torch.cat([a.mT / scale, below]))
-            solution = q[:d] @ solve_triangular(r.mT, b, upper=False)
-    weight = solution / scale.unsqueeze(-1)
-    bias = y_mean - x_mean @ weight
-    return LinearParams(weight.reshape(d, *k).to(dtype), bias.reshape(k).to(dtype))
+    magnitude = x.detach().abs().amax(0)
+    return _CentredExamples(root * x_centred, root * y_centred, x_mean, y_mean, magnitude, total_weight)
+
+
+def _subtract_mean(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows minus their weighted mean, and the mean.
+
+    The mean is subtracted twice: the first mean is rounded, and the mean of what is left is that rounding error.
+    """
+    mean = (share * rows).sum(0)
+    remainder = (share * (rows - mean)).sum(0)
+    return rows - mean - remainder, mean + remainder

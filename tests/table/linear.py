@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import Entry, Refusal, draw, integers
+from dlcore.linear import _stable
+
+from . import Entry, Pair, Refusal, draw, integers
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
 Y = torch.tensor([0.0, 1.0, 1.0])
@@ -191,5 +193,27 @@ ENTRIES = {
             Refusal(RuntimeError, OVERFLOW.format("7.1e-01"), (X.double() * 1e200, integers(Y))),
             penalty=1.0,
         ),
+    ),
+}
+
+GENERATOR = Generator().manual_seed(0)
+TALL, WIDE, TARGETS = draw(GENERATOR, 9, 4), draw(GENERATOR, 4, 9), draw(GENERATOR, 9, 2)
+
+
+def normal_equations(a: Tensor, b: Tensor, penalty: float = 0.0) -> Tensor:
+    """Solve both closed forms as their formula is written."""
+    return torch.linalg.solve(a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype), a.T @ b)
+
+
+PAIRS = {
+    "linear._stable.least_squares_solution": Pair(
+        kept=_stable.least_squares_solution,
+        formula=lambda a, b, _: normal_equations(a, b),
+        arguments=((TALL, TARGETS, TALL.abs().amax(0)), (TALL, TARGETS, torch.zeros(4, dtype=torch.float64))),
+    ),
+    "linear._stable.ridge_solution": Pair(
+        kept=_stable.ridge_solution,
+        formula=normal_equations,
+        arguments=((TALL, TARGETS, 0.7), (WIDE, TARGETS[:4], 0.7), (0 * TALL, TARGETS, 0.7)),
     ),
 }
