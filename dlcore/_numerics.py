@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-__all__ = ["accumulation_dtype", "percentile_interval", "simplex_projection", "upcast"]
+__all__ = ["accumulation_dtype", "capped_simplex_projection", "percentile_interval", "simplex_projection", "upcast"]
 
+CAP_BISECTIONS = 60  # the interval is then below float64's rounding
 HALF_PRECISION = {torch.float16, torch.bfloat16}
 
 
@@ -26,6 +27,22 @@ def simplex_projection(v: Tensor) -> Tensor:
     tau = excess.gather(-1, (ordered > excess).sum(dim=-1, keepdim=True) - 1)
     nearest = (v - tau).relu()
     return nearest / nearest.sum(dim=-1, keepdim=True)
+
+
+def capped_simplex_projection(v: Tensor, cap: float) -> Tensor:
+    r"""Return the nearest distribution to a vector with entries of at most c: :math:`\min(\max(v - \tau, 0), c)`.
+
+    Only where the cap binds is there no closed form of :math:`\tau`; it is then bisected.
+    """
+    nearest = simplex_projection(v)
+    if float(nearest.max()) <= cap:
+        return nearest
+    low, high = v.min() - cap, v.max()
+    for _ in range(CAP_BISECTIONS):
+        tau = (low + high) / 2
+        too_low = (v - tau).clamp(0, cap).sum() > 1
+        low, high = torch.where(too_low, tau, low), torch.where(too_low, high, tau)
+    return (v - high).clamp(0, cap)
 
 
 def percentile_interval(estimates: Tensor, level: float) -> Tensor:

@@ -1,6 +1,7 @@
 """Density ratios against the truth, other libraries, their formulas, and the ways in which others go silently wrong."""
 
 import copy
+import dataclasses
 import math
 import pickle
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from torch import Generator, Tensor
 
 from dlcore import _newton, datasets, importance
 from dlcore.shift import covariate
-from dlcore.shift.covariate import _classifier, _features, _kliep, _logistic, _matching, _ratio, _samples, _ulsif
+from dlcore.shift.covariate import _classifier, _features, _kliep, _logistic, _matching, _ratio, _ulsif
 
 
 def matched(source: Tensor, target: Tensor, *, generator: Generator | None = None) -> covariate.DensityRatio:
@@ -382,16 +383,16 @@ def test_domains_are_told_apart_alike_whatever_the_order_of_their_rows(
 
 
 def test_rows_of_no_weight_count_alike_where_none_has_any() -> None:
-    apart = _ratio.Apart(torch.tensor([0, 1]), torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
+    scores = _ratio.DomainScores(torch.tensor([0, 1]), torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
 
-    assert apart.weighted(torch.tensor([0.0, 0.0, 3.0]).double())[0] == 0.75
-    assert apart.weighted(torch.tensor([3.0, 0.0, 3.0]).double())[0] == 1.0
+    assert scores.weighted_accuracy(torch.tensor([0.0, 0.0, 3.0]).double())[0] == 0.75
+    assert scores.weighted_accuracy(torch.tensor([3.0, 0.0, 3.0]).double())[0] == 1.0
 
 
 def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
 
-    area = _samples.area_under_curve(of_source, of_target)
+    area = _ratio.DomainScores(torch.arange(50), of_source, of_target).separability()
 
     labels = [0] * 50 + [1] * 70
     assert area == pytest.approx(roc_auc_score(labels, torch.cat([of_source, of_target]).numpy()), abs=1e-12)
@@ -401,14 +402,15 @@ def test_accuracy_is_that_of_the_best_threshold() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
     weights = torch.rand(50).double()
 
-    accuracy = _samples.accuracy_of(of_source, of_target, weights)
+    accuracy, _ = _ratio.DomainScores(torch.arange(50), of_source, of_target).weighted_accuracy(weights)
 
     right = [
         float(weights[of_source <= at].sum() / weights.sum() + (of_target > at).double().mean()) / 2
         for at in torch.cat([of_source, of_target])
     ]
     assert accuracy == pytest.approx(max(right), abs=1e-12)
-    assert _samples.accuracy_of(of_target + 9, of_target, torch.ones(70)) == 0.5
+    backwards = _ratio.DomainScores(torch.arange(70), of_target + 9, of_target)
+    assert backwards.weighted_accuracy(torch.ones(70))[0] == 0.5
 
 
 # The logistic ratio
@@ -445,8 +447,8 @@ def test_chosen_features_are_no_worse_than_the_right_ones_given() -> None:
         for seed in range(5):
             shift = drawn(d=d, std=std, seed=seed)
             truth = shift.log_ratio(shift.source).exp()
-            for place, asked in enumerate(("auto", features)):
-                weights = covariate.logistic_ratio(shift.source, shift.target, features=asked).weights
+            for place, name in enumerate(("auto", features)):
+                weights = covariate.logistic_ratio(shift.source, shift.target, features=name).weights
                 errors[place] += error(weights, truth) / 5
 
         assert errors[0] <= 1.05 * errors[1]
@@ -542,7 +544,7 @@ def test_all_rows_are_fitted_where_features_and_penalty_are_chosen_on_some(
     features: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shift = drawn(900, 400)
-    monkeypatch.setattr(_logistic, "SAMPLE", 300)
+    monkeypatch.setattr(_logistic, "MAX_SAMPLE_ROWS", 300)
     sampled = covariate.logistic_ratio(
         shift.source, shift.target, features=features, penalty=3.0, generator=Generator().manual_seed(0)
     )
@@ -573,7 +575,7 @@ def test_many_rows_are_fitted_in_blocks_though_the_domains_differ_in_size() -> N
 def test_rows_are_read_alike_by_slice_and_by_index() -> None:
     source, target = torch.randn(5, 2), torch.randn(4, 2)
     standard = _features.standardize(source, target)
-    rows = _classifier.Rows(source, target, standard, torch.tensor([1.0, 2.0], dtype=torch.float64))
+    rows = _classifier.DomainRows(source, target, standard, torch.tensor([1.0, 2.0], dtype=torch.float64))
     every = standard(torch.cat([source, target])) * rows.scale
 
     index = torch.tensor([8, 0, 4, 5])
@@ -587,7 +589,7 @@ def test_columns_are_standardized_over_both_samples() -> None:
     source, target = torch.randn(30, 2, dtype=torch.float64), 5 + 3 * torch.randn(50, 2, dtype=torch.float64)
     both = torch.cat([source, target])
 
-    mean, std = _samples.moments(source, target)
+    mean, std, _ = dataclasses.astuple(_features.standardize(source, target))
 
     torch.testing.assert_close(mean, both.mean(0))
     torch.testing.assert_close(std, both.std(0, correction=0))
@@ -600,10 +602,10 @@ def test_columns_are_standardized_over_both_samples() -> None:
 @settings(max_examples=10)
 def test_least_squares_ratio_at_a_row_left_out_is_that_of_a_fit_without_it(seed: int, alpha: float) -> None:
     generator = Generator().manual_seed(seed)
-    old, new = (torch.rand(n, 5, dtype=torch.float64, generator=generator) for n in (12, 9))
+    on_source, on_target = (torch.rand(n, 5, dtype=torch.float64, generator=generator) for n in (12, 9))
     penalties = torch.tensor([0.01, 0.5], dtype=torch.float64)
 
-    of_source, of_target = _ulsif.left_out(old, new, penalties, alpha)
+    of_source, of_target = _ulsif.held_out_ratios(on_source, on_target, penalties, alpha)
 
     def solve(of_source: Tensor, of_target: Tensor, penalty: Tensor) -> Tensor:
         curvature = (1 - alpha) / 12 * of_source.T @ of_source + alpha / 9 * of_target.T @ of_target
@@ -611,9 +613,13 @@ def test_least_squares_ratio_at_a_row_left_out_is_that_of_a_fit_without_it(seed:
 
     for place, penalty in enumerate(penalties):
         for i in (0, 8):
-            others, of_others = torch.arange(12) != i, torch.arange(9) != i
-            torch.testing.assert_close(of_source[i, place], old[i] @ solve(old[others], new, penalty))
-            torch.testing.assert_close(of_target[i, place], new[i] @ solve(old, new[of_others], penalty))
+            kept_source, kept_target = torch.arange(12) != i, torch.arange(9) != i
+            torch.testing.assert_close(
+                of_source[i, place], on_source[i] @ solve(on_source[kept_source], on_target, penalty)
+            )
+            torch.testing.assert_close(
+                of_target[i, place], on_target[i] @ solve(on_source, on_target[kept_target], penalty)
+            )
 
 
 def test_least_squares_ratio_solves_its_linear_equations() -> None:
@@ -622,8 +628,8 @@ def test_least_squares_ratio_solves_its_linear_equations() -> None:
     model = covariate.ulsif(shift.source, shift.target).model.unscaled
     assert isinstance(model, _ulsif.KernelSum)
 
-    old, new = model.kernels(shift.source), model.kernels(shift.target)
-    residual = new.mean(0) - old.T @ old @ model.coefficients / 150
+    on_source, on_target = model.kernels(shift.source), model.kernels(shift.target)
+    residual = on_target.mean(0) - on_source.T @ on_source @ model.coefficients / 150
     penalty = float(residual @ model.coefficients / model.coefficients.square().sum())
     assert min(abs(penalty / value - 1) for value in _ulsif.PENALTIES) < 1e-6
     torch.testing.assert_close(residual, penalty * model.coefficients, rtol=1e-6, atol=1e-9)
@@ -645,15 +651,15 @@ def test_relative_ratio_is_bounded() -> None:
 
 def test_least_squares_ratio_reads_all_rows_where_it_chooses_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
     shift = drawn(900, 400)
-    monkeypatch.setattr(_ulsif, "SAMPLE", 200)
-    monkeypatch.setattr(_samples, "BLOCK", 5000)
+    monkeypatch.setattr(_ulsif, "MAX_SAMPLE_ROWS", 200)
+    monkeypatch.setattr(_features, "MAX_BLOCK_ENTRIES", 5000)
 
     ratio = covariate.ulsif(shift.source, shift.target)
     model = ratio.model.unscaled
     assert isinstance(model, _ulsif.KernelSum)
 
-    old, new = model.kernels(shift.source), model.kernels(shift.target)
-    residual = new.mean(0) - old.T @ old @ model.coefficients / 900
+    on_source, on_target = model.kernels(shift.source), model.kernels(shift.target)
+    residual = on_target.mean(0) - on_source.T @ on_source @ model.coefficients / 900
     assert correlation(residual, model.coefficients) > 0.999
 
 
@@ -676,8 +682,8 @@ def test_weighted_source_has_the_features_of_the_target() -> None:
     model = ratio.model.unscaled
     assert isinstance(model, _ratio.LogLinear)
 
-    old, new = model.features(shift.source), model.features(shift.target)
-    difference = new.mean(0) - ratio.weights @ old / 300
+    on_source, on_target = model.features(shift.source), model.features(shift.target)
+    difference = on_target.mean(0) - ratio.weights @ on_source / 300
     torch.testing.assert_close(difference, 2.0 * model.weight / 200, rtol=1e-2, atol=1e-5)
     assert abs(ratio.weights.mean() - 1) < 1e-12
 
@@ -699,10 +705,10 @@ def test_likelihood_fit_takes_back_steps_that_go_too_far() -> None:
 def test_matched_weights_are_those_of_a_solver_of_quadratic_programs() -> None:
     source, target = torch.randn(25, 2, dtype=torch.float64), torch.randn(30, 2, dtype=torch.float64) + 0.7
     both = torch.cat([source, target])
-    old, new = ((x - both.mean(0)) / both.std(0, correction=0) for x in (source, target))
-    width = torch.cdist(old, old).square().median().sqrt()
-    kernel = torch.exp(-torch.cdist(old, old).square() / (2 * width**2)).numpy()
-    means = torch.exp(-torch.cdist(old, new).square() / (2 * width**2)).sum(1).numpy() * 25 / 30
+    on_source, on_target = ((x - both.mean(0)) / both.std(0, correction=0) for x in (source, target))
+    width = torch.cdist(on_source, on_source).square().median().sqrt()
+    kernel = torch.exp(-torch.cdist(on_source, on_source).square() / (2 * width**2)).numpy()
+    means = torch.exp(-torch.cdist(on_source, on_target).square() / (2 * width**2)).sum(1).numpy() * 25 / 30
 
     weights = covariate.kernel_mean_matching(source, target, maximum=3.0).weights.numpy()
     best = minimize(
@@ -720,12 +726,11 @@ def test_matched_weights_are_those_of_a_solver_of_quadratic_programs() -> None:
     assert 0 <= (weights @ kernel @ weights / 2 - weights @ means - best.fun) / 25**2 + 1e-9 < 1e-4
 
 
-def test_matched_weights_end_after_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_matching, "STEPS", 3)
+def test_a_match_that_does_not_reach_its_gap_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_matching, "MAX_STEPS", 3)
 
-    weights = covariate.kernel_mean_matching(torch.randn(20, 2), torch.randn(20, 2) + 1).weights
-
-    assert abs(weights.mean() - 1) < 1e-5
+    with pytest.raises(RuntimeError, match=r"within 0\.0001 of the least distance .* 3 steps; lower maximum, or pass"):
+        covariate.kernel_mean_matching(torch.randn(20, 2), torch.randn(20, 2) + 1)
 
 
 def test_matched_weights_give_a_right_risk() -> None:

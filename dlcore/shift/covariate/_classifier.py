@@ -1,28 +1,48 @@
-"""The domain classifier: a logistic regression that tells, at no cost, how it does on rows it was not fitted to."""
+"""The domain classifier: a logistic regression of source against target, its features, and its held-out scores."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import pad, softplus
 
 from dlcore._newton import Derivatives, minimize_convex
 from dlcore._regression import minimize
 from dlcore._torch import solve_triangular
 
-from ._features import Features
+from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows
+from ._ratio import DomainScores
 
-__all__ = ["Classifier", "Rows", "best_of", "fit_to_all", "held_out"]
+__all__ = [
+    "MAX_FEATURES",
+    "MIN_GAIN",
+    "PENALTIES",
+    "REMEDY",
+    "TOLERANCE",
+    "Choice",
+    "Classifier",
+    "DomainRows",
+    "best_on_path",
+    "choose_features",
+    "domain_scores",
+    "fit_all_rows",
+    "held_out",
+]
 
+PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
+MAX_FEATURES = 300  # products or kernels: more are tried only if the caller names them
+MIN_GAIN = 2.0  # of the log-loss, in standard errors, for which products or kernels are taken
+MAX_SCORED_ROWS = 2**10  # of each domain, on which the separability is measured
 TOLERANCE = 1e-4  # of the log-likelihood; the step after the last would gain about its square
 SMALLEST_CURVATURE = 1e-17  # of a row's log-loss: below the rounding of probabilities near 1
 REMEDY = "raise penalty, or drop columns of source and target that depend on others"
 
 
 class Classifier(NamedTuple):
-    """Parameters, the bias last, and penalties; and of each row, its logit and log-loss as all others have it."""
+    """Parameters (the bias last) and penalties; each row's logit and log-loss, held out; and the mean log-loss."""
 
     params: Tensor
     penalties: Tensor
@@ -31,9 +51,17 @@ class Classifier(NamedTuple):
     loss: float
 
 
+class Choice(NamedTuple):
+    """Features, their name, and the classifier on them."""
+
+    features: Features
+    classifier: Classifier
+    name: str
+
+
 @dataclass(frozen=True)
-class Rows:
-    """The features of the source's rows and then of the target's, computed where they are read."""
+class DomainRows:
+    """The features of the source's rows, followed by the target's, computed when they are read."""
 
     source: Tensor
     target: Tensor
@@ -45,58 +73,110 @@ class Rows:
         return len(self.source) + len(self.target)
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
-        """Return the features of some rows, in their order."""
+        """Return the features of rows given by a slice or by their indices."""
         n = len(self.source)
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
             x = torch.cat([self.source[start : min(stop, n)], self.target[max(start - n, 0) : max(stop - n, 0)]])
         else:
-            of_source, of_target = self.source[rows.clamp(max=n - 1)], self.target[(rows - n).clamp(min=0)]
-            x = torch.where((rows < n)[:, None], of_source, of_target)
+            from_source, from_target = self.source[rows.clamp(max=n - 1)], self.target[(rows - n).clamp(min=0)]
+            x = torch.where((rows < n)[:, None], from_source, from_target)
         return self.features(x) * self.scale
 
     @property
     def shape(self) -> torch.Size:
-        """That of all features."""
+        """The shape of all features."""
         return torch.Size([len(self), self.features.size])
 
     @property
     def device(self) -> torch.device:
-        """Where the rows are."""
+        """The device of the rows."""
         return self.source.device
 
 
-def best_of(
+def choose_features(
+    source: Tensor,
+    target: Tensor,
+    columns: Standard,
+    *,
+    candidates: Sequence[str],
+    explicit: bool = False,
+    penalties: Sequence[float] = PENALTIES,
+    linear: Classifier | None = None,
+    generator: Generator | None = None,
+) -> Choice:
+    """Return the features, the columns or the candidates, and the penalties with the least held-out log-loss.
+
+    A candidate is taken if the caller names it explicitly, or if it is better by two standard errors. The columns keep
+    the penalty that is best for them alone. ``linear`` is the classifier on the columns, if it is known.
+    """
+    rows, n = torch.cat([source, target]), len(source)
+    expansions: dict[str, Callable[[], Features]] = {
+        "quadratic": lambda: Products(columns),
+        "kernel": lambda: Kernels.around(columns, source, target, generator),
+    }
+    if linear is None:
+        linear = best_on_path(columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties])
+    choice = Choice(columns, linear, "linear")
+    for name in candidates:
+        features = expansions[name]()
+        if explicit or features.size <= MAX_FEATURES:
+            added = features.size - columns.size
+            path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
+            best_loss = math.inf if explicit else linear.loss
+            found = best_on_path(features(rows), n, path, warm_start=linear, best_loss=best_loss)
+            gain = choice.classifier.losses - found.losses
+            if explicit or float(gain.mean()) > MIN_GAIN * float(gain.std()) / math.sqrt(len(gain)):
+                choice = Choice(features, found, name)
+    return choice
+
+
+def domain_scores(source: Tensor, target: Tensor, columns: Standard, linear: Classifier | None = None) -> DomainScores:
+    """Return held-out scores of a linear or quadratic domain classifier, on evenly spaced rows.
+
+    ``linear`` is the classifier on the columns of all rows, if it is known; it is used if the rows are few enough.
+    """
+    source_index, target_index = (evenly_spaced_rows(x, MAX_SCORED_ROWS) for x in (source, target))
+    n, m = len(source_index), len(target_index)
+    if linear is not None and not len(linear.logits) == len(source) + len(target) == n + m:
+        linear = None
+    choice = choose_features(
+        source[source_index], target[target_index], columns, candidates=("quadratic",), linear=linear
+    )
+    logits = choice.classifier.logits
+    return DomainScores(source_index, logits[:n], logits[n:])
+
+
+def best_on_path(
     features: Tensor,
     n_source: int,
-    paths: Sequence[Tensor],
+    path: Sequence[Tensor],
     *,
-    within: Classifier | None = None,
-    least: float = torch.inf,
+    warm_start: Classifier | None = None,
+    best_loss: float = torch.inf,
 ) -> Classifier:
-    """Return the classifier whose penalties, of those along a path, do best on rows left out.
+    """Return the classifier with the penalties, of those along a path, that have the least held-out log-loss.
 
-    The path leads from strong penalties to weak ones, and ends where the loss rises above the least so far: from there
-    on, it goes on rising. It begins at a classifier on the first columns, if one is given, which is what penalties
-    beyond all bounds leave.
+    The path leads from strong penalties to weak ones, and ends where the loss rises above the best so far, because it
+    goes on rising. ``warm_start`` is a classifier on the first columns: the limit of strong penalties on the others.
     """
     rows = pad(features, (0, 1), value=1.0)
     y = (torch.arange(len(rows), device=rows.device) >= n_source).double()
     best, params = None, rows.new_zeros(rows.shape[1])
-    if within is not None:
-        params[: len(within.params) - 1], params[-1] = within.params[:-1], within.params[-1]
-    for penalties in paths:
+    if warm_start is not None:
+        params[: len(warm_start.params) - 1], params[-1] = warm_start.params[:-1], warm_start.params[-1]
+    for penalties in path:
         found = held_out(rows, y, pad(penalties, (0, 1)), params)
         best = found if best is None or found.loss < best.loss else best
-        if found.loss >= least:
+        if found.loss >= best_loss:
             break
-        least, params = found.loss, found.params
-    assert best is not None  # noqa: S101  # there is a path
+        best_loss, params = found.loss, found.params
+    assert best is not None  # noqa: S101  # the path is not empty
     return best
 
 
-def held_out(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor) -> Classifier:
-    r"""Fit a classifier by Newton's method, and ask it about each row as if it had been fitted to all others.
+def held_out(rows: Tensor, y: Tensor, penalties: Tensor, start: Tensor) -> Classifier:
+    r"""Fit a classifier by Newton's method, with the logit of each row as if the others alone had been fitted.
 
     Leaving row :math:`i` out moves the minimum by one Newton step, in which all second derivatives but this row's
     stay: its logit becomes :math:`z_i + (p_i - y_i)\,h_i / (1 - v_i h_i)` with
@@ -104,35 +184,36 @@ def held_out(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor) -> Clas
     """
 
     def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
-        logits = rows @ params
-        p = torch.sigmoid(logits)
+        z = rows @ params
 
         def derivatives() -> tuple[Tensor, Tensor]:
-            gradient = rows.mT @ (p - y) + penalties * params
-            curvature = (p * (1 - p)).clamp_min(SMALLEST_CURVATURE)
-            return gradient, rows.mT @ (curvature[:, None] * rows) + torch.diag(penalties)
+            p = z.sigmoid()
+            v = (p * (1 - p)).clamp_min(SMALLEST_CURVATURE)
+            return rows.mT @ (p - y) + penalties * params, rows.mT @ (v[:, None] * rows) + torch.diag(penalties)
 
-        return softplus(logits).sum() - y @ logits + penalties @ (params * params) / 2, derivatives
+        return softplus(z).sum() - y @ z + penalties @ (params * params) / 2, derivatives
 
-    params, factor = minimize_convex(objective, params, tolerance=TOLERANCE, remedy=REMEDY)
-    logits = rows @ params
-    p = torch.sigmoid(logits)
-    leverage = solve_triangular(factor, rows.mT, upper=False).square_().sum(0)
-    logits = logits + (p - y) * leverage / (1 - p * (1 - p) * leverage).clamp_min(1e-12)
+    params, factor = minimize_convex(objective, start, tolerance=TOLERANCE, remedy=REMEDY)
+    z = rows @ params
+    p = z.sigmoid()
+    h = solve_triangular(factor, rows.mT, upper=False).square_().sum(0)
+    logits = z + (p - y) * h / (1 - p * (1 - p) * h).clamp_min(1e-12)
     losses = softplus(logits) - y * logits
     return Classifier(params, penalties[:-1], logits, losses, float(losses.mean()))
 
 
-def fit_to_all(source: Tensor, target: Tensor, features: Features, near: Classifier, shift: float) -> Tensor:
-    """Return the parameters for all rows, where the search for those of a sample has ended near them.
+def fit_all_rows(
+    source: Tensor, target: Tensor, features: Features, warm_start: Classifier, bias_shift: float
+) -> Tensor:
+    """Return the parameters fitted to all rows, from those of a sample.
 
-    One penalty for all columns of another scale is what another penalty for each column is.
+    Rescaling the columns turns one penalty per column into a single penalty.
     """
-    penalty = float(near.penalties[0])
-    scale = (penalty / near.penalties).sqrt()
-    start = torch.cat([near.params[:-1] / scale, near.params[-1:] + shift])
+    penalty = float(warm_start.penalties[0])
+    scale = (penalty / warm_start.penalties).sqrt()
+    start = torch.cat([warm_start.params[:-1] / scale, warm_start.params[-1:] + bias_shift])
     y = torch.arange(len(source) + len(target), device=source.device).ge_(len(source))
-    rows = Rows(source, target, features, scale)
+    rows = DomainRows(source, target, features, scale)
     (params,) = minimize(
         rows, y.double(), None, penalty=penalty, k=1, link=torch.sigmoid, subtract=Tensor.sub_, start=start[None]
     )

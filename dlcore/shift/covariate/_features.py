@@ -1,30 +1,90 @@
-"""What a log-ratio is linear in: the columns themselves, their products, or kernels beside them."""
+"""The two samples, and the features of their rows: the columns themselves, their products, or kernels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from ._samples import draw_rows, moments
+from dlcore._checks import check_floating, check_same_dtype, check_values
+from dlcore._torch import split
 
-__all__ = ["CENTRES", "Features", "Kernels", "Products", "Standard", "squared_distances", "standardize"]
+__all__ = [
+    "MAX_CENTRES",
+    "MAX_SAMPLE_ROWS",
+    "Features",
+    "Kernels",
+    "Products",
+    "Standard",
+    "check_samples",
+    "evenly_spaced_rows",
+    "random_row_indices",
+    "row_blocks",
+    "sample_rows",
+    "squared_distances",
+    "standardize",
+]
 
-CENTRES = 100
+MAX_SAMPLE_ROWS = 2**12  # rows of each domain on which features, widths and penalties are chosen
+MAX_CENTRES = 100  # kernels
+MAX_BLOCK_ENTRIES = 2**18  # entries computed at a time: 2 MB in float64
+MIN_RELATIVE_RANGE = 1e-10  # of a column, relative to its values: a smaller one is rounding
+
+Map = Callable[[Tensor], Tensor]
+
+
+def check_samples(source: Tensor, target: Tensor) -> None:
+    """Raise TypeError or ValueError unless both are finite matrices of one dtype with the same columns."""
+    check_floating(source=source, target=target)
+    check_same_dtype(source=source, target=target)
+    for name, x in (("source", source), ("target", target)):
+        if x.dim() != 2 or x.numel() == 0:
+            raise ValueError(f"{name} must have shape (n, d) with a row and a column at least, got {tuple(x.shape)}")
+    if target.shape[1] != source.shape[1]:
+        raise ValueError(
+            f"source and target must have the same columns, got {source.shape[1]} columns and {target.shape[1]}"
+        )
+    for name, x in (("source", source), ("target", target)):
+        if not bool(torch.stack([*x.aminmax(dim=0)]).isfinite().all()):  # without a copy of x
+            check_values(name, x, "finite", torch.isfinite)
+
+
+def random_row_indices(x: Tensor, max_rows: int, generator: Generator | None) -> Tensor:
+    """Return the indices of rows drawn without replacement, or of all rows in their order if these are few enough."""
+    if len(x) <= max_rows:
+        return torch.arange(len(x), device=x.device)
+    device = None if generator is None else generator.device
+    return torch.randperm(len(x), generator=generator, device=device)[:max_rows].to(x.device)
+
+
+def sample_rows(x: Tensor, max_rows: int, generator: Generator | None) -> Tensor:
+    """Return rows drawn without replacement, or all rows if these are few enough."""
+    return x if len(x) <= max_rows else x[random_row_indices(x, max_rows, generator)]
+
+
+def evenly_spaced_rows(x: Tensor, max_rows: int) -> Tensor:
+    """Return the indices of evenly spaced rows: the order of the rows may matter, and the global state must not."""
+    count = min(len(x), max_rows)
+    return torch.arange(count, device=x.device) * len(x) // count
+
+
+def row_blocks(x: Tensor, columns: int) -> tuple[Tensor, ...]:
+    """Return views of consecutive rows, few enough to be mapped to that many columns of float64."""
+    return split(x, max(MAX_BLOCK_ENTRIES // columns, 1))
 
 
 @dataclass(frozen=True)
 class Standard:
-    """The columns (of a function of the rows), each of mean 0 and standard deviation 1 over both samples."""
+    """The columns of the rows, or of the caller's function of them, scaled to mean 0 and standard deviation 1."""
 
     mean: Tensor
     std: Tensor
-    of_rows: Callable[[Tensor], Tensor] | None = None
+    feature_map: Map | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the features of some rows in float64."""
-        rows = x if self.of_rows is None else self.of_rows(x)
+        """Return the features of rows in float64."""
+        rows = x if self.feature_map is None else self.feature_map(x)
         return (rows.double() - self.mean) / self.std
 
     @property
@@ -40,7 +100,7 @@ class Products:
     columns: Standard
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the features of some rows in float64."""
+        """Return the features of rows in float64."""
         z = self.columns(x)
         i, j = torch.triu_indices(z.shape[-1], z.shape[-1], device=z.device)
         return torch.cat([z, z[..., i] * z[..., j]], dim=-1)
@@ -53,42 +113,73 @@ class Products:
 
 @dataclass(frozen=True)
 class Kernels:
-    """A Gaussian kernel around each centre, on the standard columns; with these columns before them, if asked."""
+    """A Gaussian kernel around each centre, on the standard columns; preceded by these columns, if they are kept."""
 
     columns: Standard
     centres: Tensor
     width: float
-    beside: bool = False
+    keep_columns: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the features of some rows in float64."""
+        """Return the features of rows in float64."""
         z = self.columns(x)
         kernels = (squared_distances(z, self.centres) / (-2 * self.width**2)).exp()
-        return torch.cat([z, kernels], dim=-1) if self.beside else kernels
+        return torch.cat([z, kernels], dim=-1) if self.keep_columns else kernels
 
     @property
     def size(self) -> int:
         """The number of features."""
-        return self.columns.size * self.beside + len(self.centres)
+        return self.columns.size * self.keep_columns + len(self.centres)
 
     @classmethod
     def around(cls, columns: Standard, source: Tensor, target: Tensor, generator: Generator | None) -> "Kernels":
-        """Draw the centres from both samples, take the median of their distances as the width, keep the columns."""
-        drawn = [draw_rows(x, CENTRES // 2, generator) for x in (source, target)]
-        centres = columns(torch.cat(drawn))
-        return cls(columns, centres, math.sqrt(float(squared_distances(centres, centres).median())) or 1.0, beside=True)
+        """Return the columns and kernels around rows drawn from both samples, as wide as their median distance."""
+        centres = columns(torch.cat([sample_rows(x, MAX_CENTRES // 2, generator) for x in (source, target)]))
+        width = math.sqrt(float(squared_distances(centres, centres).median())) or 1.0
+        return cls(columns, centres, width, keep_columns=True)
 
 
 Features = Standard | Products | Kernels
 
 
-def standardize(source: Tensor, target: Tensor, of_rows: Callable[[Tensor], Tensor] | None = None) -> Standard:
-    """Return the columns of both samples, standardized."""
-    return Standard(*moments(source, target, of_rows), of_rows)
+def standardize(source: Tensor, target: Tensor, feature_map: Map | None = None) -> Standard:
+    """Return the columns of both samples (of a function of their rows), standardized; a constant is only centred."""
+
+    def blocks() -> Iterator[Tensor]:
+        for x in (source, target):
+            for rows in row_blocks(x, source.shape[1]):
+                yield rows.double() if feature_map is None else _mapped(feature_map, rows)
+
+    extremes = torch.stack([torch.stack(rows.aminmax(dim=0)) for rows in blocks()])
+    if feature_map is not None and not bool(extremes.isfinite().all()):
+        check_values("features", torch.cat([feature_map(x) for x in (source, target)]), "finite", torch.isfinite)
+    half_low, half_high = extremes[:, 0].amin(0) / 2, extremes[:, 1].amax(0) / 2
+    middle, half_range = half_low + half_high, half_high - half_low
+    varies = half_range > MIN_RELATIVE_RANGE * middle.abs()
+    scale = torch.where(varies, half_range, 1)
+    n = len(source) + len(target)
+    sums, squares = torch.zeros_like(scale), torch.zeros_like(scale)
+    for rows in blocks():
+        scaled = (rows - middle) / scale  # in [-1, 1]: the squares neither overflow nor vanish
+        sums += scaled.sum(0)
+        squares += scaled.square().sum(0)
+    mean = sums / n
+    std = (squares / n - mean.square()).clamp_min(0).sqrt()
+    return Standard(middle + scale * mean, torch.where(varies, scale * std, 1), feature_map)
+
+
+def _mapped(feature_map: Map, rows: Tensor) -> Tensor:
+    """Return the caller's features of some rows; raise TypeError or ValueError unless each row has a vector of them."""
+    features = feature_map(rows)
+    check_floating(features=features)
+    if features.dim() != 2 or len(features) != len(rows) or features.shape[1] == 0:
+        raise ValueError(
+            f"features must return shape ({len(rows)}, p) for {len(rows)} rows, got {tuple(features.shape)}"
+        )
+    return features.double()
 
 
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     """Return the squared distance of each row to each centre."""
-    products = x @ centres.mT
-    lengths = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)
-    return (lengths - 2 * products).clamp_min(0)
+    squared_norms = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)
+    return (squared_norms - 2 * (x @ centres.mT)).clamp_min(0)

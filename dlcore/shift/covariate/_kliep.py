@@ -1,6 +1,7 @@
 """The density ratio that brings the weighted source closest to the target."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,22 +12,26 @@ from torch.nn.functional import pad
 from dlcore._checks import check_number
 from dlcore._newton import Derivatives, minimize_convex
 
-from ._choice import MOST_FEATURES, PENALTIES, is_better, told_apart
-from ._classifier import REMEDY
-from ._features import Features, Kernels, Products, standardize
-from ._ratio import FEW, DensityRatio, LogLinear, LogRatio, ratio_on
-from ._samples import check_samples, draw_rows
+from ._classifier import MAX_FEATURES, MIN_GAIN, PENALTIES, REMEDY, TOLERANCE, domain_scores
+from ._features import (
+    MAX_SAMPLE_ROWS,
+    Features,
+    Kernels,
+    Products,
+    Standard,
+    check_samples,
+    sample_rows,
+    standardize,
+)
+from ._ratio import MIN_TARGET_ROWS, DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["fit", "kliep"]
-
-SAMPLE = 2**12  # rows of each domain, at most, that are fitted
-TOLERANCE = 1e-4  # of the log-likelihood; the step after the last would gain about its square
 
 Pair = tuple[Tensor, Tensor]  # source and target
 
 
-class Halves(NamedTuple):
-    """Penalties, the parameters that each half of the samples has with them, and the losses of each on the other."""
+class HalfFits(NamedTuple):
+    """Penalties, the parameters fitted to each half of the samples, and the losses of each fit on the other half."""
 
     penalties: Tensor
     params: list[Tensor]
@@ -49,25 +54,25 @@ def kliep(
             {\frac1n \sum_{i=1}^{n} e^{\boldsymbol{\theta}^\top\boldsymbol{\phi}(\mathbf{x}_i)}}
 
     where :math:`\mathbf{x}_i` are the rows of the source and :math:`\mathbf{x}'_j` those of the target: the
-    Kullback-Leibler divergence of the target from :math:`w` times the source is least. The mean weight is 1 by
+    Kullback-Leibler divergence of the target from :math:`w` times the source is minimal. The mean weight is 1 by
     construction. The features :math:`\boldsymbol{\phi}` are in the exponent, which is the log-linear form of the
     method: positive sums of kernels, its first form, cannot follow a ratio that grows in one direction. They are the
-    standardized columns alone, or their products as well, or Gaussian kernels around 100 rows as well. The penalties
+    standardized columns alone, or with their products, or with Gaussian kernels around 100 rows. The penalties
     :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
-    samples does best on the other half, and more features are taken if they do better there by two standard errors.
-    What makes more than 300 features is not tried, nor anything but the columns on fewer than ten rows.
-    4096 rows of each domain, at most, are fitted.
+    samples does best on the other half. Products or kernels are taken if they are better there by two standard errors;
+    they are not tried if they are more than 300, or if a sample has fewer than ten rows. At most 4096 rows of each
+    domain are fitted.
 
     Parameters
     ----------
     source : Tensor, shape (n, d)
-        The rows to be weighted.
+        The rows to weight.
     target : Tensor, shape (m, d)
-        Rows from the distribution that counts.
+        Rows from the distribution in which the model is used.
     penalty : float, in (0, inf), optional
         One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 by default.
     generator : torch.Generator, optional
-        What the kernels, and the rows if there are more, are drawn from; then the global random state is left alone.
+        Draws the kernels and the rows that are fitted; if given, the global random state does not change.
 
     Returns
     -------
@@ -87,7 +92,7 @@ def kliep(
 
     See Also
     --------
-    logistic_ratio : The same form of ratio, fitted by telling the domains apart.
+    logistic_ratio : The same form of ratio, fitted by classifying the domains.
     ulsif : The least squared error, in closed form.
 
     References
@@ -111,46 +116,61 @@ def kliep(
     if penalty is not None:
         check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
     with torch.no_grad():
-        grid = PENALTIES if penalty is None else (penalty,)
-        some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
+        penalties = PENALTIES if penalty is None else (penalty,)
+        source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target)
-        halves = [(some[i::2], others[i::2]) for i in range(2)]
-        linear = best = _best(columns, halves, [torch.full_like(columns.mean, value) for value in grid])
-        features, name = columns, "linear"
-        kernels = Kernels.around(columns, some, others, generator)
-        for kind, expanded in (("quadratic", Products(columns)), ("kernel", kernels)):
-            if expanded.size <= MOST_FEATURES and min(len(some), len(others)) >= FEW:
-                added = expanded.size - columns.size
-                paths = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in grid]
-                found = _best(expanded, halves, paths, within=linear)
-                if is_better(found.losses, best.losses):
-                    features, name, best = expanded, kind, found
-        rows, new = features(some), features(others)
-        params = fit(rows, new, best.penalties, torch.zeros_like(rows[0]))
-
-        model = LogRatio(LogLinear(features, params, 0.0), source.shape[1], features.size)
-        apart = [told_apart(source, target, columns)]
-        return ratio_on(source, model, n_target=len(target), apart=apart, features=name, tolerated=0.0)
+        phi, best, name = _choose_features(source_sample, target_sample, columns, penalties, generator)
+        theta = fit(phi(source_sample), phi(target_sample), best.penalties, columns.mean.new_zeros(phi.size))
+        return ratio_with_report(
+            source,
+            LogRatio(LogLinear(phi, theta, 0.0), source.shape[1], phi.size),
+            n_target=len(target),
+            scores=[domain_scores(source, target, columns)],
+            features=name,
+            max_mean_error=0.0,
+        )
 
 
-def _best(features: Features, halves: list[Pair], paths: list[Tensor], within: Halves | None = None) -> Halves:
-    """Return the penalties of a path, strong ones first, with which each half does best on the other.
+def _choose_features(
+    source: Tensor, target: Tensor, columns: Standard, penalties: Sequence[float], generator: Generator | None
+) -> tuple[Features, HalfFits, str]:
+    """Return the features with which each half of the samples does best on the other, their fits and their name."""
+    halves = [(source[i::2], target[i::2]) for i in range(2)]
+    linear = _best_on_path(columns, halves, [torch.full_like(columns.mean, value) for value in penalties])
+    features, best, name = columns, linear, "linear"
+    kernels = Kernels.around(columns, source, target, generator)
+    for candidate_name, candidate in (("quadratic", Products(columns)), ("kernel", kernels)):
+        if candidate.size <= MAX_FEATURES and min(len(source), len(target)) >= MIN_TARGET_ROWS:
+            added = candidate.size - columns.size
+            path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
+            found = _best_on_path(candidate, halves, path, warm_start=linear)
+            gain = best.losses - found.losses
+            if float(gain.mean()) > MIN_GAIN * float(gain.std()) / math.sqrt(len(gain)):
+                features, best, name = candidate, found, candidate_name
+    return features, best, name
 
-    The path ends where the loss rises. It begins at fits on the first columns, if they are given, and at their loss.
+
+def _best_on_path(
+    features: Features, halves: list[Pair], path: list[Tensor], warm_start: HalfFits | None = None
+) -> HalfFits:
+    """Return the penalties of a path, strong ones first, with which each half does best on the other half.
+
+    The path ends where the loss rises. ``warm_start`` has the fits on the first columns, and the loss to fall below.
     """
     values = [(features(source), features(target)) for source, target in halves]
-    empty = paths[0].new_zeros(len(paths[0]))
-    best = Halves(paths[0], [empty, empty], torch.full_like(empty[:1], math.inf))
-    if within is not None:
-        best = Halves(paths[0], [pad(x, (0, len(empty) - len(x))) for x in within.params], within.losses)
+    zeros = path[0].new_zeros(len(path[0]))
+    best = HalfFits(path[0], [zeros, zeros], torch.full_like(zeros[:1], math.inf))
+    if warm_start is not None:
+        params = [pad(x, (0, len(zeros) - len(x))) for x in warm_start.params]
+        best = HalfFits(path[0], params, warm_start.losses)
     if not all(len(x) for half in halves for x in half):
         return best
-    for penalties in paths:
+    for penalties in path:
         params = [fit(*half, penalties, start) for half, start in zip(values, best.params, strict=True)]
         losses = torch.cat([_losses(*half, other) for half, other in zip(values, reversed(params), strict=True)])
         if not losses.mean() < best.losses.mean():
             break
-        best = Halves(penalties, params, losses)
+        best = HalfFits(penalties, params, losses)
     return best
 
 
@@ -160,7 +180,7 @@ def _losses(source: Tensor, target: Tensor, params: Tensor) -> Tensor:
 
 
 def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Tensor:
-    """Return the parameters by Newton's method."""
+    """Return the parameters that maximize the penalized likelihood, by Newton's method."""
     m, mean = len(target), target.mean(0)
 
     def objective(params: Tensor) -> tuple[Tensor, Derivatives]:

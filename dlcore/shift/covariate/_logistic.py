@@ -1,7 +1,7 @@
-"""The density ratio that a classifier of the domains has learned."""
+"""The density ratio of a logistic regression that classifies the domains."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,16 +10,13 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_number
 
-from ._choice import PENALTIES, choose, told_apart
-from ._classifier import fit_to_all
-from ._features import standardize
-from ._ratio import Apart, DensityRatio, LogLinear, LogRatio, ratio_on
-from ._samples import check_samples, drawn
+from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows
+from ._features import MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
+from ._ratio import DensityRatio, DomainScores, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["logistic_ratio"]
 
-SAMPLE = 2**12  # rows of each domain, at most, that features and penalty are chosen on
-RICHER = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
+CANDIDATES = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
 
 FeatureMap = Callable[[Tensor], Tensor]
 
@@ -32,7 +29,7 @@ def logistic_ratio(
     penalty: float | None = None,
     generator: Generator | None = None,
 ) -> DensityRatio:
-    r"""Return the density ratio that a logistic regression learns when it tells the target from the source.
+    r"""Return the density ratio of a logistic regression that classifies rows as source or target.
 
     .. math::
 
@@ -41,25 +38,26 @@ def logistic_ratio(
 
     where :math:`n` and :math:`m` are the sizes of source and target, and :math:`\boldsymbol{\phi}` are standardized
     features. The parameters maximize the likelihood of the domains less :math:`\sum_j \lambda_j\theta_j^2 / 2`; the
-    bias is free. Penalties, and the features if they are to be chosen, are those of the least log-loss on rows left
-    out, each predicted by the parameters one Newton step from the minimum without it. More features are taken only
-    if that loss is better by two standard errors: from the columns alone, to their products as well, to kernels
-    around 100 rows instead. All that is chosen on 4096 rows of each domain at most, and then fitted to all rows, in
-    blocks: time grows linearly with the rows, and no copy of the samples is made.
+    bias is free. The penalties, and with ``"auto"`` the features, minimize the log-loss on held-out rows: each is
+    predicted by parameters that are one Newton step from the minimum of the others. Products of the columns, and
+    kernels around 100 rows, are taken only if that loss is better by two standard errors. This choice uses at most
+    4096 rows of each domain. The parameters are then fitted to all rows, in blocks: time grows linearly with the number
+    of rows, and no copy of the samples is made.
 
     Parameters
     ----------
     source : Tensor, shape (n, d)
-        The rows to be weighted.
+        The rows to weight.
     target : Tensor, shape (m, d)
-        Rows from the distribution that counts.
+        Rows from the distribution in which the model is used.
     features : {"auto", "linear", "quadratic", "kernel"} or callable, default "auto"
-        What the log-ratio is linear in; a callable maps rows, shape (k, d), to features, shape (k, p). For ``"auto"``,
-        products and kernels are not tried where they make more than 300 features.
+        The features in which the log-ratio is linear; a callable maps rows, shape (k, d), to features, shape (k, p). For ``"auto"``,
+        products or kernels are not tried if they are more than 300.
     penalty : float, in (0, inf), optional
-        One penalty for all :math:`\lambda_j`; chosen from 0.1 to 1000 by default, for products and kernels anew.
+        One penalty for all :math:`\lambda_j`; chosen from 0.1 to 1000 by default, separately for products
+        and kernels.
     generator : torch.Generator, optional
-        What kernels and rows to choose on are drawn from; then the global random state is left alone.
+        Draws the kernels and the rows of the choice; if given, the global random state does not change.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def logistic_ratio(
     ValueError
         If an entry of ``source`` or ``target``, or a feature, is not finite.
     ValueError
-        If ``features`` is none of these names and no function, or ``penalty`` is not in (0, inf).
+        If ``features`` is neither one of these names nor a function, or ``penalty`` is not in (0, inf).
 
     See Also
     --------
@@ -106,39 +104,41 @@ def logistic_ratio(
     'Do not trust these weights: the target has 6 rows, fewer than ten.'
     """
     check_samples(source, target)
-    if not callable(features) and features not in RICHER:
+    if not callable(features) and features not in CANDIDATES:
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic', 'kernel' or a function, got {features!r}")
     if penalty is not None:
         check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
     with torch.no_grad():
-        return _fit(source, target, features, PENALTIES if penalty is None else (penalty,), generator)
+        source_index, target_index = (random_row_indices(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
+        columns = standardize(source, target, features if callable(features) else None)
+        choice = choose_features(
+            source[source_index],
+            target[target_index],
+            columns,
+            candidates=() if callable(features) else CANDIDATES[features],
+            explicit=features != "auto",
+            penalties=PENALTIES if penalty is None else (penalty,),
+            generator=generator,
+        )
+        phi, classifier, n, log_odds = choice.features, choice.classifier, len(source_index), _log_odds(source, target)
+        params = classifier.params
+        if len(classifier.logits) < len(source) + len(target):
+            bias_shift = log_odds - _log_odds(source_index, target_index)
+            params = fit_all_rows(source, target, phi, classifier, bias_shift)
+        theta, b = params[:-1], float(params[-1])
+        scores = [DomainScores(source_index, classifier.logits[:n], classifier.logits[n:])]
+        if features not in {"auto", "quadratic"}:  # these may not see how the domains differ
+            plain = standardize(source, target) if callable(features) else columns
+            scores.append(domain_scores(source, target, plain, classifier if features == "linear" else None))
+        return ratio_with_report(
+            source,
+            LogRatio(LogLinear(phi, theta, b - log_odds), source.shape[1], phi.size),
+            n_target=len(target),
+            scores=scores,
+            features="given" if callable(features) else choice.name,
+        )
 
 
-def _fit(
-    source: Tensor, target: Tensor, features: str | FeatureMap, penalties: Sequence[float], generator: Generator | None
-) -> DensityRatio:
-    """Choose features and penalties on some rows, fit all of them, and report."""
-    here, there = (drawn(x, SAMPLE, generator) for x in (source, target))
-    some, others = source[here], target[there]
-    columns = standardize(source, target, None if isinstance(features, str) else features)
-    richer = RICHER[features] if isinstance(features, str) else ()
-    asked = features != "auto"
-    choice = choose(some, others, columns, richer=richer, asked=asked, penalties=penalties, generator=generator)
-
-    params, log_odds = choice.classifier.params, math.log(len(target) / len(source))
-    if len(some) + len(others) < len(source) + len(target):
-        shift = log_odds - math.log(len(others) / len(some))
-        params = fit_to_all(source, target, choice.features, choice.classifier, shift)
-    log_linear = LogLinear(choice.features, params[:-1], float(params[-1]) - log_odds)
-    logits = choice.classifier.logits
-    apart = [Apart(here, logits[: len(here)], logits[len(here) :])]
-    if features not in {"auto", "quadratic"}:  # which may not see how the domains differ
-        plain = columns if isinstance(features, str) else standardize(source, target)
-        apart.append(told_apart(source, target, plain, choice.classifier if features == "linear" else None))
-    return ratio_on(
-        source,
-        LogRatio(log_linear, source.shape[1], choice.features.size),
-        n_target=len(target),
-        apart=apart,
-        features=choice.name if isinstance(features, str) else "given",
-    )
+def _log_odds(source: Tensor, target: Tensor) -> float:
+    """Return the logarithm of m / n."""
+    return math.log(len(target) / len(source))

@@ -7,22 +7,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_number
+from dlcore._numerics import capped_simplex_projection
 
-from ._choice import told_apart
-from ._features import Standard, squared_distances, standardize
+from ._classifier import domain_scores
+from ._features import Standard, check_samples, row_blocks, squared_distances, standardize
 from ._ratio import DensityRatio, LogRatio, report_on
-from ._samples import blocks, check_samples
 
 __all__ = ["kernel_mean_matching"]
 
-STEPS, LOOK = 1000, 10  # of the search, and steps after which it is looked how far from the minimum it can be
-CLOSE = 1e-4  # how far that may be, as a squared distance of kernel means
-HALVINGS = 40
+MAX_STEPS = 10_000
+STEPS_PER_CHECK = 10  # of the gap
+MAX_GAP = 1e-4  # between the value and the minimum, in squared distance of kernel means
 
 
 @dataclass(frozen=True)
 class Smoothed:
-    """The logarithm of the mean weight of the rows around a point, each counting by its kernel."""
+    """The logarithm of the kernel-weighted mean weight of the rows around a point."""
 
     columns: Standard
     rows: Tensor
@@ -48,20 +48,20 @@ def kernel_mean_matching(
 
     where :math:`\mathbf{x}_i` are the rows of the source, :math:`\mathbf{x}'_j` those of the target, :math:`c` the
     maximum, and :math:`k` the Gaussian kernel of the standardized columns whose width is the median distance in the
-    source. Means of smooth functions are matched well, which makes it good for a risk; the single weights are no
-    good estimates of the ratio, and many are 0. The search is accelerated projected gradient descent, and ends where
-    the square above is within 1e-4 of the least; it needs memory for n² numbers.
+    source. Means of smooth functions are matched well, so the weights suit a risk; they do not estimate the ratio
+    row by row, and many are 0. The search is accelerated projected gradient descent. It ends when half the square above
+    is within 1e-4 of its minimum, or raises an error. The kernel of the source alone takes 8 n² bytes.
 
-    The problem knows of no other points than the source's. The ratio at a new point is defined here as the mean weight
-    of the source's rows around it, each counting by its kernel: positive, never above :math:`c`, and smoother than the
-    weights, from which it differs at the rows themselves.
+    The problem is defined on the rows of the source only. The ratio at a new point is defined here as the mean weight
+    of the source's rows around it, weighted by their kernels: it is positive, never above :math:`c`, and smoother than
+    the weights, from which it differs at the rows themselves.
 
     Parameters
     ----------
     source : Tensor, shape (n, d)
-        The rows to be weighted.
+        The rows to weight.
     target : Tensor, shape (m, d)
-        Rows from the distribution that counts.
+        Rows from the distribution in which the model is used.
     maximum : float, in [1, inf), default 1000
         The largest weight :math:`c`; a smaller one makes the weights more equal.
 
@@ -106,53 +106,41 @@ def kernel_mean_matching(
     check_number("maximum", maximum, ">= 1", lambda maximum: maximum >= 1)
     with torch.no_grad():
         columns = standardize(source, target)
-        rows = columns(source)
-        distances = squared_distances(rows, rows)
+        z = columns(source)
+        distances = squared_distances(z, z)
         width = float(distances.median()) ** 0.5 or 1.0
         kernel = distances.div_(-2 * width**2).exp_()
-        means = torch.zeros_like(rows[:, 0])
-        for others in blocks(target, len(source)):
-            means += (squared_distances(rows, columns(others)) / (-2 * width**2)).exp().sum(1)
-        weights = _match(kernel, means * len(source) / len(target), maximum)
-        ratio = LogRatio(Smoothed(columns, rows, weights.log(), width), source.shape[1], len(source))
-        report = report_on(weights, len(target), [told_apart(source, target, columns)], "kernel")
+        kappa = torch.zeros_like(z[:, 0])
+        for rows in row_blocks(target, len(source)):
+            kappa += (squared_distances(z, columns(rows)) / (-2 * width**2)).exp().sum(1)
+        weights = _match(kernel, kappa * len(source) / len(target), maximum)
+        ratio = LogRatio(Smoothed(columns, z, weights.log(), width), source.shape[1], len(source))
+        report = report_on(weights, len(target), [domain_scores(source, target, columns)], "kernel")
         return DensityRatio(weights.to(source.dtype), report, ratio)
 
 
-def _match(kernel: Tensor, means: Tensor, maximum: float) -> Tensor:
-    """Return the weights w of least wᵀKw / 2 - wᵀm; the step is one over a bound of the largest eigenvalue."""
-    n, step = len(means), 1 / float(kernel.sum(1).max())
-    weights = ahead = torch.ones_like(means)
+def _match(kernel: Tensor, kappa: Tensor, maximum: float) -> Tensor:
+    """Return the weights w of least wᵀKw / 2 - wᵀκ; the step is one over a bound of the largest eigenvalue."""
+    n, step = len(kappa), 1 / float(kernel.sum(1).max())
+    weights = ahead = torch.ones_like(kappa)
     momentum = 1.0
-    for count in range(1, STEPS + 1):
+    for count in range(1, MAX_STEPS + 1):
         last = weights
-        weights = _project(ahead - step * (kernel @ ahead - means), maximum)
+        weights = n * capped_simplex_projection((ahead - step * (kernel @ ahead - kappa)) / n, maximum / n)
         if float((ahead - weights) @ (weights - last)) > 0:  # uphill: start again from rest
             momentum = 1.0
-        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead, momentum = weights + (momentum - 1) / following * (weights - last), following
-        if count % LOOK == 0 and _distance_from_least(kernel @ weights - means, weights, maximum) <= CLOSE * n * n:
-            break
-    return weights
+        next_momentum = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        ahead, momentum = weights + (momentum - 1) / next_momentum * (weights - last), next_momentum
+        if count % STEPS_PER_CHECK == 0 and _gap(kernel @ weights - kappa, weights, maximum) <= MAX_GAP * n * n:
+            return weights
+    raise RuntimeError(
+        f"no weights within {MAX_GAP:g} of the least distance found in {MAX_STEPS} steps; "
+        f"lower maximum, or pass fewer rows of source"
+    )
 
 
-def _project(weights: Tensor, maximum: float) -> Tensor:
-    """Return the closest weights in [0, maximum] with mean 1: all are lowered alike, and cut."""
-    ranked = weights.sort(descending=True).values
-    lowered = (ranked.cumsum(0) - len(weights)) / torch.arange(1, len(weights) + 1, device=weights.device)
-    kept = (weights - lowered[(ranked > lowered).sum() - 1]).clamp_min(0)
-    if float(kept.max()) <= maximum:
-        return kept
-    low, high = ranked[-1] - maximum, ranked[0]
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        too_much = (weights - middle).clamp(0, maximum).mean() > 1
-        low, high = torch.where(too_much, middle, low), torch.where(too_much, high, middle)
-    return (weights - high).clamp(0, maximum)
-
-
-def _distance_from_least(gradient: Tensor, weights: Tensor, maximum: float) -> float:
-    """Return how much lower, at most, the minimum is: to the best corner by the gradient, by Frank and Wolfe."""
+def _gap(gradient: Tensor, weights: Tensor, maximum: float) -> float:
+    """Return a bound of how far the value is above the minimum: the slope towards the best corner (Frank and Wolfe)."""
     n = len(weights)
-    filled = (n - maximum * torch.arange(n, dtype=weights.dtype, device=weights.device)).clamp(0, maximum)
-    return float(gradient @ weights - gradient.sort().values @ filled)
+    corner = (n - maximum * torch.arange(n, dtype=weights.dtype, device=weights.device)).clamp(0, maximum)
+    return float(gradient @ weights - gradient.sort().values @ corner)

@@ -1,4 +1,4 @@
-"""A density ratio, and what to think of it."""
+"""A density ratio, and the report that says whether to trust it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,15 +12,24 @@ from torch import Tensor
 from dlcore._checks import check_floating
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
-from ._samples import accuracy_of, area_under_curve, in_blocks
+from ._features import row_blocks
 
-__all__ = ["FEW", "Apart", "DensityRatio", "LogLinear", "LogRatio", "RatioReport", "ratio_on", "report_on"]
+__all__ = [
+    "MIN_TARGET_ROWS",
+    "DensityRatio",
+    "DomainScores",
+    "LogLinear",
+    "LogRatio",
+    "RatioReport",
+    "ratio_with_report",
+    "report_on",
+]
 
-SEPARATE = 0.98  # normal distributions three standard deviations apart, where 8103 examples are worth one
-FEW = 10  # rows of the target below which no ratio is trusted
-LEFT = 0.07  # of accuracy, above chance: as of normal distributions a third of a standard deviation apart
-SELDOM = math.sqrt(-math.log(0.01) / 8)  # by Smirnov's limit for the largest difference of two distribution functions
-TOLERATED = 0.1  # how far the mean weight may be off 1 before the weights are divided by it
+MAX_SEPARABILITY = 0.98  # of normal distributions three standard deviations apart: 8103 examples then count as one
+MIN_TARGET_ROWS = 10
+MAX_EXCESS_ACCURACY = 0.07  # above chance: of normal distributions a third of a standard deviation apart
+KS_QUANTILE_99 = math.sqrt(-math.log(0.01) / 2)  # of the one-sided Kolmogorov-Smirnov statistic, Smirnov's limit
+MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +43,13 @@ class LogRatio:
     columns : int
         The number d of columns that the points have.
     size : int
-        How many numbers are needed at a time for each point.
+        The number of features computed for each point, which sets the size of a block.
     log_scale : float, default 0
         The constant.
 
     See Also
     --------
-    DensityRatio : Holds it, and guards what it is called with.
+    DensityRatio : Holds it, and checks the points.
 
     Examples
     --------
@@ -58,18 +67,32 @@ class LogRatio:
         return self.unscaled(x) + self.log_scale
 
 
-class Apart(NamedTuple):
-    """The scores that a classifier of the domains gives to rows that it was not fitted to, and which of the source."""
+class DomainScores(NamedTuple):
+    """Held-out scores of the domain classifier, and the indices of the source rows they belong to."""
 
-    places: Tensor
-    of_source: Tensor
-    of_target: Tensor
+    source_index: Tensor
+    on_source: Tensor
+    on_target: Tensor
 
-    def weighted(self, weights: Tensor) -> tuple[float, float]:
-        """Return how well the weighted source is told from the target, and how well chance alone may tell it."""
-        here = weights[self.places].clamp_min(torch.finfo(weights.dtype).tiny)  # where none counts, all count alike
-        accuracy = accuracy_of(self.of_source, self.of_target, here)
-        return accuracy, 0.5 + SELDOM * math.sqrt(1 / float(effective_sample_size(here)) + 1 / len(self.of_target))
+    def separability(self) -> float:
+        """Return how often a target row has the larger score of a pair, ties counting half (the area under the ROC)."""
+        ordered = self.on_source.sort().values
+        below = torch.searchsorted(ordered, self.on_target) + torch.searchsorted(ordered, self.on_target, right=True)
+        return float(below.double().mean()) / (2 * len(self.on_source))
+
+    def weighted_accuracy(self, weights: Tensor) -> tuple[float, float]:
+        """Return the accuracy of the best threshold between the weighted source and the target, and that by chance."""
+        # weights that are all 0 count alike
+        weights = weights[self.source_index].clamp_min(torch.finfo(weights.dtype).tiny)
+        ordered, order = self.on_source.sort()
+        cumulative = weights[order].cumsum(0)
+        source_below = cumulative[torch.searchsorted(ordered, ordered, right=True) - 1].double() / cumulative[-1]
+        target_below = torch.searchsorted(self.on_target.sort().values, ordered, right=True).double() / len(
+            self.on_target
+        )
+        accuracy = 0.5 + max(float((source_below - target_below).max()), 0.0) / 2
+        noise = math.sqrt(1 / float(effective_sample_size(weights)) + 1 / len(self.on_target))
+        return accuracy, 0.5 + KS_QUANTILE_99 / 2 * noise
 
 
 @dataclass(frozen=True)
@@ -87,14 +110,14 @@ class LogLinear:
 
 @dataclass(frozen=True)
 class RatioReport(WeightReport):
-    r"""What the weights say about themselves, and the two samples about the weights, as Python numbers.
+    r"""Diagnostics of the weights and of the two samples, as Python numbers.
 
     Parameters
     ----------
     n : int
         The number of weights.
     effective_sample_size : float, in {0} or [1, n]
-        How many examples of equal weight would do as well.
+        The number of examples of equal weight with the same variance of a mean.
     mean_weight : float, in [0.9, 1.1]
         The mean of the weights.
     largest_weight : float, in [0, inf)
@@ -104,29 +127,29 @@ class RatioReport(WeightReport):
     n_target : int
         The number of rows of the target.
     separability : float, in [½, 1]
-        How well a classifier tells the domains apart: how often, of one row of each that it was not fitted to, it
-        takes the right one for the target's. About ½ where they are the same, or where it does worse than to guess; 1
-        where they do not overlap.
+        How well a classifier separates the domains: the share of pairs of held-out rows, one of each domain, in which
+        the target's has the larger score. About ½ if the domains are the same, or if the classifier does worse than
+        a guess; 1 if they do not overlap.
     weighted_accuracy, accuracy_by_chance : float, in [½, 1]
-        How well the same classifier tells the weighted source from the target: the mean of the shares of both that it
-        takes rightly. About ½ if the weights make the source look like the target; and what chance alone exceeds once
-        in a hundred times.
+        The balanced accuracy with which the same classifier separates the weighted source from the target: about ½ if
+        the weights make the source look like the target. By chance alone, it exceeds ``accuracy_by_chance`` once in
+        a hundred times.
     features : str
-        What the log-ratio is linear in, or the kernel that the ratio is a sum of.
+        The features in which the log-ratio is linear, or the kernel of which the ratio is a sum.
 
     See Also
     --------
-    dlcore.importance.WeightReport : The part that the weights alone know.
+    dlcore.importance.WeightReport : The part that depends on the weights alone.
 
     Examples
     --------
-    Separable domains can have weights that look healthy. The report is not deceived:
+    Separable domains can have weights that look healthy. The report sees that:
 
     >>> weights, domains = (400, 390.0, 1.0, 1.3, 0.2), {"n_target": 400, "accuracy_by_chance": 0.55}
     >>> RatioReport(*weights, **domains, separability=1, weighted_accuracy=1, features="linear").verdict
     'Do not trust these weights: a classifier tells the domains apart in 100% of pairs, so they hardly overlap.'
 
-    Nor by those that leave the domains as far apart as they were:
+    It also sees weights that leave the domains as different as they were:
 
     >>> RatioReport(*weights, **domains, separability=0.8, weighted_accuracy=0.75, features="linear").verdict
     'Do not trust these weights: a classifier still tells the weighted source from the target, with accuracy 0.75.'
@@ -139,14 +162,14 @@ class RatioReport(WeightReport):
     features: str
 
     def _objection(self) -> str:
-        """Return what speaks against the weights, or nothing."""
-        if self.separability >= SEPARATE:
+        """Return the reason not to trust the weights, or an empty string."""
+        if self.separability >= MAX_SEPARABILITY:
             return f"a classifier tells the domains apart in {self.separability:.0%} of pairs, so they hardly overlap"
-        if self.n_target < FEW:
+        if self.n_target < MIN_TARGET_ROWS:
             return f"the target has {self.n_target} row{'' if self.n_target == 1 else 's'}, fewer than ten"
         if objection := super()._objection():
             return objection
-        if self.weighted_accuracy > self.accuracy_by_chance + LEFT:
+        if self.weighted_accuracy > self.accuracy_by_chance + MAX_EXCESS_ACCURACY:
             accuracy = f"{self.weighted_accuracy:.2f}"
             return f"a classifier still tells the weighted source from the target, with accuracy {accuracy}"
         return ""
@@ -154,10 +177,10 @@ class RatioReport(WeightReport):
     def __str__(self) -> str:
         """Return the report in lines."""
         *lines, verdict = super().__str__().splitlines()
-        trusted = min(self.accuracy_by_chance + LEFT, 1.0)
+        trusted = min(self.accuracy_by_chance + MAX_EXCESS_ACCURACY, 1.0)
         added = (
             f"  rows of the target     {self.n_target}",
-            f"  domains told apart     {self.separability:.1%} of pairs (trusted below {SEPARATE:.0%})",
+            f"  domains told apart     {self.separability:.1%} of pairs (trusted below {MAX_SEPARABILITY:.0%})",
             f"  once weighted          with accuracy {self.weighted_accuracy:.2f} (trusted up to {trusted:.2f})",
             f"  features               {self.features}",
         )
@@ -173,13 +196,13 @@ class DensityRatio:
     weights : Tensor, shape (n,), >= 0
         The ratio at the rows of the source, of mean 1 to a tenth, with the dtype of the source.
     report : RatioReport
-        How far the weights can be trusted, in numbers and in a sentence.
+        The diagnostics and the verdict.
     model : LogRatio
-        What maps points to the logarithm of the ratio.
+        The map of points to the logarithm of the ratio.
 
     See Also
     --------
-    dlcore.risk.importance_weighted_risk : What the weights are for.
+    dlcore.risk.importance_weighted_risk : Uses the weights.
     dlcore.importance.clip_weights : For weights whose tail is too heavy.
 
     Examples
@@ -210,32 +233,36 @@ class DensityRatio:
         return self.model(x)
 
 
-def ratio_on(
+def ratio_with_report(
     source: Tensor,
     model: LogRatio,
     *,
     n_target: int,
-    apart: Sequence[Apart],
+    scores: Sequence[DomainScores],
     features: str,
-    tolerated: float = TOLERATED,
+    max_mean_error: float = MAX_MEAN_ERROR,
 ) -> DensityRatio:
-    """Return the ratio with its weights, divided by their mean if that is off 1 by more than is tolerated."""
-    log_weights = in_blocks(model, source, model.size)
+    """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1."""
+    log_weights, start = source.new_empty(len(source), dtype=torch.float64), 0
+    for rows in row_blocks(source, model.size):  # a list of results would fragment the memory
+        log_weights[start : start + len(rows)] = model(rows)
+        start += len(rows)
     log_mean = float(log_weights.logsumexp(0)) - math.log(len(source))
-    if not abs(math.expm1(min(log_mean, 1.0))) <= tolerated:
+    if not abs(math.expm1(min(log_mean, 1.0))) <= max_mean_error:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
     weights = log_weights.exp()
-    return DensityRatio(weights.to(source.dtype), report_on(weights, n_target, apart, features), model)
+    return DensityRatio(weights.to(source.dtype), report_on(weights, n_target, scores, features), model)
 
 
-def report_on(weights: Tensor, n_target: int, apart: Sequence[Apart], features: str) -> RatioReport:
-    """Return the report on weights, given how classifiers tell the domains apart: the one that tells most counts."""
-    accuracy, by_chance = max((judge.weighted(weights) for judge in apart), key=lambda told: told[0] - told[1])
+def report_on(weights: Tensor, n_target: int, scores: Sequence[DomainScores], features: str) -> RatioReport:
+    """Return the report on weights, using the domain classifier that separates the two samples best."""
+    accuracies = (each.weighted_accuracy(weights) for each in scores)
+    accuracy, by_chance = max(accuracies, key=lambda pair: pair[0] - pair[1])
     return RatioReport(
         **asdict(diagnose(weights)),
         n_target=n_target,
-        separability=max(0.5, *(area_under_curve(judge.of_source, judge.of_target) for judge in apart)),
+        separability=max(0.5, *(each.separability() for each in scores)),
         weighted_accuracy=accuracy,
         accuracy_by_chance=by_chance,
         features=features,

@@ -7,24 +7,32 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
-from dlcore._torch import cholesky, eigh
+from dlcore._torch import eigh, solve
 
-from ._choice import told_apart
-from ._features import CENTRES, Kernels, Standard, squared_distances, standardize
-from ._ratio import DensityRatio, LogRatio, ratio_on
-from ._samples import blocks, check_samples, draw_rows
+from ._classifier import domain_scores
+from ._features import (
+    MAX_CENTRES,
+    MAX_SAMPLE_ROWS,
+    Kernels,
+    Standard,
+    check_samples,
+    row_blocks,
+    sample_rows,
+    squared_distances,
+    standardize,
+)
+from ._ratio import DensityRatio, LogRatio, ratio_with_report
 
 __all__ = ["ulsif"]
 
-SAMPLE = 2**12  # rows of each domain, at most, that width and penalty are chosen on
 WIDTHS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)  # times the median distance of a target's row from a centre
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-FLOOR = 1e-12  # of the mean on the target: what is left of a ratio that comes out at 0 or below
+FLOOR = 1e-12  # of the mean ratio on the target: the least value, in place of 0, so that it has a logarithm
 
 
 @dataclass(frozen=True)
 class KernelSum:
-    """The logarithm of a sum of kernels, where it is above its floor."""
+    """The logarithm of a sum of kernels, which is cut off at a floor."""
 
     kernels: Kernels
     coefficients: Tensor
@@ -54,11 +62,11 @@ def ulsif(
 
     where :math:`\boldsymbol{\phi}_i` are, at row :math:`i` of the source, Gaussian kernels around 100 rows of the
     target, and :math:`\boldsymbol{\phi}'_j` the same at row :math:`j` of the target. The ratio is
-    :math:`\max(0, \boldsymbol{\theta}^\top\boldsymbol{\phi})`: it is cut off at 0 and not its coefficients, which would
-    make another solution of this one. With :math:`\alpha > 0` it is the relative ratio
-    :math:`p / (\alpha p + (1 - \alpha) q)`, which no point can make larger than :math:`1/\alpha`; divided by its mean
-    on the source, like every ratio here that is off 1 by over a tenth. Width and :math:`\lambda` have the least squared
-    error on rows left out, whose values need no second fit: with :math:`\mathbf{B} = \mathbf{H} + \lambda\mathbf{I}`,
+    :math:`\max(0, \boldsymbol{\theta}^\top\boldsymbol{\phi})`: the ratio is cut off at 0, not its coefficients, which
+    would change the solution. With :math:`\alpha > 0` it is the relative ratio
+    :math:`p / (\alpha p + (1 - \alpha) q)`, which is at most :math:`1/\alpha`. Like every ratio of this chapter, it is
+    divided by its mean on the source if that differs from 1 by more than a tenth. The width and :math:`\lambda` minimize
+    the squared error on held-out rows. Their ratios need no second fit: with :math:`\mathbf{B} = \mathbf{H} + \lambda\mathbf{I}`,
     :math:`r = \boldsymbol{\phi}^\top\mathbf{B}^{-1}\mathbf{h}` and
     :math:`g = \boldsymbol{\phi}^\top\mathbf{B}^{-1}\boldsymbol{\phi}` at a row, they are
 
@@ -67,19 +75,19 @@ def ulsif(
         \frac{r}{1 - \frac{1-\alpha}{n} g} \ \text{(source)}, \qquad
         \frac{r - g/m}{1 - \frac{\alpha}{m} g} \ \text{(target)}
 
-    by the formula of Sherman and Morrison. They are chosen on 4096 rows of each domain at most; H and h are sums over
-    all rows, in blocks.
+    by the formula of Sherman and Morrison. This choice uses at most 4096 rows of each domain; H and h are sums over all
+    rows, in blocks.
 
     Parameters
     ----------
     source : Tensor, shape (n, d)
-        The rows to be weighted.
+        The rows to weight.
     target : Tensor, shape (m, d)
-        Rows from the distribution that counts.
+        Rows from the distribution in which the model is used.
     alpha : float, in [0, 1), default 0
         The share of the target in the denominator; 0 for the ratio itself.
     generator : torch.Generator, optional
-        What centres, and rows to choose on, are drawn from; then the global random state is left alone.
+        Draws the centres and the rows of the choice; if given, the global random state does not change.
 
     Returns
     -------
@@ -122,53 +130,58 @@ def ulsif(
     check_samples(source, target)
     check_number("alpha", alpha, "in [0, 1)", lambda alpha: 0 <= alpha < 1)
     with torch.no_grad():
-        some, others = (draw_rows(x, SAMPLE, generator) for x in (source, target))
+        source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target)
-        centres = columns(draw_rows(others, CENTRES, generator))
-        width, penalty = _choose(columns, centres, some, others, alpha)
-        kernels = Kernels(columns, centres, width)
+        centres = columns(sample_rows(target_sample, MAX_CENTRES, generator))
+        width, penalty = _choose(columns, centres, source_sample, target_sample, alpha)
+        phi = Kernels(columns, centres, width)
 
-        curvature, height = centres.new_zeros(len(centres), len(centres)), centres.new_zeros(len(centres))
-        for x, share in ((source, 1 - alpha), (target, alpha)):
-            for rows in blocks(x, len(centres)):
-                values = kernels(rows)
-                curvature.addmm_(values.mT, values, alpha=share / len(x))
-                height += values.sum(0) * (x is target) / len(target)
-        factor, _ = cholesky(curvature + penalty * torch.eye(len(centres), dtype=centres.dtype, device=centres.device))
-        coefficients = torch.cholesky_solve(height[:, None], factor)[:, 0]
-        model = KernelSum(kernels, coefficients, FLOOR * float(height @ coefficients))
-        return ratio_on(
+        gram, h = _moments(phi, source, target, alpha)
+        penalized = gram + penalty * torch.eye(len(h), dtype=h.dtype, device=h.device)
+        theta = solve(penalized, h)
+        return ratio_with_report(
             source,
-            LogRatio(model, source.shape[1], len(centres)),
+            LogRatio(KernelSum(phi, theta, FLOOR * float(h @ theta)), source.shape[1], len(centres)),
             n_target=len(target),
-            apart=[told_apart(source, target, columns)],
+            scores=[domain_scores(source, target, columns)],
             features="kernel",
         )
 
 
-def left_out(of_source: Tensor, of_target: Tensor, penalties: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Return the ratio at each row, of source and of target, as a fit without that row has it.
+def _moments(phi: Kernels, source: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return H and h, summed over blocks of rows."""
+    gram, h = phi.centres.new_zeros(phi.size, phi.size), phi.centres.new_zeros(phi.size)
+    for x, share in ((source, 1 - alpha), (target, alpha)):
+        for rows in row_blocks(x, phi.size):
+            values = phi(rows)
+            gram.addmm_(values.mT, values, alpha=share / len(x))
+            h += values.sum(0) * (x is target) / len(target)
+    return gram, h
+
+
+def held_out_ratios(on_source: Tensor, on_target: Tensor, penalties: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return the ratio at each row of source and of target, as the fit without that row predicts it.
 
     Kernels are (widths, rows, centres); the ratios are (widths, rows, penalties).
     """
-    n, m = of_source.shape[-2], of_target.shape[-2]
-    curvature = (1 - alpha) / n * of_source.mT @ of_source + alpha / m * of_target.mT @ of_target
-    values, vectors = eigh(curvature)
+    n, m = on_source.shape[-2], on_target.shape[-2]
+    gram = (1 - alpha) / n * on_source.mT @ on_source + alpha / m * on_target.mT @ on_target
+    values, vectors = eigh(gram)
     inverse = 1 / (values.clamp_min(0)[..., None] + penalties)
-    height = vectors.mT @ of_target.mean(-2)[..., None]
-    (ratio, reach), (new_ratio, new_reach) = (
-        (z @ (inverse * height), (z * z) @ inverse) for z in (of_source @ vectors, of_target @ vectors)
+    h = vectors.mT @ on_target.mean(-2)[..., None]
+    (r_source, g_source), (r_target, g_target) = (
+        (z @ (inverse * h), (z * z) @ inverse) for z in (on_source @ vectors, on_target @ vectors)
     )
-    return ratio / (1 - (1 - alpha) / n * reach), (new_ratio - new_reach / m) / (1 - alpha / m * new_reach)
+    return r_source / (1 - (1 - alpha) / n * g_source), (r_target - g_target / m) / (1 - alpha / m * g_target)
 
 
 def _choose(columns: Standard, centres: Tensor, source: Tensor, target: Tensor, alpha: float) -> tuple[float, float]:
-    """Return the width and the penalty with the least squared error on rows left out."""
+    """Return the width and the penalty with the least squared error on held-out rows."""
     distances = [squared_distances(columns(x), centres) for x in (source, target)]
     widths = centres.new_tensor(WIDTHS) * (float(distances[1].median()) ** 0.5 or 1.0)
     penalties = centres.new_tensor(PENALTIES)
-    kernels = [(distance / (-2 * widths[:, None, None] ** 2)).exp() for distance in distances]
-    old, new = (ratio.clamp_min(0) for ratio in left_out(kernels[0], kernels[1], penalties, alpha))
-    loss = (1 - alpha) / 2 * old.square().mean(1) + alpha / 2 * new.square().mean(1) - new.mean(1)
+    on_source, on_target = ((distance / (-2 * widths[:, None, None] ** 2)).exp() for distance in distances)
+    on_source, on_target = (r.clamp_min(0) for r in held_out_ratios(on_source, on_target, penalties, alpha))
+    loss = (1 - alpha) / 2 * on_source.square().mean(1) + alpha / 2 * on_target.square().mean(1) - on_target.mean(1)
     best = int(loss.argmin())
     return float(widths[best // len(penalties)]), float(penalties[best % len(penalties)])
