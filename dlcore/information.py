@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+NEAR = 0.1  # of (p - q) / (p + q): below, a difference of logarithms would lose a digit and more
+SERIES_TERMS = 9  # NEAR ** 18 is below the rounding of float64
+
+
 def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tensor, "*shape"]:
     r"""Return how surprising an outcome of probability p is.
 
@@ -252,7 +256,7 @@ def kl_divergence(
     unit = _unit_of_pair(p, q, base)
     wide_p, wide_q = upcast(p), upcast(q)
     log_ratio = _log(wide_p, wide_p) - _log(wide_q, wide_p)
-    nats = _never_negative((wide_p * log_ratio + (wide_q - wide_p)).sum(-1))
+    nats = _never_negative(_divergence_terms(wide_p, wide_q, log_ratio).sum(-1))
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
 
@@ -309,7 +313,11 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     wide = upcast(joint)
     rows, columns, mass = wide.sum(-1, keepdim=True), wide.sum(-2, keepdim=True), wide.sum((-2, -1))
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)
-    nats = _never_negative((wide * log_ratio).sum((-2, -1)) + (mass * mass - mass))
+    independent = rows * columns
+    is_near = ((wide - independent).abs() <= NEAR * (wide + independent)).all(-1).all(-1)
+    near = _divergence_terms(wide, independent, log_ratio).sum((-2, -1))
+    far = (wide * log_ratio).sum((-2, -1)) + (mass * mass - mass)  # products of tiny marginals may vanish
+    nats = _never_negative(torch.where(is_near, near, far))
     _refuse_negative(nats, joint=joint)
     return (nats / unit).to(joint.dtype)
 
@@ -364,6 +372,23 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
 
 def _entropy(p: Tensor) -> Tensor:
     return (p * -_log(p, p)).sum(-1)
+
+
+def _divergence_terms(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
+    r"""Return :math:`p \ln\frac pq - p + q`, also where p is near q and the three terms cancel.
+
+    With :math:`s = p + q` and :math:`u = (p - q) / s` it is :math:`s\,[(1 + u) \operatorname{artanh}(u) - u]`, whose
+    series is :math:`s\,[u^2 + u^3/3 + u^4/3 + u^5/5 + u^6/5 + \dots]`.
+    """
+    s = p + q
+    is_near = (p - q).abs() < NEAR * s
+    u = torch.where(is_near, p - q, 0) / torch.where(is_near, s, 1)
+    u2 = u * u
+    series = torch.zeros_like(u)
+    for n in range(2 * SERIES_TERMS + 1, 1, -2):  # Horner's rule
+        series = series * u2 + 1 / n
+    near = s * u2 * (1 + u * series + u2 * series)
+    return torch.where(is_near, near, p * log_ratio + (q - p))
 
 
 def _log(q: Tensor, p: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ the absolute loss, up to a factor and a constant.
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -59,7 +60,7 @@ def normal_density(
     TypeError
         If ``mean`` or ``std`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``std`` is not positive.
+        If ``std`` is not positive, or a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``std`` does not broadcast to the shape of ``x``.
 
@@ -129,7 +130,7 @@ def normal_log_density(
     TypeError
         If ``mean`` or ``std`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``std`` is not positive.
+        If ``std`` is not positive, or a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``std`` does not broadcast to the shape of ``x``.
 
@@ -203,7 +204,7 @@ def laplace_log_density(
     TypeError
         If ``mean`` or ``scale`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``scale`` is not positive.
+        If ``scale`` is not positive, or a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``scale`` does not broadcast to the shape of ``x``.
 
@@ -298,6 +299,8 @@ def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tens
         log_scale = scale.to(wide).log()
     else:
         check_number(name, scale, "> 0", lambda scale: scale > 0)
+        smallest = torch.finfo(wide).tiny
+        check_number(name, scale, f">= {smallest:.3g} in {wide}", lambda scale: scale >= smallest)
         log_scale = math.log(scale)
     return (x.to(wide) - mean) / scale, log_scale
 

@@ -269,3 +269,12 @@ def test_parameters_may_have_fewer_dimensions_than_the_observations() -> None:
 
     assert actual.shape == (2, 3)
     torch.testing.assert_close(actual[1, 2], likelihood.normal_log_density(torch.tensor(0.0), mean=3.0, std=2.0))
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+def test_a_scale_that_the_dtype_cannot_hold_is_refused(density: object) -> None:
+    name = "scale" if density is likelihood.laplace_log_density else "std"
+
+    with pytest.raises(ValueError, match=f"{name} must be >= 1.18e-38 in torch.float32, got 1e-50"):
+        density(torch.zeros(1), **{name: 1e-50})
+    assert density(torch.zeros(1, dtype=torch.float64), **{name: 1e-50}).isfinite()
