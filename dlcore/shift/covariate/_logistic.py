@@ -51,8 +51,8 @@ def logistic_ratio(
     target : Tensor, shape (m, d)
         Rows from the distribution in which the model is used.
     features : {"auto", "linear", "quadratic", "kernel"} or callable, default "auto"
-        The features in which the log-ratio is linear; a callable maps rows, shape (k, d), to features, shape (k, p). For ``"auto"``,
-        products or kernels are not tried if they are more than 300.
+        The features in which the log-ratio is linear; a callable maps rows, shape (k, d), to features, shape (k, p).
+        With ``"auto"``, products or kernels are not tried if they are more than 300.
     penalty : float, in (0, inf), optional
         One penalty for all :math:`\lambda_j`; chosen from 0.1 to 1000 by default, separately for products
         and kernels.

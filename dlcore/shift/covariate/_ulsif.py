@@ -65,8 +65,9 @@ def ulsif(
     :math:`\max(0, \boldsymbol{\theta}^\top\boldsymbol{\phi})`: the ratio is cut off at 0, not its coefficients, which
     would change the solution. With :math:`\alpha > 0` it is the relative ratio
     :math:`p / (\alpha p + (1 - \alpha) q)`, which is at most :math:`1/\alpha`. Like every ratio of this chapter, it is
-    divided by its mean on the source if that differs from 1 by more than a tenth. The width and :math:`\lambda` minimize
-    the squared error on held-out rows. Their ratios need no second fit: with :math:`\mathbf{B} = \mathbf{H} + \lambda\mathbf{I}`,
+    divided by its mean on the source if that differs from 1 by more than a tenth. The width and :math:`\lambda`
+    minimize the squared error on held-out rows. Their ratios need no second fit: with
+    :math:`\mathbf{B} = \mathbf{H} + \lambda\mathbf{I}`,
     :math:`r = \boldsymbol{\phi}^\top\mathbf{B}^{-1}\mathbf{h}` and
     :math:`g = \boldsymbol{\phi}^\top\mathbf{B}^{-1}\boldsymbol{\phi}` at a row, they are
 
