@@ -60,6 +60,12 @@ def _as_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
     return (labels[:, None] == torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
 
 
+def _cross_entropy_derivative(o: Tensor, y: Tensor) -> Tensor:
+    """Return softmax(o) Σy − y, where Σy is 1 if the labels are distributions."""
+    labels = _as_probabilities(y, o)
+    return activations.softmax(o) * labels.sum(-1, keepdim=True) - labels
+
+
 def _normal(n_in: int, n_out: int, **options: Any) -> Tensor:  # noqa: ANN401
     return init.normal((n_in, n_out), **options)
 
@@ -75,7 +81,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "identity": Activation(lambda z: z, torch.ones_like),
 }
 LOSSES: Mapping[str, Loss] = {
-    "cross_entropy": Loss(losses.cross_entropy, lambda o, y: activations.softmax(o) - _as_probabilities(y, o)),
+    "cross_entropy": Loss(losses.cross_entropy, _cross_entropy_derivative),
     "squared_loss": Loss(lambda o, y: losses.squared_loss(o, y).sum(1), lambda o, y: o - y),
 }
 SCHEMES: Mapping[str, Callable[..., Tensor]] = {

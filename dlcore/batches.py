@@ -1,8 +1,7 @@
-r"""In which order, and how many at a time, does training see its examples?
+r"""Minibatches: how are examples grouped for training?
 
-One step of minibatch stochastic gradient descent looks at a few examples drawn at random, and an epoch at each
-example once. The tensors are indexed directly, a few batches at a time: there is no copy of all data, and no call for
-each example.
+A step of minibatch stochastic gradient descent uses a few examples drawn at random, and an epoch uses each example
+once. The tensors are indexed directly, a few batches at a time, without a copy of all data or a call for each example.
 """
 
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from jaxtyping import Shaped
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_rank
-from ._torch import split
+from ._torch import generator_option, split
 
 __all__ = ["minibatches"]
 
-GATHERED = 2**18  # entries of a tensor that are put in order at a time, unless a batch has more
+MAX_GATHERED_ENTRIES = 2**18  # of a tensor, indexed in one call, unless a batch has more
 
 
 def minibatches(
@@ -27,7 +26,7 @@ def minibatches(
     drop_last: bool = False,
     generator: Generator | None = None,
 ) -> Iterator[tuple[Tensor, ...]]:
-    r"""Return an iterator over one epoch, in which each row comes exactly once.
+    r"""Return an iterator over the batches of one epoch, which holds each row exactly once.
 
     .. math::
 
@@ -49,7 +48,7 @@ def minibatches(
     drop_last : bool, default False
         Leave out a last batch that is not full.
     generator : torch.Generator, optional
-        What the order is drawn from; then the global random state is left alone.
+        The source of the order; with it, the global random state is left alone.
 
     Returns
     -------
@@ -97,6 +96,7 @@ def minibatches(
     if not tensors:
         raise TypeError("minibatches needs at least one tensor")
     check_count("batch_size", batch_size, 1)
+    batch_size = int(batch_size)
     columns = [torch.as_tensor(x) for x in tensors]
     for place, x in enumerate(columns):
         check_rank(f"tensors[{place}]", x, 1, "(n, *)")
@@ -110,13 +110,13 @@ def minibatches(
         return iter(())
     if not shuffle:
         return zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
-    order = torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
-    return _gathered(columns, order[:stop], batch_size)
+    order = torch.randperm(n, **generator_option(generator), device=None if generator is None else generator.device)
+    return _shuffled_batches(columns, order[:stop], batch_size)
 
 
-def _gathered(columns: list[Tensor], order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches; one call puts in order what several of them hold."""
+def _shuffled_batches(columns: list[Tensor], order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches in this order; one call of index_select gathers several of them."""
     widest = max(x[0].numel() for x in columns)
-    at_a_time = batch_size * max(GATHERED // max(batch_size * widest, 1), 1)
+    at_a_time = batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)
     for rows in split(order, at_a_time):
         yield from zip(*(split(x.index_select(0, rows.to(x.device)), batch_size) for x in columns), strict=True)

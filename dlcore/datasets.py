@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_floating, check_nonnegative, check_number
+from ._torch import generator_option
 
 __all__ = [
     "GaussianShift",
@@ -248,7 +249,7 @@ def polynomial_regression(
     """
     true = _vector("coefficients", coefficients)
     check_count("n", n, 0)
-    x = 2 * torch.rand(n, generator=generator, dtype=true.dtype, device=true.device) - 1
+    x = 2 * torch.rand(n, **generator_option(generator), dtype=true.dtype, device=true.device) - 1
     y = torch.zeros_like(x)
     for c in reversed(true.unbind()):
         y = y * x + c
@@ -321,7 +322,7 @@ def _vector(name: str, values: Array) -> Tensor:
 
 
 def _standard_normal(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return torch.randn(shape, **generator_option(generator), dtype=like.dtype, device=like.device)
 
 
 def _noise(n: int, noise_std: float, like: Tensor, generator: Generator | None) -> Tensor:

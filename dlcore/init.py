@@ -1,4 +1,4 @@
-r"""With which weights should training begin?
+r"""Initialization: how should weights be drawn?
 
 Equal weights stay equal: every hidden unit of a layer computes the same, receives the same gradient, and a weight
 matrix that starts constant has rank 1 for ever. So weights start at random, and the question is how large.
@@ -22,7 +22,7 @@ doubles :math:`\sigma^2` to make up for it.
 
 Weights have shape (n_in, n_out), as ``x @ weight`` multiplies. That is the transpose of what :class:`torch.nn.Linear`
 keeps, and :mod:`torch.nn.init` reads its fans from that layout: for a weight of this library, its ``fan_in`` is
-``weight.shape[1]``, the number of *outputs*. No weight requires a gradient before ``requires_grad_()`` asks for it.
+``weight.shape[1]``, the number of *outputs*. The returned tensors have ``requires_grad=False``.
 """
 
 import math
@@ -33,6 +33,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_nonnegative, check_number, sizes_of
+from ._torch import generator_option
 
 __all__ = ["constant", "he_normal", "he_uniform", "normal", "xavier_normal", "xavier_uniform", "zeros"]
 
@@ -88,11 +89,11 @@ def normal(
     (torch.Size([784, 10]), 0.01)
     """
     check_nonnegative("std", std)
-    return std * torch.randn(sizes_of(shape, dtype), generator=generator, dtype=dtype, device=device)
+    return std * torch.randn(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
 
 
 def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[Tensor, "..."]:
-    r"""Return zeros, with which a bias may start.
+    r"""Return zeros, the usual initial bias.
 
     .. math::
 
@@ -134,7 +135,7 @@ def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[
 
 
 def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device = None) -> Float[Tensor, "..."]:
-    r"""Return weights that are all equal, to see why weights must not be.
+    r"""Return weights that are all equal, which shows why weights must not be.
 
     .. math::
 
@@ -176,7 +177,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
     tensor([[2., 2., 2.]])
     """
     check_number("value", value, "a number", lambda _: True)
-    return torch.full(sizes_of(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
+    return torch.full(_sizes(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
 
 
 def xavier_uniform(
@@ -388,4 +389,11 @@ def _check_layer(n_in: int, n_out: int, gain: float) -> None:
 
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:
-    return bound * (2 * torch.rand(sizes_of(shape, dtype), generator=generator, dtype=dtype, device=device) - 1)
+    u = torch.rand(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
+    return bound * (2 * u - 1)
+
+
+def _sizes(shape: Shape, dtype: DType) -> tuple[int, ...]:
+    """Return the sizes of the tensor, NumPy integers as Python's."""
+    sizes = shape if isinstance(shape, Sequence) else (shape,)
+    return tuple(int(size) for size in sizes_of(sizes, dtype))

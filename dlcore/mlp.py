@@ -351,6 +351,7 @@ def gradients(trace: Trace) -> Gradients:
 
     where :math:`\partial l/\partial\mathbf{o}_i` is :math:`\operatorname{softmax}(\mathbf{o}_i) - \mathbf{y}_i` for the
     cross-entropy and :math:`\mathbf{o}_i - \mathbf{y}_i` for the squared loss, and :math:`\mathbf{z}_K = \mathbf{o}`.
+    If :math:`\mathbf{y}_i` does not sum to 1, its sum multiplies the softmax.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ def test_batches_are_those_of_the_order_however_many_are_put_in_order_at_a_time(
 ) -> None:
     x = torch.arange(1000.0).reshape(-1, 2)
     at_once = [*batches.minibatches(x, batch_size=batch_size, generator=torch.Generator().manual_seed(0))]
-    monkeypatch.setattr("dlcore.batches.GATHERED", 30)
+    monkeypatch.setattr("dlcore.batches.MAX_GATHERED_ENTRIES", 30)
 
     few = [*batches.minibatches(x, batch_size=batch_size, generator=torch.Generator().manual_seed(0))]
 
@@ -141,3 +141,13 @@ def test_batches_are_those_of_the_order_however_many_are_put_in_order_at_a_time(
     assert [len(rows) for (rows,) in few] == [len(rows) for rows in order.split(batch_size)]
     assert torch.equal(torch.cat([rows for (rows,) in few]), x[order])
     assert all(torch.equal(a, b) for (a,), (b,) in zip(few, at_once, strict=True))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batch_size_may_be_a_numpy_integer(shuffle: bool, drop_last: bool, plain: ModuleType) -> None:
+    options = {"shuffle": shuffle, "drop_last": drop_last}
+
+    sizes = [len(x) for (x,) in plain.batches.minibatches(torch.arange(5), batch_size=np.int64(2), **options)]
+
+    assert sizes == ([2, 2] if drop_last else [2, 2, 1])

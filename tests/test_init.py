@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -253,3 +254,26 @@ def test_an_integer_is_a_shape_of_one_dimension() -> None:
     assert torch.equal(init.zeros(3), torch.zeros(3))
     assert torch.equal(init.constant([2, 1], 4), torch.tensor([[4.0], [4.0]]))
     assert init.normal(()).shape == ()
+
+
+@pytest.mark.parametrize("draw", ["normal", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"])
+def test_without_a_generator_it_compiles_for_shapes_that_change(draw: str, plain: ModuleType) -> None:
+    function = getattr(plain.init, draw)
+
+    def drawn_like(x: torch.Tensor) -> torch.Tensor:
+        return function(x.shape) if draw == "normal" else function(*x.shape)
+
+    torch.compiler.reset()  # the limit on recompilations counts those of all schemes
+    compiled = torch.compile(drawn_like, backend="aot_eager", fullgraph=True)
+
+    for shape in ((8, 4), (7, 4), (6, 5)):
+        assert compiled(torch.ones(shape)).shape == shape
+
+
+def test_numpy_integers_are_sizes(plain: ModuleType) -> None:
+    three, two = np.int64(3), np.int32(2)
+
+    assert plain.init.zeros(three).shape == (3,)
+    assert plain.init.normal((three, two)).shape == (3, 2)
+    assert plain.init.xavier_uniform(three, two).shape == (3, 2)
+    assert plain.init.he_normal(three, two).shape == (3, 2)

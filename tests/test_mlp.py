@@ -2,7 +2,9 @@
 
 import math
 from itertools import pairwise
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -383,3 +385,19 @@ def test_half_precision_sums_over_the_batch_in_float32(dtype: torch.dtype) -> No
     assert trace.L == 0.5
     assert mlp.backward(trace)[0].bias == 1
     assert mlp.backward(trace)[0].weight == 1
+
+
+def test_numpy_integers_are_widths(plain: ModuleType) -> None:
+    params = plain.mlp.init_mlp([4, np.int64(8), np.int32(3)])
+
+    assert [tuple(layer.weight.shape) for layer in params] == [(4, 8), (8, 3)]
+
+
+@pytest.mark.parametrize("labels", [[1.0, 1.0], [0.0, 0.0], [0.25, 0.25]])
+def test_backward_is_autograd_for_labels_that_do_not_sum_to_one(labels: list[float]) -> None:
+    o, y = torch.tensor([[1.0, 2.0]], dtype=torch.float64, requires_grad=True), torch.tensor([labels]).double()
+    identity = [LinearParams(torch.eye(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64))]
+
+    trace = mlp.forward(identity, o, y)
+
+    torch.testing.assert_close(mlp.gradients(trace).o, torch.autograd.grad(trace.L, o)[0])

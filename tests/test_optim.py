@@ -115,6 +115,16 @@ def test_nothing_is_changed_if_one_gradient_is_missing() -> None:
     assert torch.equal(first.grad, torch.ones(2))
 
 
+def test_a_frozen_parameter_is_refused_with_what_to_pass() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    net[0].requires_grad_(False)
+    net(torch.ones(2, 3)).sum().backward()
+
+    with pytest.raises(ValueError, match=r"^params\[0\] must have a gradient, got a frozen parameter; pass \[w for"):
+        optim.sgd_(net.parameters(), lr=0.1)
+    optim.sgd_([w for w in net.parameters() if w.requires_grad], lr=0.1)
+
+
 def test_gradients_are_cleared_so_that_the_next_backward_does_not_add_to_them() -> None:
     w = torch.tensor([1.0], requires_grad=True)
 
@@ -484,6 +494,17 @@ def test_half_precision_gradients_have_their_norm_taken_in_float32() -> None:
     g = torch.full((4096,), 100.0, dtype=torch.float16)  # of norm 6400; the sum of squares is far above 65504
 
     assert torch.equal(optim.clip_gradients(g, max_norm=3200.0), g / 2)
+
+
+def test_clipping_refuses_parameters_in_place_of_their_gradients() -> None:
+    net = torch.nn.Linear(3, 1)
+    net(torch.ones(2, 3)).sum().backward()
+
+    with pytest.raises(
+        TypeError, match=r"^grads must be gradients, got parameters; pass \[w\.grad for w in parameters\]$"
+    ):
+        optim.clip_gradients(list(net.parameters()), max_norm=1.0)
+    assert len(optim.clip_gradients([w.grad for w in net.parameters()], max_norm=1.0)) == 2
 
 
 # Schedules

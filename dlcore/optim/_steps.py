@@ -5,6 +5,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
@@ -273,7 +274,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     Raises
     ------
     TypeError
-        If a gradient is not a real floating-point tensor.
+        If a gradient is not a real floating-point tensor, or is a :class:`torch.nn.Parameter`.
     TypeError
         If ``max_norm`` is not a real number.
     ValueError
@@ -295,6 +296,8 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     """
     check_number("max_norm", max_norm, ">= 0", lambda max_norm: max_norm >= 0)
     leaves, structure = floating_leaves("grads", grads)
+    if any(isinstance(g, Parameter) for g in leaves):
+        raise TypeError("grads must be gradients, got parameters; pass [w.grad for w in parameters]")
     if all(g.numel() == 0 for g in leaves):
         return grads
     units, norm, scale = rescaled(leaves)  # g = scale · unit and ‖g‖ = scale · norm, so that no square overflows
@@ -327,6 +330,10 @@ def _leaves_and_gradients(params: PyTree) -> tuple[list[Tensor], list[Tensor]]:
 
 def _refuse_without_gradient(name: str, w: Tensor) -> NoReturn:
     check_floating(**{name: w})
+    if not w.requires_grad:
+        raise ValueError(
+            f"{name} must have a gradient, got a frozen parameter; pass [w for w in parameters if w.requires_grad]"
+        )
     if not w.is_leaf:
         raise ValueError(f"{name} must be a leaf of the autograd graph, got the result of an operation")
     raise ValueError(f"{name} must have a gradient, got .grad = None: has backward() reached it?")

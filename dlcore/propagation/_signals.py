@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from dlcore._checks import check_floating, check_same_shape, check_values
 from dlcore._network import ACTIVATIONS, Activation, layer_values
 from dlcore._numerics import upcast
+from dlcore._torch import generator_option
 from dlcore.linear import LinearParams
 
 __all__ = ["SignalPropagation", "gaussian_expectation", "signal_propagation"]
@@ -118,7 +119,7 @@ def signal_propagation(
     if variances is not None and len(variances) != len(params):
         raise ValueError(f"variances must have one entry for each of {len(params)} layers, got {len(variances)}")
     if output_gradient is None:
-        output_gradient = torch.randn(o.shape, generator=generator, dtype=o.dtype, device=o.device)
+        output_gradient = torch.randn(o.shape, **generator_option(generator), dtype=o.dtype, device=o.device)
     check_floating(output_gradient=output_gradient)
     check_same_shape(output_gradient=output_gradient, outputs=o)
 
