@@ -84,7 +84,7 @@ def lp_norm(
         norm = powers(wide, p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
     if x.numel() and not _every_power_counts(norm, p, wide.numel()):
         norm = rescaled_norm(wide, p, dim, keepdim)
-    return norm.to(x.dtype)
+    return norm if wide is x else norm.to(x.dtype)
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -96,7 +96,10 @@ def _every_power_counts(norm: Tensor, p: float, n: int) -> bool:
     """Tell whether no power of n entries overflowed, and none vanished that the norm would show."""
     if not has_values(norm):
         return False
-    smallest, largest = (bound.item() for bound in norm.detach().aminmax())
+    if norm.numel() == 1:  # read at once: for 1000 entries the norm itself takes 2 µs
+        smallest = largest = norm.item()
+    else:
+        smallest, largest = (bound.item() for bound in norm.detach().aminmax())
     return _min_plain_norm(norm.dtype, p, n // norm.numel()) <= smallest and largest <= MAX_PLAIN_NORM
 
 
