@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 __all__ = [
     "FakeTensor",
