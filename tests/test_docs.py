@@ -4,24 +4,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import chapters
 import evidence
 import figures
 import library_code
 import matplotlib.pyplot as plt
-import native_math
 import numpy as np
 import outdated
 import overview
 import performance
 import pytest
 import torch
-from lighter import without_icons
 from matplotlib.animation import FuncAnimation
 from PIL import Image
-from publishing import sitemap
 
 from benchmarks.frame import Timing
 from benchmarks.memory import Peak
@@ -327,89 +323,38 @@ def test_a_figure_that_moves_is_still_until_asked_and_ends_as_it_was(tmp_path: P
     assert not (tmp_path / "images" / "plot_002.webp").exists()
 
 
-# What makes pages light, and a published site found
+# The index of the API
 
 
-def test_style_sheet_keeps_the_icons_that_are_named_and_all_that_is_no_icon() -> None:
-    style = '.fa-a{--fa:"1"}.fa-b,.fa-c{--fa:"2"}.fa-d{--fa:"3"}.fa-lg{font-size:2em}.b{--fa:"4"}'
+LAYERS = """
+[[tool.importlinter.contracts]]
+name = "Chapters"
+type = "layers"
+containers = ["dlcore"]
+layers = ["shift | propagation", "mlp : training", "losses", "norms | optim", "_torch"]
+"""
 
-    assert (
-        without_icons(style, ["fa-a", "fa-c"])
-        == '.fa-a{--fa:"1"}.fa-b,.fa-c{--fa:"2"}.fa-lg{font-size:2em}.b{--fa:"4"}'
-    )
 
-
-def test_sitemap_names_every_page_by_its_whole_address() -> None:
-    found = ET.fromstring(sitemap("https://example.org/dlcore/", ["index.html", "api/a b.html"]))  # noqa: S314
-
-    assert [place.text for place in found.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")] == [
-        "https://example.org/dlcore/api/a%20b.html",
-        "https://example.org/dlcore/index.html",
+@pytest.mark.parametrize("other", ["", '[[tool.importlinter.contracts]]\nname = "Other"\ntype = "forbidden"\n'])
+def test_index_follows_the_layers_from_the_lowest(tmp_path: Path, other: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(other + LAYERS)
+    names = [
+        f"dlcore.{name}" for name in ("shift", "new", "optim", "norms", "losses", "training", "mlp", "propagation")
     ]
 
+    found = chapters.sections(names, chapters.layers(tmp_path / "pyproject.toml"))
 
-def test_browsers_are_told_what_they_do_not_guess() -> None:
-    formula = '<math class="f"><mo>=</mo><mo>−</mo><mi>log</mi><mo>\u2061</mo><mi mathvariant="bold">x</mi></math>'
-    for_both = f'<span class="katex-mathml">{formula}</span><span class="katex-html"><span>x</span></span>'
-    page = f'<p><span class="katex">{for_both}</span>.</p>'
-
-    shown = native_math.replace(page)
-
-    assert shown == (
-        '<p><span class="katex"><math class="f"><mo>=</mo><mo form="prefix">−</mo><mi>log</mi>'
-        '<mspace width="0.1667em"></mspace><mi>𝐱</mi></math></span>.</p>'
-    )
+    assert {title: [name.removeprefix("dlcore.") for name in names] for title, names in found.items()} == {
+        "The formulas, each alone": ["norms", "optim"],
+        "What is minimized": ["losses"],
+        "What is done with it": ["mlp", "training"],
+        "What is learned from that": ["propagation", "shift", "new"],
+    }
 
 
-def test_the_space_after_the_name_of_a_function_stands_after_what_is_below_or_above_the_name() -> None:
-    name = "<msub><mrow><mi>log</mi><mo>\u2061</mo></mrow><mi>b</mi></msub>"
-    derivative = '<msup><mrow><mi>tanh</mi><mo>\u2061</mo></mrow><mo>′</mo></msup><mo stretchy="false">(</mo>'
+def test_index_is_alphabetical_without_layers(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
 
-    assert native_math.spell(f"{name}<mi>p</mi>") == (
-        '<msub><mrow><mi>log</mi></mrow><mi>b</mi></msub><mspace width="0.1667em"></mspace><mi>p</mi>'
-    )
-    assert "mspace" not in native_math.spell(derivative)
+    found = chapters.sections(["dlcore.b", "dlcore.a"], chapters.layers(tmp_path / "pyproject.toml"))
 
-
-def test_a_displayed_formula_is_split_at_its_wide_spaces_and_nowhere_inside_of_its_parts() -> None:
-    begin, end = '<math display="block"><semantics><mrow>', "</mrow></semantics></math>"
-    space = '<mspace width="2em"/>'
-    fraction = f"<mfrac><mrow><mi>a</mi>{space}<mi>b</mi></mrow><mi>c</mi></mfrac>"
-
-    assert native_math.split(f"{begin}<mi>x</mi>{space}{fraction}{end}") == (
-        f"{begin}<mi>x</mi>{end} {begin}{fraction}{end}"
-    )
-    assert native_math.split(f"<math><mi>x</mi>{space}<mi>y</mi></math>") == f"<math><mi>x</mi>{space}<mi>y</mi></math>"
-
-
-def test_a_typeset_formula_does_not_break_at_the_bar_of_a_conditional_probability() -> None:
-    strut, bar = '<span class="strut" style="height:1em;"></span>', '<span class="mrel">∣</span>'
-    space = '<span class="mspace" style="margin-right:0.2778em;"></span>'
-
-    shown = native_math.split_typeset(
-        f'<span class="base">{strut}y{space}{bar}{space}</span><span class="base">{strut}x</span>'
-    )
-
-    assert shown == f'<span class="base">{strut}y{space}{bar}{space}{strut}x</span>'
-
-
-def test_a_typeset_formula_is_split_at_its_wide_spaces_and_keeps_its_height() -> None:
-    space = '<span class="mspace" style="margin-right:2em;"></span>'
-    strut = '<span class="strut" style="height:1em;"></span>'
-    typeset = '<span class="katex-html" aria-hidden="true">'
-    x, y = '<span class="mord">x</span>', f'<span class="mord">y{space}</span>'
-    display = '<span class="katex-display"><span class="katex">{}</span></span>'
-    alone = display.format(f'{typeset}<span class="base">{strut}{x}</span></span>')
-
-    shown = native_math.split_typeset(
-        display.format(f'{typeset}<span class="base">{strut}{x}{space}{y}</span></span>') + alone
-    )
-
-    assert shown == (
-        display.format(
-            '<span class="katex-html parts" aria-hidden="true">'
-            f'<span class="part"><span class="base">{strut}{x}</span></span>'
-            f'<span class="part"><span class="base">{strut}{y}</span></span></span>'
-        )
-        + alone
-    )
+    assert found == {"Modules": ["dlcore.a", "dlcore.b"]}

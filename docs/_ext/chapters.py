@@ -1,21 +1,23 @@
-"""The index of the API: found by looking at the library, in the order of its floors."""
+"""autosummary lists only the modules it is given: this finds them, in the order of the layers in ``pyproject.toml``."""
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import dlcore
 
-FLOORS = {
-    "The formulas, each alone": "norms activations likelihood information init batches datasets optim linear metrics "
-    "importance",
-    "What is minimized": "losses regularization risk",
-    "What is done with it": "mlp model_selection training",
-    "What is learned from that": "propagation shift",
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+SECTIONS = {  # the title of a section of the index, and a module of its lowest layer
+    "The formulas, each alone": "norms",
+    "What is minimized": "losses",
+    "What is done with it": "mlp",
+    "What is learned from that": "shift",
 }
 
 PAGE = """\
@@ -60,21 +62,33 @@ def public_names(module: ModuleType) -> list[str]:
     return sorted(module.__all__, key=place)
 
 
-def write(folder: Path) -> dict[str, list[str]]:
-    """Write the page that lists every module, and return each module's names for its page's template.
+def layers(pyproject: Path = PYPROJECT) -> list[list[str]]:
+    """Return the modules of each layer that import-linter holds ``dlcore`` to, lowest first; none if it does not."""
+    tools = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
+    for contract in tools.get("importlinter", {}).get("contracts", []):
+        if contract["type"] == "layers" and contract.get("containers", ["dlcore"]) == ["dlcore"]:
+            return [re.findall(r"[\w.]+", layer.replace("dlcore.", "")) for layer in reversed(contract["layers"])]
+    return []
 
-    A module that no floor names is listed all the same, last.
-    """
+
+def sections(names: Sequence[str], order: list[list[str]]) -> dict[str, list[str]]:
+    """Return the modules of each section, by layer and then by name; one that is in no layer comes last."""
+    title = next(iter(SECTIONS)) if order else "Modules"
+    found: dict[str, list[str]] = {title: []}
+    for layer in order:
+        title = next((title for title, first in SECTIONS.items() if first in layer), title)
+        found.setdefault(title, []).extend(sorted({f"dlcore.{name}" for name in layer} & set(names)))
+    found[title] += sorted(set(names).difference(*found.values()))
+    return found
+
+
+def write(folder: Path) -> dict[str, list[str]]:
+    """Write the page that lists every module, and return each module's names for its page's template."""
     top = public_modules(dlcore, "dlcore.")
-    order = {f"dlcore.{name}": title for title, names in FLOORS.items() for name in names.split()}
-    sections: dict[str, list[str]] = {title: [] for title in (*FLOORS, "More")}
-    for name in sorted(top, key=lambda name: (list(order).index(name) if name in order else len(order), name)):
-        sections[order.get(name, "More")].append(name)
     page = PAGE
-    for title, names in sections.items():
-        if names:
-            rows = "\n".join(f"   {name}" for name in names)
-            page += SECTION.format(title=title, underline="-" * len(title), modules=rows)
+    for title, names in sections(list(top), layers()).items():
+        rows = "\n".join(f"   {name}" for name in names)
+        page += SECTION.format(title=title, underline="-" * len(title), modules=rows)
 
     contents: dict[str, list[str]] = {}
     waiting = dict(top)
@@ -99,22 +113,32 @@ def write(folder: Path) -> dict[str, list[str]]:
 
 
 def functions(names_of: dict[str, list[str]]) -> Iterator[tuple[str, dict[str, Callable[..., Any]]]]:
-    """Yield each module that has public functions with these, in the order of the floors."""
-    order = [f"dlcore.{name}" for names in FLOORS.values() for name in names.split()]
-
-    def place(module: str) -> tuple[int, str]:
-        top = ".".join(module.split(".")[:2])
-        return (order.index(top) if top in order else len(order), module)
-
-    for module in sorted(names_of, key=place):
+    """Yield each module that has public functions with these, in the order of the index."""
+    top = sorted({".".join(module.split(".")[:2]) for module in names_of})
+    order = [name for names in sections(top, layers()).values() for name in names]
+    for module in sorted(names_of, key=lambda module: (order.index(".".join(module.split(".")[:2])), module)):
         values = {name: getattr(importlib.import_module(module), name) for name in names_of[module]}
         found = {name: value for name, value in values.items() if inspect.isfunction(value)}
         if found:
             yield module, found
 
 
+def sources(names_of: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return for each public module the modules in which its functions and classes are written."""
+    return {
+        module: sorted(
+            {
+                found.__module__
+                for found in (getattr(importlib.import_module(module), n) for n in names)
+                if not inspect.ismodule(found) and hasattr(found, "__module__")
+            }
+        )
+        for module, names in names_of.items()
+    }
+
+
 def question(module: str) -> str:
-    """Return the question that a module's docstring asks in its first line."""
+    """Return the first line of a module's docstring."""
     return (inspect.getdoc(importlib.import_module(module)) or "").partition("\n")[0]
 
 

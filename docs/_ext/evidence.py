@@ -1,4 +1,4 @@
-"""The pages of what was verified: for each function what the last test run held, and the timings of the last benchmark.
+"""pytest writes no page: this one shows for each function what the last test run verified.
 
 The runs write JSON, ``pytest --evidence FILE`` in the build folder and ``python -m benchmarks --json FILE`` in
 ``docs/measured``; these pages are made of nothing else. What was not run, or ran on code that is no longer this code,

@@ -1,4 +1,4 @@
-"""How the figures of the tutorials look: one style, and each figure twice, for the light pages and for the dark ones.
+"""sphinx-gallery saves each figure once: this scraper saves it for the light and for the dark theme, in one style.
 
 A tutorial stays a script that runs anywhere: it imports nothing from here, and names colours by their place in the
 cycle (``"C0"``, ``"C1"``, ...) and everything else not at all. Before each script the build sets the style below; after

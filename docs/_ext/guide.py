@@ -1,4 +1,4 @@
-"""The parts of the guide that are computed, so that none is left out: each a directive.
+"""Sphinx has no directive for these lists, which are computed so that nothing is left out.
 
 ``notes-map`` tells what became of every passage of ``notes_map.toml``; ``works-cited`` lists what the docstrings cite;
 ``chapters`` lists the chapters of the tutorials with their questions. ``:zh:`` marks Chinese as what it is.

@@ -1,4 +1,4 @@
-"""Links to other projects' documentation that need no network to build.
+"""sphinx.ext.intersphinx downloads inventories: these are short lists in the repository, so a build needs no network.
 
 ``_inventories/PROJECT.txt`` lists the names that our pages mention: first the address of the project's documentation,
 then, under a line with a kind and a page (``$`` stands for the name), the names themselves, one a line::

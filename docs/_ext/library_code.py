@@ -1,4 +1,4 @@
-"""What of the library a piece of code uses, and whether that changed: in what it does, not in what it says."""
+"""sphinx-gallery and pytest do not know which library code a result depends on: a hash of it, docstrings left out."""
 
 import ast
 import hashlib

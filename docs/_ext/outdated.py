@@ -1,4 +1,4 @@
-"""Which tutorials must run again: sphinx-gallery asks whether the script changed; here, whether what it uses did."""
+"""sphinx-gallery runs a script again if the script changed: this also asks whether the library code it uses did."""
 
 import hashlib
 import json

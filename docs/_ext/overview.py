@@ -1,4 +1,4 @@
-"""The page of all functions: one formula each, generated from the docstrings, and filtered by a script as one types."""
+"""autosummary shows no formula: the page of all functions has one for each, from its docstring, and a filter."""
 
 import inspect
 import re
@@ -19,6 +19,7 @@ parameters, its examples and the tutorials that use it.
 .. raw:: html
 
    <div class="filter pst-js-only"></div>
+   <script defer src="../_static/filter.js"></script>
 
 """
 

@@ -1,4 +1,4 @@
-"""The page of timings, made of what the benchmarks wrote: a build cannot take them."""
+"""Sphinx has no page of timings: this one is made of what the benchmarks wrote, because a build cannot measure."""
 
 import json
 from pathlib import Path

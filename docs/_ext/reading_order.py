@@ -1,4 +1,4 @@
-"""The order of the tutorials within a chapter: that of the notes, which the alphabet does not know."""
+"""sphinx-gallery sorts tutorials by name, size or title: this is the order in which they are read."""
 
 from pathlib import Path
 
@@ -28,19 +28,6 @@ ORDER = [
 ]
 
 
-class ReadingOrder:
-    """What sphinx-gallery sorts a chapter's scripts by; a script that has no place stops the build."""
-
-    def __init__(self, src_dir: str) -> None:
-        self.src_dir = src_dir
-
-    def __call__(self, filename: str) -> int:
-        """Return the place of a script."""
-        name = Path(filename).stem
-        if name not in ORDER:
-            raise ValueError(f"{name} must have a place in the ORDER of {Path(__file__).name}, got none")
-        return ORDER.index(name)
-
-    def __repr__(self) -> str:
-        """Return the same in every build, so that a setting that has not changed is seen not to have."""
-        return type(self).__name__
+def place(script: str) -> int:
+    """Return the place of a script; one that is not in ORDER stops the build."""
+    return ORDER.index(Path(script).stem)

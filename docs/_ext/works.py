@@ -1,4 +1,4 @@
-"""The works that the docstrings cite: each once, with the names that cite it and where in it to look."""
+"""numpydoc lists references per docstring: this collects each work once, with the functions that cite it."""
 
 import inspect
 import re

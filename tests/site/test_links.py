@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from tests.library import public_names
+
 GALLERY = Path(__file__).parents[2] / "gallery"
 
 
@@ -95,17 +97,38 @@ def test_every_tutorial_leads_to_related_ones(site: Path) -> None:
     assert alone == []
 
 
-def test_every_icon_of_a_page_is_in_the_style_sheet(site: Path) -> None:
-    style = (site / "_static" / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
-    signs = {name for rule in re.findall(r"((?:\.fa-[a-z0-9-]+,?)+)\{--fa:", style) for name in rule.split(",")}
-    used = {
-        f".{icon}"
-        for page in site.rglob("*.html")
-        for icon in re.findall(r"\bfa-solid (fa-[a-z-]+)", page.read_text(encoding="utf-8"))
+def source_of(page: Path) -> tuple[Path, str] | None:
+    """Return the file and the anchor that the source link of a page leads to."""
+    links = [urlsplit(target) for target in links_of(page).targets if "_modules/" in target]
+    name = page.stem.rpartition(".")[2]
+    found = [link for link in links if unquote(link.fragment) == name]
+    return (Path(posixpath.normpath(page.parent / unquote(found[0].path))), name) if len(found) == 1 else None
+
+
+def test_every_function_leads_to_its_source(site: Path) -> None:
+    names = sorted(public_names())
+    missing = []
+
+    for name in names:
+        source = source_of(site / "api" / f"dlcore.{name}.html")
+        text = source[0].read_text(encoding="utf-8") if source else ""
+        code = re.sub("<[^>]*>", "", text.partition(f' id="{name.rpartition(".")[2]}">')[2])
+        if not re.match(rf"\s*(\[docs\]\s*)?(@.*\s*)*(def|class) {name.rpartition('.')[2]}\b", code):
+            missing.append(name)
+
+    assert names
+    assert missing == []
+
+
+def test_every_module_with_functions_leads_to_its_source(site: Path) -> None:
+    modules = {name.rpartition(".")[0] for name in public_names()}
+
+    sources = {
+        name: [t for t in links_of(site / "api" / f"dlcore.{name}.html").targets if "_modules/" in t]
+        for name in modules
     }
 
-    assert used
-    assert used <= signs
+    assert [name for name, found in sources.items() if not found] == []
 
 
 def test_a_planted_dead_link_is_found(tmp_path: Path) -> None:

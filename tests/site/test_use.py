@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 FIRST_OF_SEARCH = """names => names.map(name => {
+    history.replaceState(null, "", `?q=${encodeURIComponent(name)}`)
     const [page, , anchor] = Search._performSearch(...Search._parseQuery(name)).pop()
     return [page, anchor]
 })"""
