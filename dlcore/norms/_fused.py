@@ -1,7 +1,5 @@
 """A norm in fewer passes over memory, for vectors on a CPU of which no derivative is asked for."""
 
-from math import prod
-
 import torch
 from torch import Tensor
 
@@ -15,17 +13,9 @@ CACHE_BLOCK_ENTRIES = 2**17  # 512 KB in float32
 
 def fused_norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
     r"""Compute :math:`(\sum_i |x_i|^p)^{1/p}`, a power as the exponential of p times the logarithm."""
-    if p > 1 and (x.numel() if p != 2 else _entries_of_one_vector(x, dim)) <= SHORT_SUM_ENTRIES:
-        return vector_norm(x, p) if dim is None and not keepdim else vector_norm(x, p, dim, keepdim)
     if dim is not None or keepdim:
         return _raise_(x.abs(), p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
     return _length(x.flatten()) if p == 2 else _sum_of_powers(x.flatten(), p).pow(1 / p)
-
-
-def _entries_of_one_vector(x: Tensor, dim: Dim) -> int:
-    if dim is None:
-        return x.numel()
-    return x.shape[dim] if isinstance(dim, int) else prod(x.shape[d] for d in dim)
 
 
 def _length(x: Tensor) -> Tensor:

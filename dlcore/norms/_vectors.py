@@ -77,14 +77,28 @@ def lp_norm(
     check_number("p", p, "> 0", lambda p: p > 0)
     if p in {1, math.inf}:
         return (l1_norm if p == 1 else max_norm)(x, dim=dim, keepdim=keepdim)
+    return _root_of_powers(x, p, dim, keepdim)
+
+
+def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
+    """Compute the formula, and once more on rescaled entries if a power overflowed or vanished."""
     wide = upcast(x)
-    if _is_plain(wide):
+    if p > 1 and _is_short(wide, p, dim):  # torch's single pass is quick, and loses no digit yet
+        norm = vector_norm(wide, p) if dim is None and not keepdim else vector_norm(wide, p, dim, keepdim)
+    elif _is_plain(wide):
         norm = fused_norm(wide, p, dim, keepdim)
     else:
         norm = powers(wide, p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
     if x.numel() and not _every_power_counts(norm, p, wide.numel()):
         norm = rescaled_norm(wide, p, dim, keepdim)
     return norm if wide is x else norm.to(x.dtype)
+
+
+def _is_short(x: Tensor, p: float, dim: Dim) -> bool:
+    """Tell whether torch's single pass keeps the digits: of the Euclidean norm, if one vector has few entries."""
+    if p != 2 or dim is None:
+        return x.numel() <= SHORT_SUM_ENTRIES
+    return (x.shape[dim] if isinstance(dim, int) else math.prod([x.shape[d] for d in dim])) <= SHORT_SUM_ENTRIES
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -202,7 +216,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor([0., 0.])
     """
     check_floating(x=x)
-    return lp_norm(x, 2.0, dim=dim, keepdim=keepdim)
+    return _root_of_powers(x, 2.0, dim, keepdim)
 
 
 def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
@@ -245,5 +259,7 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
     check_floating(x=x)
     if x.numel() == 0:  # a maximum over nothing: the sum over nothing has its shape, and the value 0
         return l1_norm(x, dim=dim, keepdim=keepdim)
-    dims = () if dim is None else dim  # all
-    return torch.maximum(x.amax(dims, keepdim), -x.amin(dims, keepdim))
+    if dim is None and not keepdim:
+        smallest, largest = torch.aminmax(x)  # in one pass, without a copy of the magnitudes
+        return torch.maximum(-smallest, largest)
+    return x.abs().amax(() if dim is None else dim, keepdim)
