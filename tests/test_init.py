@@ -78,7 +78,7 @@ def test_xavier_bound_is_the_root_of_6_over_both_fans() -> None:
     assert -0.999 * bound > weight.min() >= -bound
 
 
-def test_normal_has_standard_deviation_0_01_not_variance_0_01_nor_1_as_row_10_and_30_mix_up() -> None:
+def test_normal_has_standard_deviation_0_01_and_not_variance_0_01_nor_1() -> None:
     weight = init.normal((N_IN, N_OUT), dtype=torch.float64)
 
     assert abs(weight.square().mean() - 1e-4) < 4 * standard_error(weight.square())
@@ -134,7 +134,7 @@ def test_forward_needs_n_in_and_backward_n_out() -> None:
     assert backward.mean().item() == pytest.approx(1, abs=0.03)
 
 
-def test_cross_terms_vanish_because_the_weights_have_mean_zero_as_row_34_leaves_out() -> None:
+def test_cross_terms_vanish_because_the_weights_have_mean_zero() -> None:
     n, draws = 8, 200_000
     x = torch.ones(n, dtype=torch.float64)  # inputs that depend on each other as much as they can
     centred = init.normal((draws, n), std=1.0, dtype=torch.float64) @ x
@@ -145,7 +145,7 @@ def test_cross_terms_vanish_because_the_weights_have_mean_zero_as_row_34_leaves_
 
 
 @pytest.mark.parametrize(("factor", "grows"), [(0.5, False), (2.0, True)])
-def test_variance_shrinks_below_1_and_grows_above_it_which_row_34_says_of_both(factor: float, grows: bool) -> None:
+def test_variance_shrinks_below_1_and_grows_above_1(factor: float, grows: bool) -> None:
     x = torch.randn(500, 128, dtype=torch.float64)
 
     for _ in range(10):

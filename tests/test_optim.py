@@ -73,7 +73,7 @@ def test_sgd_in_place_is_the_loop_of_the_notes(n: int, lr: float, batch_size: in
 
 
 @pytest.mark.parametrize("whole", ["sum", "mean"])
-def test_last_short_batch_is_scaled_by_its_own_length_as_row_9_asks(whole: str) -> None:
+def test_last_short_batch_is_scaled_by_its_own_length(whole: str) -> None:
     x, y, start = regression(n=7)
     params, expected = as_leaves(start), start
 
@@ -92,7 +92,7 @@ def test_last_short_batch_is_scaled_by_its_own_length_as_row_9_asks(whole: str) 
         torch.testing.assert_close(w.detach(), want, rtol=1e-12, atol=1e-12)
 
 
-def test_mean_loss_and_batch_size_together_divide_twice_which_row_9_warns_of() -> None:
+def test_mean_loss_and_batch_size_together_divide_twice() -> None:
     x, y, start = regression(n=4)
     right, wrong = as_leaves(start), as_leaves(start)
 
@@ -212,7 +212,7 @@ def test_trajectory_of_sgd_step_is_that_of_torch(weight_decay: float) -> None:
         torch.testing.assert_close(ours, other.detach(), rtol=1e-12, atol=1e-12)
 
 
-def test_biases_are_left_out_of_weight_decay_as_with_the_parameter_groups_of_row_27() -> None:
+def test_biases_are_left_out_of_weight_decay_as_with_parameter_groups() -> None:
     x, y, params = regression()
     theirs = as_leaves(params)
     trainer = torch.optim.SGD([{"params": theirs.weight, "weight_decay": 0.3}, {"params": theirs.bias}], lr=0.1)
@@ -285,7 +285,7 @@ def test_weight_decay_is_the_l2_penalty_for_plain_sgd(lr: float, penalty: float)
     torch.testing.assert_close(tuple(decayed), tuple(descended), rtol=1e-12, atol=1e-12)
 
 
-def test_the_update_of_row_27_holds_with_the_half_in_the_loss_only() -> None:
+def test_the_weight_decay_update_holds_with_the_half_in_the_loss_only() -> None:
     x, y, params = regression()
     eta, penalty = 0.1, 0.5
     residuals = x @ params.weight + params.bias - y
@@ -336,7 +336,7 @@ def trained_by_adam(kind: Any, weight_decay: float, penalty: float) -> Tensor:
     return weight.detach()
 
 
-def test_in_adam_weight_decay_and_the_l2_penalty_differ_as_row_26_leaves_out() -> None:
+def test_in_adam_weight_decay_and_the_l2_penalty_differ() -> None:
     penalized = trained_by_adam(torch.optim.Adam, 0.0, 0.5)
     coupled = trained_by_adam(torch.optim.Adam, 0.5, 0.0)
     decoupled = trained_by_adam(torch.optim.AdamW, 0.5, 0.0)
@@ -423,7 +423,7 @@ def test_polyaks_heavy_ball_differs_from_torchs_when_the_rate_falls() -> None:
     assert gaps[2] > 0.1
 
 
-def test_with_momentum_weight_decay_and_the_l2_penalty_differ_which_row_26_leaves_out() -> None:
+def test_with_momentum_weight_decay_and_the_l2_penalty_differ() -> None:
     w = torch.ones(1, dtype=torch.float64)
     penalized, velocity, shrunk, plain = w, None, w, None
 
