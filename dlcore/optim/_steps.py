@@ -274,7 +274,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     Raises
     ------
     TypeError
-        If a gradient is not a real floating-point tensor, or is a :class:`torch.nn.Parameter`.
+        If a gradient is not a real floating-point tensor, or is a ``torch.nn.Parameter``.
     TypeError
         If ``max_norm`` is not a real number.
     ValueError
