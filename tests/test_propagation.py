@@ -404,6 +404,12 @@ def test_nan_in_a_factor_gives_nan() -> None:
     assert log_singular_values(torch.tensor([[[math.nan, 1.0], [1.0, 2.0]]])).isnan().any()
 
 
+def test_log_singular_values_raise_where_the_rotations_do_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlcore.propagation._stable.MAX_JACOBI_SWEEPS", 0)
+    with pytest.raises(RuntimeError, match="matrices: no singular values found in 0 sweeps"):
+        log_singular_values(torch.ones(1, 2, 2) + torch.eye(2))
+
+
 def test_gradient_of_the_sum_is_the_inverse_transposed() -> None:
     matrices = torch.randn(3, 4, 4, dtype=torch.float64)
 

@@ -59,16 +59,26 @@ def _orthogonalized(rows: Tensor, logs: Tensor) -> Tensor:
     half = rows.shape[-2] // 2
     tolerance = rows.shape[-1] * torch.finfo(rows.dtype).eps
     for _ in range(MAX_JACOBI_SWEEPS):
-        cosines = torch.triu(rows @ rows.mT, diagonal=1)
-        if has_values(cosines) and bool((cosines.abs() <= tolerance).all()):
-            break
+        if _is_any_cosine_above(tolerance, rows) is False:
+            return logs[..., 0]
         for _ in range(2 * half - 1):  # as in a round-robin tournament, each row is paired with every other once
             table = torch.cat([rows, logs], dim=-1)
             upper, lower = _rotated(table[..., :half, :], table[..., half:, :].flip(-2))
             moving = torch.cat([upper[..., 1:, :], lower.flip(-2)], dim=-2)
             table = torch.cat([upper[..., :1, :], moving.roll(1, dims=-2)], dim=-2)
             rows, logs = table[..., :-1], table[..., -1:]
+    # a singular value is wrong by the square of the cosines that are left
+    if _is_any_cosine_above(torch.finfo(rows.dtype).eps ** 0.5, rows):
+        raise RuntimeError(
+            f"matrices: no singular values found in {MAX_JACOBI_SWEEPS} sweeps; try a product of fewer, or in float64"
+        )
     return logs[..., 0]
+
+
+def _is_any_cosine_above(limit: float, rows: Tensor) -> bool | None:
+    """Tell whether two rows of length 1 are not orthogonal; None where values cannot be looked at. NaN is not above."""
+    cosines = torch.triu(rows @ rows.mT, diagonal=1)
+    return bool((cosines.abs() > limit).any()) if has_values(cosines) else None
 
 
 def _rotated(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
