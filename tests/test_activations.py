@@ -394,6 +394,20 @@ def test_gradient_of_hardmax_is_zero() -> None:
 # Mendings: the naive form, ties, temperature
 
 
+@pytest.mark.parametrize(("shape", "dim"), [((2**22,), 0), ((2**20, 2), 0)])
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_softmax_of_long_rows_keeps_its_digits(
+    function: Callable[..., Tensor], shape: tuple[int, ...], dim: int
+) -> None:
+    """torch's own is wrong by hundreds of units of rounding there."""
+    logits = torch.rand(shape)
+    found, expected = function(logits, dim=dim), function(logits.double(), dim=dim)
+    gradient = torch.func.grad(lambda x: function(x, dim=dim)[0].sum())
+
+    torch.testing.assert_close(found.double(), expected, rtol=5e-7, atol=0.0)
+    torch.testing.assert_close(gradient(logits).double(), gradient(logits.double()), rtol=1e-6, atol=1e-12)
+
+
 def test_naive_softmax_is_nan_at_logit_100_and_ours_is_not() -> None:
     logits = torch.tensor([100.0, 0.0])
 

@@ -4,7 +4,9 @@ import math
 
 import torch
 
-from . import Entry, Refusal, draw, integers, normal
+from dlcore.activations import _stable
+
+from . import Entry, Pair, Refusal, draw, integers, normal
 
 X = torch.tensor([[3.0, -4.0]])
 INTEGER_X = Refusal(TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X),))
@@ -85,4 +87,14 @@ ENTRIES = {
     ),
     "activations.log_sum_exp": SUMS,
     "activations.smooth_min": SUMS,
+}
+
+ROWS_OF_SCORES = (torch.tensor([[3.0, -4.0, 1e4], [0.0, -math.inf, 2.0]], dtype=torch.float64), 1)
+PAIRS = {
+    "activations._stable.long_softmax": Pair(
+        kept=_stable.long_softmax, formula=torch.softmax, arguments=(ROWS_OF_SCORES, (ROWS_OF_SCORES[0].T, 0))
+    ),
+    "activations._stable.long_log_softmax": Pair(
+        kept=_stable.long_log_softmax, formula=torch.log_softmax, arguments=(ROWS_OF_SCORES, (ROWS_OF_SCORES[0].T, 0))
+    ),
 }
