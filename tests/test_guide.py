@@ -65,11 +65,17 @@ def test_every_row_of_the_equivalents_is_checked_by_a_line(section: str) -> None
     rows = table.split("   * - ")[2:]
     checks = re.split(r"   >>> (?=same|all\()", code)[1:]
 
-    assert len(checks) == len(rows) > 0
+    where = f"docs/guide/equivalents.rst, {section.partition(chr(10))[0]}"
+    count = (
+        f"{where}: {len(rows)} rows and {len(checks)} checks; write one `>>> same(...)` for each row, in their order"
+    )
+    assert len(checks) == len(rows) > 0, count
     for row, check in zip(rows, checks, strict=True):
         name = ROLE.findall(row)[0]
-        assert check.rstrip().endswith("True")
-        assert name.rpartition(".")[2] in code, name
+        first, *others = check.rstrip().splitlines()
+        order = f"{where}: put what prepares the checks above all of them, found {others[-1:]} after {first}"
+        assert check.rstrip().endswith("True"), order
+        assert name.rpartition(".")[2] in code, f"{where}: no check calls {name}"
 
 
 def test_every_function_has_an_equivalent_or_is_listed_as_without_one() -> None:
