@@ -1,6 +1,7 @@
-"""The linear model and its exact fits against their formulas, other libraries and their extremes."""
+"""The linear model and its fits against their formulas, against other libraries and at the extremes."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -42,12 +43,10 @@ def test_several_targets_are_one_target_each() -> None:
 def test_gradient_of_the_weight_is_inputs_times_output_gradients() -> None:
     x, weight, bias, upstream = torch.randn(5, 4), torch.randn(4, 3), torch.randn(3), torch.randn(5, 3)
 
-    of_weight, of_bias = torch.func.grad(lambda w, b: (linear.linear(x, w, b) * upstream).sum(), argnums=(0, 1))(
-        weight, bias
-    )
+    dw, db = torch.func.grad(lambda w, b: (linear.linear(x, w, b) * upstream).sum(), argnums=(0, 1))(weight, bias)
 
-    torch.testing.assert_close(of_weight, x.T @ upstream)
-    torch.testing.assert_close(of_bias, upstream.sum(0))
+    torch.testing.assert_close(dw, x.T @ upstream)
+    torch.testing.assert_close(db, upstream.sum(0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -82,8 +81,8 @@ def test_parameters_load_into_a_torch_module_and_back() -> None:
 # Squared error, in closed form
 
 
-def drawn(n: int, d: int, *targets: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw inputs off the origin, targets and weights, in float64."""
+def random_examples(n: int, d: int, *targets: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw inputs around 3, targets and weights, in float64."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, dtype=torch.float64, generator=generator) + 3
     y = torch.randn(n, *targets, dtype=torch.float64, generator=generator) - 1
@@ -91,7 +90,7 @@ def drawn(n: int, d: int, *targets: int, seed: int = 0) -> tuple[Tensor, Tensor,
 
 
 def vandermonde(n: int, degree: int) -> tuple[Tensor, Tensor]:
-    """Return the powers 1 to ``degree`` of n points in (0, 1], and a target that none of them meets."""
+    """Return the powers 1 to ``degree`` of n points in (0, 1], and a target that is no polynomial."""
     points = torch.arange(1, n + 1, dtype=torch.float64) / n
     return points[:, None] ** torch.arange(1, degree + 1), (3 * points).exp()
 
@@ -107,7 +106,7 @@ def solve_exactly(x: Tensor, y: Tensor, penalty: float) -> Tensor:
         return torch.tensor([float(value) for value in solution], dtype=torch.float64)
 
 
-def joined(params: linear.LinearParams) -> Tensor:
+def flat(params: linear.LinearParams) -> Tensor:
     """Return weight and bias in one tensor, bias last."""
     return torch.cat([params.weight, params.bias[None]])
 
@@ -116,7 +115,7 @@ def joined(params: linear.LinearParams) -> Tensor:
 @pytest.mark.parametrize("shape", [(30, 4), (4, 30), (5, 5), (30, 4, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_ridge_is_that_of_scikit_learn(penalty: float, shape: tuple[int, ...], weighted: bool) -> None:
-    x, y, weights = drawn(*shape)
+    x, y, weights = random_examples(*shape)
     peer = Ridge(alpha=penalty, solver="svd").fit(
         x.numpy(), y.numpy(), sample_weight=weights.numpy() if weighted else None
     )
@@ -129,7 +128,7 @@ def test_ridge_is_that_of_scikit_learn(penalty: float, shape: tuple[int, ...], w
 
 @pytest.mark.parametrize("k", [(), (3,)])
 def test_least_squares_is_that_of_scikit_learn(k: tuple[int, ...]) -> None:
-    x, y, weights = drawn(30, 4, *k)
+    x, y, weights = random_examples(30, 4, *k)
     peer = LinearRegression().fit(x.numpy(), y.numpy(), sample_weight=weights.numpy())
 
     weight, bias = linear.least_squares(x, y, weights=weights)
@@ -145,7 +144,7 @@ def test_solution_keeps_the_digits_that_the_normal_equations_lose(penalty: float
     penalties = torch.diag(torch.tensor([penalty] * 8 + [0.0], dtype=torch.float64))
     expected = solve_exactly(x, y, penalty)
 
-    error = (joined(linear.ridge(x, y, penalty=penalty)) - expected).norm() / expected.norm()
+    error = (flat(linear.ridge(x, y, penalty=penalty)) - expected).norm() / expected.norm()
     normal_equations = torch.linalg.solve(design.T @ design + penalties, design.T @ y)
     lost = (normal_equations - expected).norm() / expected.norm()
 
@@ -158,12 +157,12 @@ def test_ridge_of_a_hilbert_matrix_is_exact() -> None:
     x = 1 / (i[:, None] + i - 1)
     expected = solve_exactly(x, i, 1e-8)
 
-    torch.testing.assert_close(joined(linear.ridge(x, i, penalty=1e-8)), expected, rtol=1e-8, atol=0)
+    torch.testing.assert_close(flat(linear.ridge(x, i, penalty=1e-8)), expected, rtol=1e-8, atol=0)
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 20.0]), st.booleans())
 def test_gradient_of_the_objective_vanishes_at_the_solution(seed: int, penalty: float, wide: bool) -> None:
-    x, y, weights = drawn(*((3, 6) if wide and penalty else (9, 3)), seed=seed)
+    x, y, weights = random_examples(*((3, 6) if wide and penalty else (9, 3)), seed=seed)
 
     def objective(params: linear.LinearParams) -> Tensor:
         errors = linear.linear(x, *params) - y
@@ -172,11 +171,11 @@ def test_gradient_of_the_objective_vanishes_at_the_solution(seed: int, penalty: 
     params = linear.ridge(x, y, penalty=penalty, weights=weights)
 
     gradient = torch.func.grad(objective)(params)
-    assert joined(gradient).abs().max() < 1e-10 * (1 + joined(params).abs().max())
+    assert flat(gradient).abs().max() < 1e-10 * (1 + flat(params).abs().max())
 
 
 def test_bias_is_not_penalized() -> None:
-    x, y, _ = drawn(20, 3)
+    x, y, _ = random_examples(20, 3)
 
     weight, bias = linear.ridge(x, y, penalty=1e12)
 
@@ -185,7 +184,7 @@ def test_bias_is_not_penalized() -> None:
 
 
 def test_shifting_inputs_and_targets_moves_only_the_bias() -> None:
-    x, y, weights = drawn(20, 3)
+    x, y, weights = random_examples(20, 3)
     shift = torch.tensor([1.0, -20.0, 300.0], dtype=torch.float64)
 
     weight, bias = linear.ridge(x, y, penalty=2.0, weights=weights)
@@ -196,7 +195,7 @@ def test_shifting_inputs_and_targets_moves_only_the_bias() -> None:
 
 
 def test_whole_weights_are_repetitions() -> None:
-    x, y, _ = drawn(10, 3)
+    x, y, _ = random_examples(10, 3)
     counts = torch.tensor([1, 2, 0, 3, 1, 1, 4, 0, 2, 1])
     repeated = linear.ridge(x.repeat_interleave(counts, 0), y.repeat_interleave(counts), penalty=0.4)
 
@@ -206,8 +205,8 @@ def test_whole_weights_are_repetitions() -> None:
 
 
 @pytest.mark.parametrize("fit", [linear.least_squares, lambda *args, **kw: linear.ridge(*args, penalty=0.4, **kw)])
-def test_an_example_of_weight_zero_is_absent_whatever_it_holds(fit: object) -> None:
-    x, y, weights = drawn(10, 3)
+def test_an_example_dw_zero_is_absent_whatever_its_values(fit: Callable[..., linear.LinearParams]) -> None:
+    x, y, weights = random_examples(10, 3)
     expected = fit(x[:8], y[:8], weights=weights[:8])
     x[8], y[9] = math.nan, math.inf
     weights[8:] = 0
@@ -219,19 +218,19 @@ def test_an_example_of_weight_zero_is_absent_whatever_it_holds(fit: object) -> N
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4])
 def test_gradient_is_finite_where_a_weight_is_zero(penalty: float) -> None:
-    x, y, weights = drawn(10, 3)
+    x, y, weights = random_examples(10, 3)
     weights[3] = 0
     inputs = [x.requires_grad_(), y.requires_grad_(), weights.requires_grad_()]
 
     params = linear.ridge(x, y, penalty=penalty, weights=weights)
-    gradients = torch.autograd.grad(joined(params).sum(), inputs)
+    gradients = torch.autograd.grad(flat(params).sum(), inputs)
 
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert gradients[0][3].abs().max() == 0
 
 
 def test_gradient_of_the_weight_by_the_targets_is_the_pseudoinverse() -> None:
-    x, y, _ = drawn(10, 3)
+    x, y, _ = random_examples(10, 3)
 
     jacobian = torch.func.jacrev(lambda y: linear.least_squares(x, y).weight)(y)
 
@@ -240,18 +239,18 @@ def test_gradient_of_the_weight_by_the_targets_is_the_pseudoinverse() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 6), (6, 3)])
 def test_ridge_is_differentiable_wide_and_tall(shape: tuple[int, int]) -> None:
-    x, y, weights = drawn(*shape)
+    x, y, weights = random_examples(*shape)
     inputs = [x.requires_grad_(), y.requires_grad_(), weights.requires_grad_()]
 
     def solve(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        return joined(linear.ridge(x, y, penalty=0.3, weights=weights))
+        return flat(linear.ridge(x, y, penalty=0.3, weights=weights))
 
     assert torch.autograd.gradcheck(solve, inputs)
     assert torch.autograd.gradgradcheck(solve, inputs)
 
 
 def test_folds_are_solved_in_one_batch() -> None:
-    x, y, _ = drawn(12, 3)
+    x, y, _ = random_examples(12, 3)
     kept = torch.eye(4, dtype=torch.float64).repeat_interleave(3, 1).lt(1).to(x.dtype)
 
     batched = torch.vmap(lambda weights: linear.ridge(x, y, penalty=0.3, weights=weights))(kept)
@@ -263,7 +262,7 @@ def test_folds_are_solved_in_one_batch() -> None:
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 @pytest.mark.parametrize("n", [4, 20])
 def test_extreme_inputs_and_targets_neither_overflow_nor_vanish(size: float, n: int) -> None:
-    x, y, _ = drawn(n, 6)
+    x, y, _ = random_examples(n, 6)
     expected = linear.ridge(x, y, penalty=0.0 if n == 20 else 1e-3)
 
     for x_size, y_size in ((size, 1.0), (1.0, size), (size, size)):
@@ -276,7 +275,7 @@ def test_extreme_inputs_and_targets_neither_overflow_nor_vanish(size: float, n: 
 
 
 def test_columns_of_very_different_size_are_no_rank_deficiency() -> None:
-    x, y, _ = drawn(20, 3)
+    x, y, _ = random_examples(20, 3)
     sizes = torch.tensor([1e30, 1.0, 1e-30], dtype=torch.float64)
 
     weight, _ = linear.least_squares((x * sizes).float(), y.float())
@@ -310,12 +309,12 @@ def test_a_small_variation_on_a_large_offset_is_no_rank_deficiency() -> None:
     torch.testing.assert_close(bias, torch.tensor(-1000.0), rtol=1e-5, atol=0)
 
 
-# The logistic and the softmax loss, by a search
+# Logistic and softmax regression, by a search
 
 
-def classes(n: int, d: int, k: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def random_classes(n: int, d: int, k: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Draw inputs, labels of a noisy linear model and weights."""
-    x, _, weights = drawn(n, d, seed=seed)
+    x, _, weights = random_examples(n, d, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     logits = (x - 3) @ torch.randn(d, k, dtype=x.dtype, generator=generator)
     labels = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator)[:, 0]
@@ -336,8 +335,8 @@ def softmax_gradient(x: Tensor, labels: Tensor, weights: Tensor, penalty: float,
     return torch.cat([x.T @ errors + penalty * params.weight, errors.sum(0)[None]])
 
 
-def peer(x: Tensor, labels: Tensor, weights: Tensor | None, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return scikit-learn's solution, as exact as it comes."""
+def sklearn_solution(x: Tensor, labels: Tensor, weights: Tensor | None, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return scikit-learn's solution, with its smallest tolerance."""
     model = LogisticRegression(C=1 / penalty, solver="newton-cg", tol=1e-12, max_iter=1000)
     model.fit(x.numpy(), labels.numpy(), sample_weight=None if weights is None else weights.numpy())
     return torch.from_numpy(model.coef_.T), torch.from_numpy(model.intercept_)
@@ -346,8 +345,8 @@ def peer(x: Tensor, labels: Tensor, weights: Tensor | None, penalty: float) -> t
 @pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_logistic_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
-    x, labels, weights = classes(200, 5, 2)
-    weight, bias = peer(x, labels, weights if weighted else None, penalty)
+    x, labels, weights = random_classes(200, 5, 2)
+    weight, bias = sklearn_solution(x, labels, weights if weighted else None, penalty)
 
     params = linear.logistic_regression(x, labels.to(x.dtype), penalty=penalty, weights=weights if weighted else None)
 
@@ -358,8 +357,8 @@ def test_logistic_regression_is_that_of_scikit_learn(penalty: float, weighted: b
 @pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_softmax_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
-    x, labels, weights = classes(200, 5, 4)
-    weight, bias = peer(x, labels, weights if weighted else None, penalty)
+    x, labels, weights = random_classes(200, 5, 4)
+    weight, bias = sklearn_solution(x, labels, weights if weighted else None, penalty)
 
     params = linear.softmax_regression(x, labels, penalty=penalty, weights=weights if weighted else None)
 
@@ -381,7 +380,7 @@ def test_logistic_regression_of_two_points_is_its_formula() -> None:
 
 @given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.5, 20.0]), st.sampled_from([3, 20, 60]))
 def test_gradient_of_the_logistic_objective_vanishes(seed: int, penalty: float, n: int) -> None:
-    x, labels, weights = classes(n, 4, 2, seed)
+    x, labels, weights = random_classes(n, 4, 2, seed)
     y = torch.where(weights < 0.5, labels.to(x.dtype), weights)  # labels and probabilities
 
     params = linear.logistic_regression(x, y, penalty=penalty, weights=weights)
@@ -391,7 +390,7 @@ def test_gradient_of_the_logistic_objective_vanishes(seed: int, penalty: float, 
 
 @given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.5, 20.0]), st.integers(2, 4), st.sampled_from([5, 60]))
 def test_gradient_of_the_softmax_objective_vanishes(seed: int, penalty: float, k: int, n: int) -> None:
-    x, labels, weights = classes(n, 4, k, seed)
+    x, labels, weights = random_classes(n, 4, k, seed)
 
     params = linear.softmax_regression(x, labels, penalty=penalty, weights=weights)
 
@@ -402,7 +401,7 @@ def test_gradient_of_the_softmax_objective_vanishes(seed: int, penalty: float, k
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_gradient_vanishes_without_penalty_too(k: int) -> None:
-    x, labels, weights = classes(200, 4, k)
+    x, labels, weights = random_classes(200, 4, k)
 
     params = linear.softmax_regression(x, labels, penalty=0, weights=weights)
 
@@ -414,7 +413,7 @@ def test_gradient_vanishes_without_penalty_too(k: int) -> None:
 
 
 def test_softmax_of_two_classes_is_the_logistic_model() -> None:
-    x, labels, _ = classes(100, 4, 2)
+    x, labels, _ = random_classes(100, 4, 2)
 
     weight, bias = linear.softmax_regression(x, labels, penalty=1.0)
     one = linear.logistic_regression(x, labels.to(x.dtype), penalty=0.5)
@@ -423,43 +422,43 @@ def test_softmax_of_two_classes_is_the_logistic_model() -> None:
     torch.testing.assert_close(bias[1] - bias[0], one.bias, rtol=1e-7, atol=1e-9)
 
 
-def test_exchanging_the_labels_turns_the_model_around() -> None:
-    x, labels, _ = classes(100, 4, 2)
+def test_exchanging_the_labels_negates_the_model() -> None:
+    x, labels, _ = random_classes(100, 4, 2)
 
     params = linear.logistic_regression(x, labels.to(x.dtype))
-    other = linear.logistic_regression(x, 1.0 - labels.to(x.dtype))
+    flipped = linear.logistic_regression(x, 1.0 - labels.to(x.dtype))
 
-    torch.testing.assert_close(joined(params), -joined(other), rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(flat(params), -flat(flipped), rtol=1e-7, atol=1e-9)
 
 
 def test_a_probability_is_two_weighted_labels() -> None:
-    x, _, p = drawn(50, 3)
+    x, _, p = random_examples(50, 3)
     ones = torch.ones_like(p)
 
     params = linear.logistic_regression(x, p)
     split = linear.logistic_regression(torch.cat([x, x]), torch.cat([ones, 0 * ones]), weights=torch.cat([p, 1 - p]))
 
-    torch.testing.assert_close(joined(params), joined(split), rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(flat(params), flat(split), rtol=1e-7, atol=1e-9)
 
 
-def test_an_absent_example_counts_for_nothing_in_a_search() -> None:
-    x, labels, weights = classes(60, 3, 3)
+def test_a_search_ignores_examples_of_weight_zero() -> None:
+    x, labels, weights = random_classes(60, 3, 3)
     y = (labels > 0).to(x.dtype)
     expected = linear.softmax_regression(x[:50], labels[:50], weights=weights[:50])
     expected_logistic = linear.logistic_regression(x[:50], y[:50], weights=weights[:50])
     weights[50:] = 0
     x[50], y[51], labels[52] = math.nan, math.nan, 77
 
-    assert joined_equal(linear.softmax_regression(x, labels, weights=weights), expected)
-    assert joined_equal(linear.logistic_regression(x, y, weights=weights), expected_logistic)
+    assert same_params(linear.softmax_regression(x, labels, weights=weights), expected)
+    assert same_params(linear.logistic_regression(x, y, weights=weights), expected_logistic)
 
 
-def joined_equal(a: linear.LinearParams, b: linear.LinearParams) -> bool:
+def same_params(a: linear.LinearParams, b: linear.LinearParams) -> bool:
     return torch.equal(a.weight, b.weight) and torch.equal(a.bias, b.bias)
 
 
 def test_whole_weights_are_repetitions_in_a_search() -> None:
-    x, labels, _ = classes(60, 3, 3)
+    x, labels, _ = random_classes(60, 3, 3)
     counts = torch.arange(60) % 4 + 1
 
     weighted = linear.softmax_regression(x, labels, weights=counts.to(x.dtype))
@@ -490,7 +489,7 @@ def test_three_separable_classes_without_penalty_are_an_error_too() -> None:
 
 
 def test_search_keeps_its_digits_on_columns_of_any_size_and_offset() -> None:
-    x, labels, _ = classes(100, 4, 2)
+    x, labels, _ = random_classes(100, 4, 2)
     y = labels.to(x.dtype)
     sizes = torch.tensor([1e30, 1e-30, 1e3, 1.0], dtype=x.dtype)
     offsets = torch.tensor([0.0, 0.0, 1.6e9, 2000.0], dtype=x.dtype)
@@ -501,7 +500,7 @@ def test_search_keeps_its_digits_on_columns_of_any_size_and_offset() -> None:
     torch.testing.assert_close(params.weight * sizes, expected.weight, rtol=1e-5, atol=0)
 
 
-def test_logits_a_million_apart_are_no_obstacle() -> None:
+def test_logits_a_million_apart_do_not_stop_the_search() -> None:
     x = torch.tensor([[-1e6], [-1.0], [1.0], [1e6]], dtype=torch.float64)
     y = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
 
@@ -514,7 +513,7 @@ def test_logits_a_million_apart_are_no_obstacle() -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("k", [2, 3])
 def test_many_rows_start_from_a_sample_and_end_at_the_same_minimum(k: int, weighted: bool) -> None:
-    x, labels, weights = classes(40_000, 3, k)
+    x, labels, weights = random_classes(40_000, 3, k)
     order = labels.argsort()
     x, labels, weights = x[order], labels[order], weights[order] if weighted else torch.ones_like(weights)
     state = torch.get_rng_state()
@@ -528,8 +527,8 @@ def test_many_rows_start_from_a_sample_and_end_at_the_same_minimum(k: int, weigh
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_column_that_a_sample_misses_is_fitted_all_the_same() -> None:
-    x, labels, weights = classes(40_000, 3, 2)
+def test_a_column_that_is_constant_in_the_sample_is_fitted() -> None:
+    x, labels, weights = random_classes(40_000, 3, 2)
     x[:, 1] = 0
     x[17, 1] = 5.0
 
@@ -539,7 +538,7 @@ def test_a_column_that_a_sample_misses_is_fitted_all_the_same() -> None:
 
 
 def test_a_value_that_is_not_finite_is_found_among_many_rows() -> None:
-    x, labels, _ = classes(40_000, 3, 2)
+    x, labels, _ = random_classes(40_000, 3, 2)
     x[39_999, 2] = math.inf
 
     for penalty in (0, 1.0):
@@ -548,7 +547,7 @@ def test_a_value_that_is_not_finite_is_found_among_many_rows() -> None:
 
 
 def test_a_search_carries_no_gradient_back() -> None:
-    x, labels, weights = classes(50, 3, 2)
+    x, labels, weights = random_classes(50, 3, 2)
 
     params = linear.logistic_regression(
         x.requires_grad_(), labels.to(x.dtype).requires_grad_(), weights=weights.requires_grad_()
@@ -559,7 +558,7 @@ def test_a_search_carries_no_gradient_back() -> None:
 
 
 def test_many_columns_are_searched_without_a_matrix_in_each_step() -> None:
-    x, labels, weights = classes(300, 80, 2)
+    x, labels, weights = random_classes(300, 80, 2)
 
     params = linear.logistic_regression(x, labels.to(x.dtype), weights=weights)
 
@@ -567,8 +566,8 @@ def test_many_columns_are_searched_without_a_matrix_in_each_step() -> None:
 
 
 def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, labels, _ = classes(100, 4, 3)
-    monkeypatch.setattr(_regression, "STEPS", 3)
+    x, labels, _ = random_classes(100, 4, 3)
+    monkeypatch.setattr(_regression, "MAX_STEPS", 3)
 
     with pytest.raises(RuntimeError, match=r"no minimum found: the norm of the gradient is .* after 2 steps"):
         linear.softmax_regression(x, labels)
@@ -576,13 +575,13 @@ def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_search_in_a_narrow_dtype_is_the_float64_search_rounded(dtype: torch.dtype) -> None:
-    x, labels, _ = classes(100, 4, 3)
+    x, labels, _ = random_classes(100, 4, 3)
     x = x.to(dtype)
 
     params = linear.softmax_regression(x, labels)
     exact_params = linear.softmax_regression(x.double(), labels)
 
-    assert joined_equal(params, linear.LinearParams(*(value.to(dtype) for value in exact_params)))
+    assert same_params(params, linear.LinearParams(*(value.to(dtype) for value in exact_params)))
 
 
 def test_least_squares_keeps_its_digits_on_columns_far_from_zero() -> None:

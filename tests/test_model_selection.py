@@ -1,4 +1,4 @@
-"""Folds and held-out errors against their definitions, scikit-learn and the ways in which they leak."""
+"""Folds and held-out errors against their definitions and scikit-learn, and leaks between folds."""
 
 import math
 from collections import Counter
@@ -53,7 +53,7 @@ def squared_loss_of_line(model: tuple[Tensor, Tensor], x: Tensor, y: Tensor) -> 
 
 
 @given(st.integers(2, 60), st.data(), st.booleans())
-def test_every_row_is_held_out_exactly_once_whatever_the_remainder(n: int, data: st.DataObject, shuffle: bool) -> None:
+def test_every_row_is_held_out_exactly_once(n: int, data: st.DataObject, shuffle: bool) -> None:
     k = data.draw(st.integers(2, n))
 
     folds = list(model_selection.k_fold(n, k, shuffle=shuffle, generator=seeded()))
@@ -171,7 +171,7 @@ def test_split_without_shuffle_is_that_of_scikit_learn(fraction: float) -> None:
         np.testing.assert_array_equal(got.numpy(), want)
 
 
-def test_the_fraction_is_rounded_to_the_nearest_row_whatever_its_float_noise() -> None:
+def test_the_fraction_is_rounded_to_the_nearest_row() -> None:
     _, test = model_selection.train_test_split(torch.arange(100), test_fraction=0.07)
 
     assert len(test) == 7  # 0.07 * 100 is 7.000000000000001, which rounds up to 8
@@ -325,9 +325,9 @@ def test_choosing_features_outside_the_fold_finds_structure_in_noise() -> None:
         inside, lambda model, x, y: squared_loss_of_line(model[1], x[:, model[0]], y), x, y, k=5
     )
 
-    of_the_mean = y.var() / 2  # nothing can be predicted here
-    assert leaky.validation_mean < 0.7 * of_the_mean
-    assert honest.validation_mean > 1.2 * of_the_mean
+    mean_only = y.var() / 2  # nothing can be predicted here
+    assert leaky.validation_mean < 0.7 * mean_only
+    assert honest.validation_mean > 1.2 * mean_only
 
 
 # Extremes
@@ -501,13 +501,13 @@ def test_inputs_and_penalties_of_any_size_keep_the_errors(scale: float) -> None:
 
 def test_a_large_penalty_leaves_the_mean_and_huge_inputs_outweigh_any() -> None:
     x, y = torch.randn(30, 3), torch.randn(30)
-    of_the_mean = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
+    mean_only = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
 
     large = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1e30]), k=4)
     free = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([0.0]), k=4)
     huge = model_selection.ridge_path_cross_validation(x * 1e30, y, penalties=torch.tensor([1.0]), k=4)
 
-    torch.testing.assert_close(large.folds.validation_errors[0], of_the_mean.validation_errors)
+    torch.testing.assert_close(large.folds.validation_errors[0], mean_only.validation_errors)
     torch.testing.assert_close(huge.folds.validation_errors, free.folds.validation_errors)
 
 
@@ -516,8 +516,8 @@ def test_constant_inputs_leave_the_mean() -> None:
 
     path = model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1.0]), k=4)
 
-    of_the_mean = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
-    torch.testing.assert_close(path.folds.validation_errors[0], of_the_mean.validation_errors)
+    mean_only = model_selection.cross_validate(mean_of_targets, squared_loss_of_constant, x, y, k=4)
+    torch.testing.assert_close(path.folds.validation_errors[0], mean_only.validation_errors)
 
 
 def test_columns_of_different_size_are_not_taken_for_dependent_ones() -> None:
@@ -727,17 +727,17 @@ def test_weights_of_one_make_it_the_ordinary_cross_validation() -> None:
     torch.testing.assert_close(tuple(weighted), tuple(expected))
 
 
-def test_a_row_of_weight_zero_counts_for_nothing_in_a_weighted_fold() -> None:
+def test_a_weighted_fold_ignores_rows_of_weight_zero() -> None:
     y, weights = torch.randn(12, dtype=torch.float64), torch.rand(12, dtype=torch.float64)
     weights[5] = 0
-    other = y.clone()
-    other[5] = 1e6
+    changed = y.clone()
+    changed[5] = 1e6
 
     results = [
         model_selection.importance_weighted_cross_validation(
             weighted_mean, squared_loss_of_constant, y, targets, weights=weights, k=3
         )
-        for targets in (y, other)
+        for targets in (y, changed)
     ]
 
     torch.testing.assert_close(*map(tuple, results))

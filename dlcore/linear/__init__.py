@@ -1,8 +1,8 @@
-r"""Which weights and which bias make a linear model fit best?
+r"""Linear models: which weights and which bias fit best?
 
-A linear model is :math:`\hat{y} = \mathbf{w}^\top\mathbf{x} + b`. This chapter holds the model, for one target or for
-several, and its best parameters: for the squared error in closed form, for the logistic and the softmax loss by a
-search that ends where the gradient vanishes. The bias is never penalized.
+A linear model is :math:`\hat{y} = \mathbf{w}^\top\mathbf{x} + b`. This chapter has the model, for one target or
+several, and its best parameters: in closed form for the squared error, and by a search that ends where the gradient
+vanishes for the logistic and the softmax loss. The bias is never penalized.
 """
 
 from ._logistic import logistic_regression, softmax_regression

@@ -1,4 +1,4 @@
-"""The best linear models for the logistic and the softmax loss, by a search."""
+"""Logistic and softmax regression: the linear models with the smallest loss, found by a search."""
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,7 @@ from dlcore.linear._model import LinearParams
 def logistic_regression(
     x: Float[Tensor, "n d"], y: Float[Tensor, "n"], *, penalty: float = 1.0, weights: Float[Tensor, "n"] | None = None
 ) -> LinearParams:
-    r"""Return the linear model whose sigmoid fits the labels best.
+    r"""Return the linear model with the smallest logistic loss.
 
     .. math::
 
@@ -28,8 +28,9 @@ def logistic_regression(
             + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2, \qquad z_i = \mathbf{w}^\top\mathbf{x}_i + b
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
-    scikit-learn; the bias is free. The fit runs in float64 until the norm of the gradient over the largest weight is
-    below 1e-8, or what float64 resolves. It does not carry gradients back: how many steps it takes depends on values.
+    scikit-learn; the bias is not penalized. The search runs in float64 until the norm of the gradient, divided by the
+    largest weight, is below 1e-8 or the resolution of float64. The result has no gradient, because the number of steps
+    depends on the values.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ def logistic_regression(
     y : Tensor, shape (n,), in [0, 1]
         The labels, 0 or 1, or the probabilities of 1.
     penalty : float, in [0, inf), default 1.0
-        The penalty :math:`\lambda`; with 0 there is a minimum only where no hyperplane separates the classes.
+        The penalty :math:`\lambda`; with 0 there is a minimum only if no hyperplane separates the classes.
     weights : Tensor, shape (n,), in [0, inf), optional
-        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+        The weight of each example; 1 by default. An example of weight 0 is absent, whatever its values.
 
     Returns
     -------
@@ -50,19 +51,19 @@ def logistic_regression(
     Raises
     ------
     TypeError
-        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is no real number.
+        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is not a real number.
     ValueError
         If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
     ValueError
-        If all labels are 0, or all 1: the bias has no bound.
+        If all labels are 0, or all are 1: the bias then has no bound.
     ValueError
-        If ``penalty`` is 0, and a hyperplane separates the classes or a column of ``x`` depends on others.
+        If ``penalty`` is 0 and a hyperplane separates the classes, or a column of ``x`` depends on others.
     RuntimeError
         If the minimum is not reached.
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegression : The same for classes, not probabilities, with ``C`` for ``1 / penalty``.
+    sklearn.linear_model.LogisticRegression : The same for classes only, with ``C`` for ``1 / penalty``.
     softmax_regression : For more than two classes.
 
     References
@@ -71,7 +72,7 @@ def logistic_regression(
 
     Examples
     --------
-    Of 4 examples at 0 one has label 1, and of 4 at 1 three: the model meets both frequencies.
+    One of the 4 examples at 0 has label 1, and three of the 4 at 1: the model returns both frequencies.
 
     >>> x = torch.tensor([[0.0], [1.0]]).repeat_interleave(4, dim=0)
     >>> weight, bias = logistic_regression(x, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]), penalty=0)
@@ -86,7 +87,9 @@ def logistic_regression(
     check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
     if y.max() == 0 or y.min() == 1:
         raise ValueError(f"y must hold both classes, got only {y[0].item()}")
-    (params,) = minimize(x, y.double(), weights, penalty=penalty, k=1, link=torch.sigmoid, subtract=Tensor.sub_)
+    (params,) = minimize(
+        x, y.double(), weights, penalty=penalty, k=1, probabilities=torch.sigmoid, subtract_labels_=Tensor.sub_
+    )
     return LinearParams(params[:-1].to(x.dtype), params[-1].to(x.dtype))
 
 
@@ -98,7 +101,7 @@ def softmax_regression(
     penalty: float = 1.0,
     weights: Float[Tensor, "n"] | None = None,
 ) -> LinearParams:
-    r"""Return the linear model whose softmax fits the labels best.
+    r"""Return the linear model with the smallest cross-entropy.
 
     .. math::
 
@@ -107,22 +110,22 @@ def softmax_regression(
             \qquad \mathbf{o}_i = \mathbf{W}^\top\mathbf{x}_i + \mathbf{b}
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
-    scikit-learn; the bias is free. One vector added to all columns of :math:`\mathbf{W}`, or one number to all of
-    :math:`\mathbf{b}`, changes no probability: of these models the smallest is returned, whose columns, and whose
-    biases, sum to zero. The fit runs as that of :func:`logistic_regression` does.
+    scikit-learn; the bias is not penalized. Adding one vector to all columns of :math:`\mathbf{W}`, or one
+    number to all entries of :math:`\mathbf{b}`, changes no probability. The smallest of these models is returned: its
+    columns sum to zero, and so do its biases. The search is that of :func:`logistic_regression`.
 
     Parameters
     ----------
     x : Tensor, shape (n, d)
         The inputs, one example each row.
     labels : Tensor of integers, shape (n,), in [0, k)
-        The classes; each of them must be there.
+        The classes; each of them must occur.
     n_classes : int, at least 2, optional
         The number k of classes; by default, one more than the largest label.
     penalty : float, in [0, inf), default 1.0
-        The penalty :math:`\lambda`; with 0 there is a minimum only where no linear model separates the classes.
+        The penalty :math:`\lambda`; with 0 there is a minimum only if no linear model separates the classes.
     weights : Tensor, shape (n,), in [0, inf), optional
-        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+        The weight of each example; 1 by default. An example of weight 0 is absent, whatever its values.
 
     Returns
     -------
@@ -132,13 +135,14 @@ def softmax_regression(
     Raises
     ------
     TypeError
-        If ``x`` or ``weights`` is not real floating-point, ``labels`` not integer, or ``penalty`` no real number.
+        If ``x`` or ``weights`` is not real floating-point, ``labels`` is not integer, or ``penalty`` is not a real
+        number.
     ValueError
         If the shapes are not those above, a value is out of its range or not finite, or all weights are 0.
     ValueError
-        If a class is absent: its bias has no bound.
+        If a class does not occur: its bias then has no bound.
     ValueError
-        If ``penalty`` is 0, and a linear model separates the classes or a column of ``x`` depends on others.
+        If ``penalty`` is 0 and a linear model separates the classes or a column of ``x`` depends on others.
     RuntimeError
         If the minimum is not reached.
 
@@ -169,14 +173,14 @@ def softmax_regression(
     check_indices("labels", labels, k)
     check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
     params = minimize(
-        x, labels, weights, penalty=penalty, k=k, link=_softmax_of_columns, subtract=_subtract_one_hot
+        x, labels, weights, penalty=penalty, k=k, probabilities=_softmax, subtract_labels_=_subtract_one_hot_
     ).to(x.dtype)
     return LinearParams(params[:, :-1].T.contiguous(), params[:, -1])
 
 
-def _softmax_of_columns(logits: Tensor) -> Tensor:
+def _softmax(logits: Tensor) -> Tensor:
     return torch.softmax(logits, dim=0)
 
 
-def _subtract_one_hot(probabilities: Tensor, labels: Tensor) -> Tensor:
+def _subtract_one_hot_(probabilities: Tensor, labels: Tensor) -> Tensor:
     return probabilities.scatter_add_(0, labels[None], probabilities.new_full((1, len(labels)), -1))

@@ -12,14 +12,15 @@ from dlcore._checks import check_floating, check_rank, check_same_dtype
 class LinearParams(NamedTuple):
     r"""The parameters of a linear model, :math:`\mathbf{X}\mathbf{W} + \mathbf{b}`.
 
-    A weight has one row for each input and one column for each output: the transpose of what :class:`torch.nn.Linear`
-    keeps. Each way takes one line: ``layer.load_state_dict({"weight": params.weight.T, "bias": params.bias})`` and
+    The weight has one row for each input and one column for each output: it is the transpose of that of
+    :class:`torch.nn.Linear`. One line converts in each direction:
+    ``layer.load_state_dict({"weight": params.weight.T, "bias": params.bias})`` and
     ``LinearParams(layer.weight.T, layer.bias)``.
 
     Parameters
     ----------
     weight : Tensor, shape (n_in, n_out) or (n_in,)
-        The weight :math:`\mathbf{W}`; without its last dimension, the model has one target and gives a vector.
+        The weight :math:`\mathbf{W}`; without the last dimension, the model has one target and returns a vector.
     bias : Tensor, shape (n_out,) or ()
         The bias :math:`\mathbf{b}`.
 
@@ -75,9 +76,9 @@ def linear(
     ValueError
         If ``x`` has no dimension.
     ValueError
-        If ``weight`` has not one row for each column of ``x``.
+        If the number of rows of ``weight`` is not the number of columns of ``x``.
     ValueError
-        If ``bias`` has not one entry for each column of ``weight``.
+        If the number of entries of ``bias`` is not the number of columns of ``weight``.
 
     See Also
     --------
@@ -105,5 +106,5 @@ def linear(
     if bias.shape != weight.shape[1:]:
         raise ValueError(f"bias must have shape {tuple(weight.shape[1:])}, got {tuple(bias.shape)}")
     if x.dim() == weight.dim() == 2:
-        return torch.addmm(bias, x, weight)  # both in one call
+        return torch.addmm(bias, x, weight)  # the same in one call
     return x @ weight + bias

@@ -1,4 +1,4 @@
-"""The best linear model for the squared error, in closed form."""
+"""Least squares and ridge regression: the linear models with the smallest squared error, in closed form."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from dlcore.linear._stable import least_squares_solution, ridge_solution
 def least_squares(
     x: Float[Tensor, "n d"], y: Float[Tensor, "n *k"], *, weights: Float[Tensor, "n"] | None = None
 ) -> LinearParams:
-    r"""Return the linear model with the least squared error.
+    r"""Return the linear model with the smallest squared error.
 
     .. math::
 
@@ -31,9 +31,9 @@ def least_squares(
     x : Tensor, shape (n, d)
         The inputs, one example each row.
     y : Tensor, shape (n,) or (n, k)
-        The targets: one or several, each fitted alone.
+        The targets: one or several, each fitted separately.
     weights : Tensor, shape (n,), in [0, inf), optional
-        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+        The weight of each example; 1 by default. An example of weight 0 is absent, whatever its values.
 
     Returns
     -------
@@ -48,15 +48,15 @@ def least_squares(
     ValueError
         If the shapes are not those above, or there is no row or no column.
     ValueError
-        If ``x`` or ``y`` is not finite, a weight negative or NaN, or all are 0. This and the next go unseen under
-        ``torch.compile`` and in the transforms of ``torch.func``.
+        If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0. This check and the next are
+        skipped under ``torch.compile`` and in the transforms of ``torch.func``.
     ValueError
-        If the columns of ``x``, centred, are linearly dependent, so that many models fit equally well.
+        If the centred columns of ``x`` are linearly dependent, so that many models fit equally well.
 
     See Also
     --------
-    ridge : Has one solution always.
-    sklearn.linear_model.LinearRegression : The same; of dependent columns it returns the smallest solution.
+    ridge : Always has exactly one solution if the penalty is positive.
+    sklearn.linear_model.LinearRegression : The same; if columns are dependent, it returns the smallest solution.
 
     References
     ----------
@@ -76,7 +76,7 @@ def least_squares(
 def ridge(
     x: Float[Tensor, "n d"], y: Float[Tensor, "n *k"], *, penalty: float, weights: Float[Tensor, "n"] | None = None
 ) -> LinearParams:
-    r"""Return the linear model with the least sum of squared error and squared weights.
+    r"""Return the linear model with the smallest sum of squared error and penalty.
 
     .. math::
 
@@ -84,20 +84,20 @@ def ridge(
             + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, the ``alpha`` of
-    scikit-learn, whose objective is twice this; the bias is free. It is solved by a QR decomposition of the centred
-    inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or beside them where there are more columns than rows:
-    :math:`\mathbf{X}^\top\mathbf{X}`, which loses half the digits, is never formed.
+    scikit-learn, whose objective is twice this; the bias is not penalized. It is solved by a QR decomposition of the
+    centred inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or beside them if there are more columns than
+    rows. :math:`\mathbf{X}^\top\mathbf{X}`, which loses half the digits, is never formed.
 
     Parameters
     ----------
     x : Tensor, shape (n, d)
         The inputs, one example each row.
     y : Tensor, shape (n,) or (n, k)
-        The targets: one or several, each fitted alone.
+        The targets: one or several, each fitted separately.
     penalty : float, in [0, inf)
         The penalty :math:`\lambda`; with 0 this is :func:`least_squares`.
     weights : Tensor, shape (n,), in [0, inf), optional
-        The weight of each example; 1 by default. An example of weight 0 counts as absent, whatever it holds.
+        The weight of each example; 1 by default. An example of weight 0 is absent, whatever its values.
 
     Returns
     -------
@@ -108,16 +108,17 @@ def ridge(
     Raises
     ------
     TypeError
-        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is no real number.
+        If a tensor is not real floating-point, or has another dtype than ``x``; if ``penalty`` is not a real number.
     ValueError
         If ``penalty`` is out of range, the shapes are not those above, or there is no row or no column.
     ValueError
-        If ``x`` or ``y`` is not finite, a weight negative or NaN, or all are 0; unseen as in :func:`least_squares`.
+        If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0; skipped as in
+        :func:`least_squares`.
 
     See Also
     --------
     sklearn.linear_model.Ridge : The same for NumPy arrays, by the normal equations.
-    least_squares : The limit of no penalty.
+    least_squares : The limit as the penalty goes to 0.
 
     References
     ----------
@@ -126,7 +127,7 @@ def ridge(
 
     Examples
     --------
-    The squares of the centred input sum to 2, and a penalty as large halves the weight that fits best, 2:
+    The squares of the centred inputs sum to 2. A penalty of the same size halves the best weight, 2:
 
     >>> ridge(torch.tensor([[0.0], [2.0]]), torch.tensor([1.0, 5.0]), penalty=2)
     LinearParams(weight=tensor([1.]), bias=tensor(2.))

@@ -32,7 +32,7 @@ def ridge_solution(a: Tensor, b: Tensor, penalty: float | Tensor) -> Tensor:
     r"""Return :math:`(\mathbf{A}^\top\mathbf{A} + \lambda\mathbf{I})^{-1}\mathbf{A}^\top\mathbf{B}` for a positive λ.
 
     The matrix decomposed is :math:`\mathbf{A}` with :math:`\sqrt\lambda\,\mathbf{I}` below it; with more columns
-    than rows, :math:`\mathbf{A}^\top` takes its place, which makes the matrix smaller.
+    than rows, :math:`\mathbf{A}^\top` is decomposed instead, because it gives a smaller matrix.
     """
     n, d = a.shape
     largest = a.detach().abs().amax()

@@ -1,8 +1,8 @@
-r"""Which model will do best on data it has not seen?
+r"""Model selection by held-out rows: which model will have the smallest error on new data?
 
-The error on the data a model was fitted to is too small a number. Here rows are held out: once, or in turn, so that
-each row is predicted by a model that never saw it. Whatever is learned from data, a mean for standardizing as much as
-a weight, is learned from the training rows of the fold alone.
+The error on the rows that a model was fitted to underestimates its error on new data. Here, rows are held out: once, or
+in turn, so that each row is predicted by a model that was fitted without it. Everything that is learned from data, be
+it a weight or the mean that standardizes a column, is learned from the training rows of the fold only.
 """
 
 from ._folds import CrossValidation, cross_validate, k_fold, train_test_split

@@ -1,4 +1,4 @@
-"""The folds, and the errors on the rows that they hold out."""
+"""Splits into training and held-out rows, and the errors on both."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,17 +11,17 @@ from torch import Generator, Tensor
 from dlcore._checks import check_count, check_losses, check_number, number_of_rows
 from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "cross_validate", "fold_errors", "k_fold", "take", "train_test_split"]
+__all__ = ["CrossValidation", "cross_validate", "fold_errors", "k_fold", "rows_at", "train_test_split"]
 
 Model = TypeVar("Model")
 
 
 class CrossValidation(NamedTuple):
-    r"""The errors of each fold, and what they say together.
+    r"""The errors of each fold, with their mean and its standard error.
 
     With :math:`e_j` the mean loss in fold :math:`j`, the mean is :math:`\bar e = \frac1k\sum_j e_j`, and its standard
     error :math:`s/\sqrt{k}` with :math:`s^2 = \frac{1}{k-1}\sum_j (e_j - \bar e)^2`. The folds share training
-    rows, so their errors are not independent: the standard error is a guide, and no unbiased one exists.
+    rows, so their errors are not independent: the standard error is only a guide, and no unbiased one exists.
 
     Parameters
     ----------
@@ -85,18 +85,18 @@ def train_test_split(
     Parameters
     ----------
     *tensors : Tensor or numpy.ndarray, shape (n, ...)
-        The data: row i of each of them belongs to example i.
+        The data: row i of each tensor belongs to example i.
     test_fraction : float, in (0, 1), default 0.25
         The fraction of the rows to hold out.
     shuffle : bool, default True
-        Draw the test rows at random; otherwise they are the last ones.
+        Whether the test rows are drawn at random; otherwise they are the last rows.
     generator : torch.Generator, optional
-        What the order is drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
     tuple of Tensor, shapes (n_train, ...) and (n_test, ...)
-        For each tensor its training rows and then its test rows: ``x_train, x_test, y_train, y_test``.
+        For each tensor, its training rows and then its test rows: ``x_train, x_test, y_train, y_test``.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def train_test_split(
     ValueError
         If the tensors differ in their number of rows.
     ValueError
-        If no row would be left for training, or none for the test.
+        If no row would be left for training, or none for testing.
 
     See Also
     --------
@@ -131,19 +131,19 @@ def train_test_split(
     if not tensors:
         raise TypeError("train_test_split needs at least one tensor")
     check_number("test_fraction", test_fraction, "in (0, 1)", lambda fraction: 0 < fraction < 1)
-    columns = [torch.as_tensor(x) for x in tensors]
-    n = number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(columns)})
+    given = [torch.as_tensor(x) for x in tensors]
+    n = number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(given)})
     n_train = n - math.floor(test_fraction * n + 0.5)
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
-    order = _order(n, shuffle=shuffle, generator=generator)
-    return tuple(take(x, rows) for x in columns for rows in (order[:n_train], order[n_train:]))
+    index = _row_order(n, shuffle=shuffle, generator=generator)
+    return tuple(rows_at(x, part) for x in given for part in (index[:n_train], index[n_train:]))
 
 
 def k_fold(
     n: int, k: int, *, shuffle: bool = False, generator: Generator | None = None
 ) -> Iterator[tuple[Int[Tensor, "train"], Int[Tensor, "validation"]]]:
-    r"""Return an iterator over the folds: the rows to train on and the rows to validate on.
+    r"""Return an iterator over the folds: the indices of the training rows and of the validation rows.
 
     .. math::
 
@@ -152,7 +152,7 @@ def k_fold(
         \end{cases}
 
     where :math:`\mathcal{V}_j` are the rows that fold :math:`j` holds out; it trains on all others. Each row is held
-    out exactly once, whatever the remainder of :math:`n/k`.
+    out exactly once, also if k does not divide n.
 
     Parameters
     ----------
@@ -161,14 +161,14 @@ def k_fold(
     k : int, at least 2
         The number of folds; ``k=n`` leaves one row out at a time.
     shuffle : bool, default False
-        Assign rows to folds at random, as rows sorted by their label need it; otherwise a fold is a run of rows.
+        Whether rows are assigned to folds at random, which sorted rows need; otherwise a fold is a run of rows.
     generator : torch.Generator, optional
-        What the assignment is drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
     iterator of tuple of Tensor, shapes (n_train,) and (n_validation,)
-        For each fold its training rows and its validation rows.
+        For each fold, the indices of its training rows and of its validation rows.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def k_fold(
     """
     check_count("k", k, 2)
     check_count("n", n, k)
-    folds = _order(n, shuffle=shuffle, generator=generator).tensor_split(k)
+    folds = _row_order(n, shuffle=shuffle, generator=generator).tensor_split(k)
     return ((torch.cat([*folds[:j], *folds[j + 1 :]]), folds[j]) for j in range(k))
 
 
@@ -221,13 +221,13 @@ def cross_validate(
         \hat f_j = \operatorname{fit}\bigl(\{(\mathbf{x}_i, y_i) : i \notin \mathcal{V}_j\}\bigr)
 
     where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out. A step that learns from
-    the data, such as standardizing or choosing features, belongs inside ``fit``: outside, it has seen the rows
-    held out, and the error comes out too small.
+    the data, such as standardizing or choosing features, belongs inside ``fit``. Outside of it, the step uses the
+    held-out rows, and the error is underestimated.
 
     Parameters
     ----------
     fit : callable
-        Maps training inputs and targets to a model, of whatever kind.
+        Maps training inputs and targets to a model of any type.
     loss : callable
         Maps a model, inputs and targets to one loss per example, shape (rows,).
     x : Tensor, shape (n, ...)
@@ -237,9 +237,9 @@ def cross_validate(
     k : int, in [2, n]
         The number of folds.
     shuffle : bool, default False
-        Assign rows to folds at random.
+        Whether rows are assigned to folds at random.
     generator : torch.Generator, optional
-        What the assignment is drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
@@ -272,7 +272,7 @@ def cross_validate(
 
     Examples
     --------
-    The model is the mean of the targets, and the inputs do not matter:
+    The model is the mean of the targets, and ignores the inputs:
 
     >>> y = torch.tensor([0.0, 2.0, 4.0, 10.0])
     >>> result = cross_validate(lambda x, y: y.mean(), lambda mean, x, y: (mean - y) ** 2 / 2, y, y, k=2)
@@ -283,7 +283,7 @@ def cross_validate(
     """
     n = number_of_rows(x=x, y=y)
     errors = [
-        fold_errors(loss, fit(take(x, train), take(y, train)), x, y, train, validation)
+        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation)
         for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator)
     ]
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
@@ -294,13 +294,13 @@ def fold_errors(
     model: Model,
     x: Tensor,
     y: Tensor,
-    *folds: Tensor,
+    *indices: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Return the mean loss of a model on each of several sets of rows."""
+    """Return the mean loss of a model on each of several sets of rows, given by their indices."""
     errors: list[Tensor] = []
-    for rows in folds:
-        losses = loss(model, take(x, rows), take(y, rows))
-        check_losses(losses, len(rows))
+    for index in indices:
+        losses = loss(model, rows_at(x, index), rows_at(y, index))
+        check_losses(losses, len(index))
         errors.append(losses.mean())
     return tuple(errors)
 
@@ -310,13 +310,13 @@ def _standard_error(errors: Tensor) -> Tensor:
     return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
 
 
-def _order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
-    """Return the rows in the order in which they are dealt out."""
+def _row_order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
+    """Return the indices of all rows, in the order in which they are assigned."""
     if not shuffle:
         return torch.arange(n)
     return torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
 
 
-def take(x: Tensor, rows: Tensor) -> Tensor:
-    """Return some rows of a tensor, on its device."""
-    return x.index_select(0, rows.to(x.device))
+def rows_at(x: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of a tensor at these indices, on its device."""
+    return x.index_select(0, index.to(x.device))

@@ -1,4 +1,4 @@
-"""Ridge regression under every penalty of a path, on every fold, in one batch of decompositions."""
+"""Ridge regression with every penalty of a path, on every fold, in one batch of decompositions."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,14 @@ __all__ = ["RidgePath", "ridge_path_cross_validation"]
 
 
 class RidgePath(NamedTuple):
-    r"""The errors of ridge regression under each penalty, and which penalty they speak for.
+    r"""The errors of ridge regression with each penalty, and the best penalties.
 
     Parameters
     ----------
     penalties : Tensor, shape (p,)
         The penalties.
     folds : CrossValidation
-        The errors under each penalty in each fold, shape (p, k), with their mean and standard error, shape (p,).
+        The errors for each penalty in each fold, shape (p, k), with their mean and standard error, shape (p,).
 
     References
     ----------
@@ -34,7 +34,7 @@ class RidgePath(NamedTuple):
 
     Examples
     --------
-    The smallest mean, 2, has standard error 1, and so a mean of 3 is not yet worse:
+    The smallest mean is 2, with a standard error of 1; a mean of 3 is still within one standard error:
 
     >>> errors = torch.tensor([[2.0, 6.0], [1.0, 3.0], [2.0, 4.0], [3.0, 4.0]])
     >>> path = RidgePath(torch.tensor([0.0, 1.0, 2.0, 3.0]), CrossValidation(errors, errors))
@@ -71,7 +71,7 @@ def ridge_path_cross_validation(
     shuffle: bool = False,
     generator: Generator | None = None,
 ) -> RidgePath:
-    r"""Return the errors of ridge regression under each penalty in each fold, all of them computed at once.
+    r"""Return the errors of ridge regression for each penalty in each fold, all computed at once.
 
     .. math::
 
@@ -80,18 +80,18 @@ def ridge_path_cross_validation(
         \mathbf{w}_{\lambda j}, b_{\lambda j} = \operatorname*{arg\,min}_{\mathbf{w}, b} \sum_{i \notin \mathcal{V}_j}
             \tfrac12 \bigl(\mathbf{w}^\top \mathbf{x}_i + b - y_i\bigr)^2 + \tfrac{\lambda}{2} \lVert\mathbf{w}\rVert^2
 
-    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out. The rows are decomposed
-    once, fold by fold, into small triangles; those of the other folds, put together, have a singular value
-    decomposition :math:`\mathbf{U}\operatorname{diag}(\mathbf{s})\mathbf{V}^\top` that holds the solution for every
-    penalty: :math:`\mathbf{w}_\lambda = \mathbf{V}\operatorname{diag}\bigl(s_l / (s_l^2 + \lambda)\bigr)
-    \mathbf{U}^\top\mathbf{y}`. No product :math:`\mathbf{X}^\top\mathbf{X}` is formed, which would square the condition
-    number. The gradient with respect to ``penalties`` always exists; with respect to ``x`` and ``y`` it needs folds of
-    full column rank.
+    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out. The rows of each
+    fold are reduced once to a small triangular matrix. The triangular matrices of the other folds, stacked, have a
+    singular value decomposition :math:`\mathbf{U}\operatorname{diag}(\mathbf{s})\mathbf{V}^\top`, which gives the
+    solution for every penalty: :math:`\mathbf{w}_\lambda =
+    \mathbf{V}\operatorname{diag}\bigl(s_l / (s_l^2 + \lambda)\bigr)\mathbf{U}^\top\mathbf{y}`. The product
+    :math:`\mathbf{X}^\top\mathbf{X}`, which would square the condition number, is never formed. The gradient with
+    respect to ``penalties`` always exists; the one with respect to ``x`` and ``y`` needs folds of full column rank.
 
     Parameters
     ----------
     x : Tensor, shape (n, d)
-        The inputs. A penalty weighs all columns alike, so they should have one scale.
+        The inputs. The penalty is the same for all columns, so they should have the same scale.
     y : Tensor, shape (n,)
         The targets.
     penalties : Tensor, shape (p,), in [0, inf)
@@ -99,14 +99,14 @@ def ridge_path_cross_validation(
     k : int, in [2, n]
         The number of folds.
     shuffle : bool, default False
-        Assign rows to folds at random.
+        Whether rows are assigned to folds at random.
     generator : torch.Generator, optional
-        What the assignment is drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
     RidgePath
-        Both errors under each penalty in each fold, the best penalty, and the one-standard-error choice.
+        Both errors for each penalty in each fold, the best penalty, and the one-standard-error choice.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def ridge_path_cross_validation(
     TypeError
         If ``k`` is not an integer.
     ValueError
-        If ``x`` is not a matrix, or ``y`` or ``penalties`` not a vector.
+        If ``x`` is not a matrix, or ``y`` or ``penalties`` is not a vector.
     ValueError
         If ``x`` and ``y`` differ in their number of rows.
     ValueError
@@ -127,7 +127,7 @@ def ridge_path_cross_validation(
     ValueError
         If an entry of ``x`` or ``y`` is not finite.
     ValueError
-        If a penalty is 0 and the columns of ``x`` depend on each other in a fold's training rows.
+        If a penalty is 0 and the centred columns of ``x`` are linearly dependent in a fold's training rows.
 
     See Also
     --------
@@ -149,35 +149,35 @@ def ridge_path_cross_validation(
     >>> path.best_penalty
     tensor(0.)
     """
-    n = _check(x, y, penalties)
-    folds = [rows.to(x.device) for _, rows in k_fold(n, k, shuffle=shuffle, generator=generator)]
-    wide = accumulation_dtype(x.dtype)
-    table, scale = _table(x.to(wide), y.to(wide))
-    lengths = torch.tensor([len(rows) for rows in folds], dtype=wide, device=x.device)
+    n = _check_arguments(x, y, penalties)
+    folds = [index.to(x.device) for _, index in k_fold(n, k, shuffle=shuffle, generator=generator)]
+    dtype = accumulation_dtype(x.dtype)
+    table, scale = _table(x.to(dtype), y.to(dtype))
+    n_validation = torch.tensor([len(index) for index in folds], dtype=dtype, device=x.device)
 
-    # each row of a fold is (1, x, y); an orthogonal map makes of them a triangle that keeps all lengths of residuals
-    largest = len(folds[0])
-    _, held_out = qr(torch.stack([pad(table[rows], (0, 0, 0, largest - len(rows))) for rows in folds]))
-    others = torch.tensor([[i for i in range(k) if i != j] for j in range(k)], device=x.device)
-    _, seen = qr(held_out[others].flatten(1, 2))
+    # The rows of a fold are (1, x, y). QR replaces them by a triangular matrix R with the same norm of all residuals.
+    largest_fold = len(folds[0])
+    _, r_validation = qr(torch.stack([pad(table[index], (0, 0, 0, largest_fold - len(index))) for index in folds]))
+    other_folds = torch.tensor([[i for i in range(k) if i != j] for j in range(k)], device=x.device)
+    _, r_train = qr(r_validation[other_folds].flatten(1, 2))
 
-    centred, bias_row = seen[:, 1:, 1:], seen[:, :1]  # below its first row, the triangle is that of centred columns
-    _check_columns(centred[..., :-1], penalties)
+    centred, bias_row = r_train[:, 1:, 1:], r_train[:, :1]  # without its first row, R belongs to the centred columns
+    _check_full_rank_of_folds(centred[..., :-1], penalties)
     u, s, vt = svd(centred[..., :-1])
-    shrunk = s[..., None] / (s[..., None] ** 2 + penalties.to(wide) / scale / scale)
-    weight = vt.mT @ (shrunk * (u.mT @ centred[..., -1:]))
+    inverse = s[..., None] / (s[..., None] ** 2 + penalties.to(dtype) / scale / scale)
+    weight = vt.mT @ (inverse * (u.mT @ centred[..., -1:]))
     bias = (bias_row[..., -1:] - bias_row[..., 1:-1] @ weight) / bias_row[..., :1]
-    residual_of = torch.cat([-bias, -weight, torch.ones_like(bias)], dim=1)
+    coefficients = torch.cat([-bias, -weight, torch.ones_like(bias)], dim=1)  # (1, x, y) times these is the residual
 
     train, validation = (
-        (triangle @ residual_of).square().sum(1) / (2 * rows[:, None])
-        for triangle, rows in ((seen, n - lengths), (held_out, lengths))
+        (r @ coefficients).square().sum(1) / (2 * n_rows[:, None])
+        for r, n_rows in ((r_train, n - n_validation), (r_validation, n_validation))
     )
     return RidgePath(penalties, CrossValidation(train.mT.to(x.dtype), validation.mT.to(x.dtype)))
 
 
-def _check(x: Tensor, y: Tensor, penalties: Tensor) -> int:
-    """Raise unless the arguments are what they should be, and return the number of rows."""
+def _check_arguments(x: Tensor, y: Tensor, penalties: Tensor) -> int:
+    """Raise TypeError or ValueError unless the tensors are valid, and return the number of rows."""
     check_floating(x=x, y=y, penalties=penalties)
     check_same_dtype(x=x, y=y)
     if x.dim() != 2 or x.shape[1] == 0:
@@ -191,7 +191,10 @@ def _check(x: Tensor, y: Tensor, penalties: Tensor) -> int:
 
 
 def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows (1, x, y) and the scale of x in them; the bias takes up their shift, so none is lost."""
+    """Return the rows (1, x, y), centred and with x divided by its scale, and the scale.
+
+    Centring changes only the bias, and avoids a loss of digits.
+    """
     largest = max_norm(x.detach())
     scale = torch.where(largest > 0, largest, 1)
     x_rows, y_rows = x / scale, y - y.mean()
@@ -202,13 +205,13 @@ def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([torch.ones_like(y_rows)[:, None], x_rows - x_mean, y_rows[:, None]], dim=1), scale
 
 
-def _check_columns(triangles: Tensor, penalties: Tensor) -> None:
-    """Raise ValueError where a fold's columns depend on each other and no penalty decides between the solutions."""
-    if has_values(triangles, penalties) and not bool(penalties.all()):
-        triangles, d = triangles.detach(), triangles.shape[-1]
-        lengths = l2_norm(triangles, dim=1, keepdim=True)
-        values = singular_values(triangles / torch.where(lengths > 0, lengths, 1))
-        ranks = (values > 16 * d * torch.finfo(triangles.dtype).eps).sum(1)
+def _check_full_rank_of_folds(r: Tensor, penalties: Tensor) -> None:
+    """Raise ValueError if a penalty is 0 and the centred columns of a fold, given by R of their QR, are dependent."""
+    if has_values(r, penalties) and not bool(penalties.all()):
+        r, d = r.detach(), r.shape[-1]
+        norms = l2_norm(r, dim=1, keepdim=True)
+        values = singular_values(r / torch.where(norms > 0, norms, 1))
+        ranks = (values > 16 * d * torch.finfo(r.dtype).eps).sum(1)
         if int(ranks.min()) < d:
             raise ValueError(
                 f"x must have rank {d} when centred, for penalty 0, got {int(ranks.min())} outside fold "

@@ -1,4 +1,4 @@
-"""Cross-validation of a model that is trained by gradient descent, with all folds trained at once."""
+"""Cross-validation of a model trained by gradient descent, with all folds trained at once."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,13 +6,12 @@ import torch
 from jaxtyping import Shaped
 from torch import Generator, Tensor
 
-from dlcore._checks import check_count, check_losses, check_number, number_of_rows
+from dlcore._checks import check_count, check_losses, check_nonnegative, check_number, number_of_rows
 from dlcore._descent import decay_of_leaves, descend_
 from dlcore._torch import PyTree, split
 from dlcore._trees import floating_leaves
-from dlcore.optim import sgd_step
 
-from ._folds import CrossValidation, fold_errors, k_fold, take
+from ._folds import CrossValidation, fold_errors, k_fold, rows_at
 
 __all__ = ["cross_validate_vectorized"]
 
@@ -39,18 +38,18 @@ def cross_validate_vectorized(
         \mathbf{w}_j \leftarrow \mathbf{w}_j - \eta\,\partial_{\mathbf{w}_j} \sum_{i} \frac{m_{ji}}{\sum_{i'} m_{ji'}}\,
             l(\mathbf{w}_j, \mathbf{x}_{ji}, y_{ji}), \qquad j = 1, \dots, k
 
-    where row :math:`i` of fold :math:`j`'s batch has mask :math:`m_{ji} = 1`, or 0 where the batch is filled up: folds
-    differ by a row when k does not divide n, and a fold whose rows are used up waits. So each fold is trained as
-    :func:`dlcore.training.fit` trains it alone, with a copy of ``generator`` taken after the assignment to folds;
-    ``loss`` is called through :func:`torch.vmap` on k batches at once. A fold that diverges has errors that are
-    infinite or NaN. What is returned has no gradient.
+    where the mask :math:`m_{ji}` is 1 for each row :math:`i` in the batch of fold :math:`j`, and 0 for padding: if k
+    does not divide n, the folds differ by one row, and a fold that has used all its rows waits for the others. Each
+    fold is therefore trained as :func:`dlcore.training.fit` trains it alone, with a copy of ``generator`` made after
+    the assignment to folds; ``loss`` is called through :func:`torch.vmap` on k batches at once. The errors of a fold
+    that diverges are infinite or NaN. The result has no gradient.
 
     Parameters
     ----------
     loss : callable
         Maps parameters, inputs and targets to one loss per example, shape (rows,).
     params : Tensor, or nested sequences and mappings of Tensor
-        The parameters that every fold starts from.
+        The initial parameters of every fold.
     x : Tensor, shape (n, ...)
         The inputs.
     y : Tensor, shape (n, ...)
@@ -58,19 +57,19 @@ def cross_validate_vectorized(
     k : int, in [2, n]
         The number of folds.
     epochs : int, at least 0
-        How many times a fold goes over its training rows.
+        The number of passes over the training rows of a fold.
     batch_size : int, at least 1
-        How many examples a fold's batch holds.
+        The number of examples in a batch of a fold.
     lr : float, at least 0
         The learning rate :math:`\eta`.
     momentum : float, in [0, 1), default 0.0
-        The share of the velocity that stays, as in :func:`dlcore.optim.momentum_step`.
+        The momentum :math:`\mu`, as in :func:`dlcore.optim.momentum_step`.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
-        The weight decay; a structure gives each parameter its own.
+        The weight decay; a structure has one value for each parameter.
     shuffle : bool, default False
-        Assign rows to folds at random. The batches of an epoch are drawn at random in any case.
+        Whether rows are assigned to folds at random. The batches of an epoch are always drawn at random.
     generator : torch.Generator, optional
-        What the assignment and the batches are drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
@@ -82,19 +81,19 @@ def cross_validate_vectorized(
     TypeError
         If a parameter or the result of ``loss`` is not a real floating-point tensor.
     TypeError
-        If ``k``, ``epochs`` or ``batch_size`` is not an integer, or ``lr``, ``momentum`` or ``weight_decay`` no real
-        number.
+        If ``k``, ``epochs`` or ``batch_size`` is not an integer, or ``lr``, ``momentum`` or ``weight_decay`` is not a
+        real number.
     ValueError
-        If a number is out of its range, or ``weight_decay`` has not the structure of ``params``.
+        If a number is out of its range, or ``weight_decay`` does not have the structure of ``params``.
     ValueError
         If ``x`` or ``y`` has no dimension, or they differ in their number of rows.
     ValueError
-        If ``loss`` does not return one value per example, or one that does not depend on ``params``.
+        If ``loss`` does not return one value per example, or its values do not depend on ``params``.
 
     See Also
     --------
-    cross_validate : The same for any model, one fold after the other.
-    torch.vmap : What makes one call of the losses of all folds.
+    cross_validate : The same for any model, one fold after another.
+    torch.vmap : Evaluates the losses of all folds in one call.
 
     References
     ----------
@@ -103,7 +102,7 @@ def cross_validate_vectorized(
 
     Examples
     --------
-    The parameter goes to the mean of the targets, here all the way in one step:
+    The parameter converges to the mean of the targets, here in one step:
 
     >>> y = torch.tensor([0.0, 2.0, 4.0, 10.0])
     >>> def loss(w, x, y):
@@ -112,60 +111,63 @@ def cross_validate_vectorized(
     >>> result.validation_errors, result.train_errors
     (tensor([18.5000, 22.5000]), tensor([4.5000, 0.5000]))
     """
-    given, structure = floating_leaves("params", params)
+    initial, structure = floating_leaves("params", params)
     check_count("epochs", epochs, 0)
     check_count("batch_size", batch_size, 1)
-    sgd_step(params, params, lr=lr, weight_decay=weight_decay)  # it refuses what it cannot take
+    check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
-    folds = list(k_fold(number_of_rows(x=x, y=y), k, shuffle=shuffle, generator=generator))
     decays = decay_of_leaves(structure, weight_decay)
+    folds = list(k_fold(number_of_rows(x=x, y=y), k, shuffle=shuffle, generator=generator))
 
-    leaves = [w.detach().expand(k, *w.shape).clone().requires_grad_() for w in given]
+    leaves = [w.detach().expand(k, *w.shape).clone().requires_grad_() for w in initial]
     tree, velocity = structure.unflatten(leaves), [torch.zeros_like(w) for w in leaves] if momentum else []
     losses_of_folds = torch.vmap(loss, randomness="different")
-    for rows, present in _batches([train for train, _ in folds], epochs, batch_size, generator):
+    for index, mask in _batches([train for train, _ in folds], epochs, batch_size, generator):
         with torch.enable_grad():
-            losses = losses_of_folds(tree, _take(x, rows), _take(y, rows))
-            check_losses(losses, *rows.shape)
+            losses = losses_of_folds(tree, _batch_rows(x, index), _batch_rows(y, index))
+            check_losses(losses, *index.shape)
             means = losses.mean(1)
-            if present is not None:
-                present = present.to(x.device)  # noqa: PLW2901  # it was on that of the generator
-                means = torch.where(present, losses, 0).sum(1) / present.sum(1).clamp(min=1)
+            if mask is not None:
+                mask = mask.to(x.device)  # noqa: PLW2901  # from the device of the generator
+                means = torch.where(mask, losses, 0).sum(1) / mask.sum(1).clamp(min=1)
             if not means.requires_grad:
                 raise ValueError("loss must depend on params, got one that does not")
             grads = torch.autograd.grad(means.sum(), leaves, materialize_grads=True)
-        before = [] if present is None else [w.detach().clone() for w in (*leaves, *velocity)]
+        before = [] if mask is None else [w.detach().clone() for w in (*leaves, *velocity)]
         with torch.no_grad():
             descend_(leaves, grads, velocity, lr=lr, momentum=momentum, decays=decays)
-        if present is not None:
-            for w, kept in zip((*leaves, *velocity), before, strict=True):
-                goes_on = present[:, 0].reshape(k, *[1] * (w.dim() - 1))  # else no row was left: the fold waits
-                w.data.copy_(torch.where(goes_on, w.data, kept))
-    with torch.no_grad():  # what is returned does not know how it was trained
+        if mask is not None:
+            for w, w_before in zip((*leaves, *velocity), before, strict=True):
+                has_rows = mask[:, 0].reshape(k, *[1] * (w.dim() - 1))  # a fold without rows left keeps its state
+                w.data.copy_(torch.where(has_rows, w.data, w_before))
+    with torch.no_grad():  # the result has no gradient
         errors = [
             fold_errors(loss, structure.unflatten([w[j] for w in leaves]), x, y, *fold) for j, fold in enumerate(folds)
         ]
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
 
 
-def _take(x: Tensor, rows: Tensor) -> Tensor:
-    """Return the rows of each fold; selecting them in one run is faster than indexing by a matrix."""
-    return take(x, rows.flatten()).reshape(*rows.shape, *x.shape[1:])
+def _batch_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of the batch of each fold; one selection is faster than indexing by a matrix."""
+    return rows_at(x, index.flatten()).reshape(*index.shape, *x.shape[1:])
 
 
 def _batches(
     folds: list[Tensor], epochs: int, batch_size: int, generator: Generator | None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield for each step a batch of every fold, and which of its rows are there; None if all are."""
+    """Yield for each step the row indices of every fold's batch, and a mask that is False for padding, or None.
+
+    The generator is copied for each number of training rows, so that a fold draws the batches it would draw alone.
+    """
     sizes = [len(train) for train in folds]
     longest = max(sizes)
     source = Generator().manual_seed(int(torch.randint(2**62, ()))) if generator is None else generator
     copies = {size: Generator(source.device).set_state(source.get_state()) for size in sizes}
-    there = torch.arange(longest) < torch.tensor(sizes)[:, None]
-    masks = [None if bool(mask.all()) else mask for mask in split(there, batch_size, 1)]
+    is_row = torch.arange(longest) < torch.tensor(sizes)[:, None]
+    masks = [None if bool(mask.all()) else mask for mask in split(is_row, batch_size, 1)]
     for _ in range(epochs):
-        drawn = {n: torch.randperm(n, generator=copy, device=copy.device) for n, copy in copies.items()}
-        orders = [train[drawn[len(train)]] for train in folds]
-        filled = torch.stack([torch.cat([order, order[: longest - len(order)]]) for order in orders])
-        yield from zip(split(filled, batch_size, 1), masks, strict=True)
+        permutations = {n: torch.randperm(n, generator=copy, device=copy.device) for n, copy in copies.items()}
+        shuffled = [train[permutations[len(train)]] for train in folds]
+        padded = torch.stack([torch.cat([index, index[: longest - len(index)]]) for index in shuffled])
+        yield from zip(split(padded, batch_size, 1), masks, strict=True)
     source.set_state(copies[longest].get_state())

@@ -1,4 +1,4 @@
-"""Cross-validation for a target that is distributed unlike the rows at hand."""
+"""Cross-validation weighted by a density ratio, for a target distribution that differs from the source."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from dlcore._checks import check_losses, check_weights, number_of_rows
 from dlcore.importance._weights import scaled_to_mean_one
 
-from ._folds import CrossValidation, k_fold, take
+from ._folds import CrossValidation, k_fold, rows_at
 
 __all__ = ["importance_weighted_cross_validation"]
 
@@ -29,23 +29,23 @@ def importance_weighted_cross_validation(
     normalize: bool = False,
     generator: Generator | None = None,
 ) -> CrossValidation:
-    r"""Return the errors of each fold, weighted so that they are those on the target.
+    r"""Return the importance-weighted errors of each fold, which estimate the risk on the target.
 
     .. math::
 
         e_j = \frac{1}{|\mathcal{V}_j|} \sum_{i \in \mathcal{V}_j} w_i\, l\bigl(\hat f_j, \mathbf{x}_i, y_i\bigr),
             \qquad \hat f_j = \operatorname{fit}\bigl(\{(\mathbf{x}_i, y_i, w_i) : i \notin \mathcal{V}_j\}\bigr)
 
-    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out, and :math:`w_i` the
-    density ratio of the target to the source, from which the rows are. Under covariate shift the mean of these errors
-    is an unbiased estimate of the risk on the target, whatever ``fit`` does with its own weights; without weights, it
-    would be that on the source. A ``fit`` that flattens or clips the weights is compared with one that does not: each
-    is judged under the weights given here.
+    where :math:`\mathcal{V}_j` are the rows that fold :math:`j` of :func:`k_fold` holds out, and :math:`w_i` is
+    the density ratio of the target to the source, from which the rows come. Under covariate shift, the mean of these
+    errors is an unbiased estimate of the risk on the target, whatever ``fit`` does with its weights; without weights,
+    it would estimate the risk on the source. The weights given here also make a ``fit`` that flattens or clips them
+    comparable with one that does not.
 
     Parameters
     ----------
     fit : callable
-        Maps training inputs, targets and weights to a model, of whatever kind.
+        Maps training inputs, targets and weights to a model of any type.
     loss : callable
         Maps a model, inputs and targets to one loss per example, shape (rows,).
     x : Tensor, shape (n, ...)
@@ -57,11 +57,12 @@ def importance_weighted_cross_validation(
     k : int, in [2, n]
         The number of folds.
     shuffle : bool, default False
-        Assign rows to folds at random.
+        Whether rows are assigned to folds at random.
     normalize : bool, default False
-        Divide by the sum of the weights of a fold, not by its number of rows: a small bias for less variance.
+        Whether to divide by the sum of the weights of a fold instead of its number of rows, which adds a small bias
+        and reduces the variance.
     generator : torch.Generator, optional
-        What the assignment is drawn from; then the global random state is left alone.
+        The source of randomness; if given, the global random state is not touched.
 
     Returns
     -------
@@ -71,21 +72,21 @@ def importance_weighted_cross_validation(
     Raises
     ------
     TypeError
-        If ``k`` is not an integer, or ``weights`` not a real floating-point tensor.
+        If ``k`` is not an integer, or ``weights`` is not a real floating-point tensor.
     TypeError
         If ``loss`` does not return a real floating-point tensor.
     ValueError
         If ``k`` is less than 2, or greater than the number of rows.
     ValueError
-        If ``x``, ``y`` and ``weights`` differ in their number of rows, or ``weights`` is no vector.
+        If ``x``, ``y`` and ``weights`` differ in their number of rows, or ``weights`` is not a vector.
     ValueError
-        If a weight is negative, infinite or NaN, or, with ``normalize``, all of a fold are 0.
+        If a weight is negative, infinite or NaN, or if, with ``normalize``, all weights of a fold are 0.
     ValueError
         If ``loss`` does not return one value per example.
 
     See Also
     --------
-    cross_validate : The same for a target that is distributed like the rows.
+    cross_validate : The same for a target with the distribution of the rows.
     dlcore.shift.covariate.logistic_ratio : Estimates the weights.
 
     References
@@ -95,7 +96,7 @@ def importance_weighted_cross_validation(
 
     Examples
     --------
-    The model is the weighted mean of the targets. The first row counts for nothing, the last one twice:
+    The model is the weighted mean of the targets. The first row has weight 0, the last one weight 2:
 
     >>> y = torch.tensor([0.0, 2.0, 4.0, 10.0])
     >>> result = importance_weighted_cross_validation(
@@ -113,13 +114,13 @@ def importance_weighted_cross_validation(
     check_weights("weights", weights)
     errors: list[tuple[Tensor, ...]] = []
     for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
-        model = fit(take(x, train), take(y, train), take(weights, train))
-        of_fold: list[Tensor] = []
-        for rows in (train, validation):
-            losses, shares = loss(model, take(x, rows), take(y, rows)), take(weights, rows)
-            check_losses(losses, len(rows))
+        model = fit(rows_at(x, train), rows_at(y, train), rows_at(weights, train))
+        fold: list[Tensor] = []
+        for index in (train, validation):
+            losses, w = loss(model, rows_at(x, index), rows_at(y, index)), rows_at(weights, index)
+            check_losses(losses, len(index))
             if normalize:
-                shares = scaled_to_mean_one("weights of a fold", shares).to(shares.dtype)
-            of_fold.append((shares * losses).mean())
-        errors.append(tuple(of_fold))
+                w = scaled_to_mean_one("weights of a fold", w).to(w.dtype)
+            fold.append((w * losses).mean())
+        errors.append(tuple(fold))
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))

@@ -38,7 +38,7 @@ def make_classification(generator: Generator) -> tuple[Tensor, ...]:
 
 
 def refusals(target: str, y: Tensor, layout: str, *more: Refusal, **kwargs: Any) -> tuple[Refusal, ...]:
-    """List what every fit refuses in its examples and its penalty, and more that it refuses."""
+    """Return the refusals of every fit, about its examples and its penalty, and more."""
     no_matrix = "x must have shape (n, d) with a row and a column at least, got"
     cases: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
         (TypeError, "x must be a real floating-point tensor, got torch.int64", (integers(X), y), {}),
@@ -79,26 +79,26 @@ def refusals(target: str, y: Tensor, layout: str, *more: Refusal, **kwargs: Any)
 
 
 def other_dtype(**kwargs: Any) -> Refusal:
-    """Return what every fit refuses whose targets are floating."""
+    """Return the refusal of every fit with floating targets."""
     message = "y must have the dtype of x, torch.float32, got torch.float64"
     return Refusal(TypeError, message, (X, Y.double()), kwargs)
 
 
 def infinite_target(**kwargs: Any) -> Refusal:
-    """Return what both closed forms refuse in their targets."""
+    """Return the refusal of both closed forms."""
     message = "y must be finite, got inf at index (1, 0)"
     return Refusal(ValueError, message, (X, torch.tensor([0.0, math.inf, 1.0])), kwargs)
 
 
 DEPENDENT = "x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize"
 SEARCH = {
-    "gradient": "the number of steps of the search depends on the values: no formula that autograd could follow",
-    "func_grad": "the search looks at values, which torch.func hides",
-    "vmap": "the search looks at values, which torch.func hides",
+    "gradient": "the number of steps of the search depends on the values, so autograd cannot follow it",
+    "func_grad": "the search reads values, which torch.func hides",
+    "vmap": "the search reads values, which torch.func hides",
     "compile": "the number of steps of the search depends on the values",
     "meta": "there is no minimum to search for without values",
 }
-SEPARATED = "x must not separate the classes when penalty is 0: the loss falls for ever as the weights grow"
+SEPARATED = "x must not separate the classes when penalty is 0: the loss keeps falling as the weights grow"
 OVERFLOW = "no minimum found: the norm of the gradient is {} after 0 steps; scale the columns"
 NO_ROWS = "x must have shape (n, d) with a row and a column at least, got (0, 2)"
 

@@ -14,12 +14,12 @@ SCALAR = torch.tensor(1.0)
 
 
 def held_out_rows(k_fold: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
-    """Return what each fold holds out of a tensor, and the sum of what it trains on."""
+    """Return the rows that each fold holds out, and the sum of its training rows."""
     return lambda x: tuple(y for train, rows in k_fold(len(x), 3) for y in (x[rows], x[train].sum(0)))
 
 
 def mean_fit(x: Tensor, y: Tensor) -> Tensor:
-    """Return a model that looks at both: the mean of the inputs times the mean of the targets."""
+    """Return a model that depends on both: the mean of the inputs times the mean of the targets."""
     return x.mean(0) * y.mean()
 
 
@@ -28,8 +28,8 @@ def product_loss(model: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return (x @ model - y) ** 2
 
 
-def of_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
-    """Return all that a cross-validation of such a model says."""
+def mean_errors(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the results of a cross-validation of such a model."""
 
     def errors(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         result = cross_validate(mean_fit, product_loss, x, y, k=3)
@@ -39,11 +39,11 @@ def of_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, 
 
 
 def weighted_mean_fit(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-    """Return a model that looks at all three."""
+    """Return a model that depends on all three."""
     return (weights[:, None] * x).mean(0) * y.mean()
 
 
-def of_weighted_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+def weighted_mean_errors(cross_validate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     """Return the errors of such a model, divided by rows and by weights."""
 
     def errors(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
@@ -59,7 +59,7 @@ def of_weighted_means(cross_validate: Callable[..., Any]) -> Callable[..., tuple
 
 
 def refused_weights(error: type[Exception], message: str, *args: Any, **changed: Any) -> Refusal:
-    """Return the refusal of a weighted cross-validation of which some arguments are changed."""
+    """Return the refusal of a weighted cross-validation with some arguments changed."""
     given = (weighted_mean_fit, product_loss, X, Y)
     return Refusal(error, message, (*args, *given[len(args) :]), {"k": 2, "weights": Y} | changed)
 
@@ -70,8 +70,8 @@ def draw_path(generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
     return x, x.sum(1) + 0.3 * noise, (draw(generator, 3).abs() + 0.5) * torch.tensor([1.0, 30.0, 900.0]).double()
 
 
-def of_path(ridge_path_cross_validation: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
-    """Return all that a path says."""
+def path_errors(ridge_path_cross_validation: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the results of a path."""
 
     def errors(x: Tensor, y: Tensor, penalties: Tensor) -> tuple[Tensor, ...]:
         path = ridge_path_cross_validation(x, y, penalties=penalties, k=3)
@@ -85,7 +85,7 @@ def dot_loss(params: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return (x @ params - y) ** 2 / 2
 
 
-def of_trained_folds(cross_validate_vectorized: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+def trained_fold_errors(cross_validate_vectorized: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     """Return the errors of a line after an epoch with one batch in each fold."""
 
     def errors(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -96,14 +96,14 @@ def of_trained_folds(cross_validate_vectorized: Callable[..., Any]) -> Callable[
 
 
 def refused(error: type[Exception], message: str, *args: Any, **changed: Any) -> Refusal:
-    """Return the refusal of a vectorized cross-validation of which some arguments are changed."""
+    """Return the refusal of a vectorized cross-validation with some arguments changed."""
     given = (dot_loss, torch.zeros(2), X, Y)
     return Refusal(
         error, message, (*args, *given[len(args) :]), {"k": 2, "epochs": 1, "batch_size": 2, "lr": 0.5} | changed
     )
 
 
-CUT = "the folds are trained with a gradient of their own, and what is returned is cut off from it"
+CUT = "the folds are trained with a gradient of their own, and the result has none"
 LEAVES = "the parameters of the folds become leaves of a graph, which torch.func does not allow inside a transform"
 DRAWS = "each fold draws its batches from a copy of the generator, and torch.compile cannot make one"
 PENALTIES = torch.tensor([0.5, 2.0])
@@ -154,7 +154,7 @@ ENTRIES = {
     ),
     "model_selection.cross_validate": Entry(
         make=lambda generator: (draw(generator, 7, 2), draw(generator, 7)),
-        adapt=of_means,
+        adapt=mean_errors,
         empty=Refusal(ValueError, "n must be >= 2, got 0", (mean_fit, product_loss, X[:0], Y[:0]), {"k": 2}),
         refusals=(
             Refusal(TypeError, "k must be an integer, got 2.5", (mean_fit, product_loss, X, Y), {"k": 2.5}),
@@ -183,7 +183,7 @@ ENTRIES = {
     ),
     "model_selection.ridge_path_cross_validation": Entry(
         make=draw_path,
-        adapt=of_path,
+        adapt=path_errors,
         empty=Refusal(ValueError, "n must be >= 2, got 0", (X[:0], Y[:0]), PATH),
         refusals=(
             Refusal(TypeError, "x must be a real floating-point tensor, got torch.int64", (X.long(), Y), PATH),
@@ -236,7 +236,7 @@ ENTRIES = {
     ),
     "model_selection.importance_weighted_cross_validation": Entry(
         make=lambda generator: (draw(generator, 7, 2), draw(generator, 7), draw(generator, 7).exp()),
-        adapt=of_weighted_means,
+        adapt=weighted_mean_errors,
         tolerance=64,
         empty=refused_weights(
             ValueError, "n must be >= 2, got 0", weighted_mean_fit, product_loss, X[:0], Y[:0], weights=Y[:0]
@@ -273,7 +273,7 @@ ENTRIES = {
     ),
     "model_selection.cross_validate_vectorized": Entry(
         make=lambda generator: (draw(generator, 8, 2), draw(generator, 8)),
-        adapt=of_trained_folds,
+        adapt=trained_fold_errors,
         empty=refused(ValueError, "n must be >= 2, got 0", dot_loss, torch.zeros(2), X[:0], Y[:0]),
         exempt={"gradient": CUT, "func_grad": CUT, "vmap": LEAVES, "compile": DRAWS},
         refusals=(

@@ -215,6 +215,13 @@ def fit_all_rows(
     y = torch.arange(len(source) + len(target), device=source.device).ge_(len(source))
     rows = DomainRows(source, target, features, scale)
     (params,) = minimize(
-        rows, y.double(), None, penalty=penalty, k=1, link=torch.sigmoid, subtract=Tensor.sub_, start=start[None]
+        rows,
+        y.double(),
+        None,
+        penalty=penalty,
+        k=1,
+        probabilities=torch.sigmoid,
+        subtract_labels_=Tensor.sub_,
+        start=start[None],
     )
     return torch.cat([params[:-1] * scale, params[-1:]])
