@@ -1,22 +1,17 @@
 """Write down what a run verified for each function: ``pytest --evidence FILE``, which the site reads.
 
-Each test is told by its name, its outcome, the public functions it names, the independent implementations it names, and
-the largest relative difference that its comparisons showed. Nothing is measured without the option.
+A test that holds functions against an independent implementation says so:
+``@pytest.mark.held_against("scikit-learn", losses.cross_entropy)``, with one of ORACLES. Of each test the file has its
+name, its outcome, its mark, and the largest relative difference that its comparisons showed.
 """
 
-import ast
-import dis
-import inspect
 import json
 import math
 import platform
 import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
 import library_code
@@ -26,12 +21,16 @@ from torch import Tensor
 
 from tests import oracle
 
-ORACLES = {"numpy": "NumPy", "scipy": "SciPy", "sklearn": "scikit-learn", "mpmath": "50 digits", "torch": "PyTorch"}
-NO_ORACLE = re.compile(  # what only makes or reads data, or is the machinery that every function must work in
-    r"torch\.(?!nn\.|linalg\.|special\.|distributions\.|optim\.)|torch\.nn\.utils|torch\.optim\.Optimizer|"
-    r"numpy\.(array|asarray|ndarray|generic|float|int|inf|nan|pi|random|testing|arange|linspace|zeros|ones)|"
-    r"sklearn\.datasets"
-)
+ORACLES = {  # what a mark may name, and the package that it comes from
+    "50 digits": "mpmath",
+    "ArviZ": None,  # numbers that it gave
+    "NumPy": "numpy",
+    "PyTorch": "torch",
+    "SciPy": "scipy",
+    "its definition": None,  # written out in the test
+    "river": "river",
+    "scikit-learn": "sklearn",
+}
 APPROXIMATE = type(pytest.approx(0.0))
 LOOSE = 1e-4  # what half precision, a limit or a mean over draws is held to
 SMALLEST = 1e-290  # below, numbers lose digits
@@ -141,100 +140,39 @@ def describe(item: pytest.Item) -> dict[str, Any]:
     if item.path.name == "test_table.py":
         kind = params["layer"] if title == "test_layer" else title.removeprefix("test_")
         return {"kind": kind, "functions": [params["name"]] if "name" in params else [], "oracles": []}
-    names = names_in(item.function) | {name for value in params.values() for name in names_of(value)}
+    oracles, functions = marked(item.iter_markers("held_against"))
+    texts = [value for value in params.values() if isinstance(value, str)]
+    drawn = [
+        name for name, f in functions.items() if f.__name__ in texts or any(f is value for value in params.values())
+    ]
     return {
         "kind": "test",
         "test": f"{item.path.stem}::{title}",
-        "functions": sorted(known() & {public(name) for name in names}),
-        "oracles": sorted({ORACLES[top] for name in names if (top := oracle_of(name))}),
+        "functions": sorted(drawn or functions),  # of a table of functions, a parametrized test takes one
+        "oracles": sorted(oracles),
     }
 
 
-def oracle_of(name: str) -> str | None:
-    """Return whose independent implementation a name is, if it is one."""
-    if name.startswith(("tests.oracle.exact", "tests.oracle.assert_matches")):
-        return "mpmath"
-    top = name.partition(".")[0]
-    return top if top in ORACLES and not NO_ORACLE.match(name) else None
+def marked(marks: Iterable[pytest.Mark]) -> tuple[set[str], dict[str, Callable[..., Any]]]:
+    """Return the oracles that marks name, and the functions by their public names."""
+    values = [value for mark in marks for value in mark.args]
+    functions = {public(f"{value.__module__}.{value.__qualname__}"): value for value in values if callable(value)}
+    return {value for value in values if isinstance(value, str)}, functions
 
 
 def public(name: str) -> str:
     """Return the name below ``dlcore`` that users know: private parts are their package's."""
-    return re.sub(r"\._\w+", "", name).removeprefix("plain.").removeprefix("dlcore.")
-
-
-@cache
-def known() -> set[str]:
-    """Return the names of all public functions."""
-    from tests.library import public_functions  # noqa: PLC0415  # the library comes after the checker in front of it
-
-    return set(public_functions())
-
-
-@cache
-def names_in(function: FunctionType) -> frozenset[str]:
-    """Return the full names of what a test uses, itself or by what its module defines."""
-    function = function.hypothesis.inner_test if hasattr(function, "hypothesis") else function
-    found: set[str] = set()
-    for chain in chains_of(function):
-        first, _, rest = chain.partition(".")
-        value = function.__globals__.get(first)
-        found |= {f"{name}.{rest}" if rest else name for name in names_of(value, function.__module__)}
-        if value is None and first == "plain":
-            found.add(chain)
-    return frozenset(found)
-
-
-def chains_of(function: FunctionType) -> Iterator[str]:
-    """Yield each name in the body of a function; that of a lambda has no source of its own, but bytecode."""
-    if function.__name__ != "<lambda>":
-        code = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-        for part in getattr(code, "body", []):
-            yield from chains(part)
-        return
-    chain = ""
-    for instruction in dis.get_instructions(function):
-        if instruction.opname in {"LOAD_ATTR", "LOAD_METHOD"} and chain:
-            chain += f".{instruction.argval}"
-        elif chain:
-            yield chain
-            chain = ""
-        if instruction.opname == "LOAD_GLOBAL":
-            chain = instruction.argval
-
-
-def chains(node: ast.AST) -> Iterator[str]:
-    """Yield each name in a piece of code as far as its dots go: ``np.linalg.norm`` once, and ``np`` not."""
-    if isinstance(node, ast.Attribute | ast.Name) and re.fullmatch(r"[\w.]+", text := ast.unparse(node)):
-        yield text
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from chains(child)
-
-
-def names_of(value: Any, module: str = "") -> set[str]:
-    """Return the full name of a module, class or function, and of a function of the test's module, what that uses."""
-    if isinstance(value, ModuleType):
-        return {value.__name__}
-    if isinstance(value, list | tuple | dict):
-        return {
-            name for part in (value.values() if isinstance(value, dict) else value) for name in names_of(part, module)
-        }
-    home = getattr(value, "__module__", None) or type(value).__module__
-    if isinstance(value, FunctionType) and home == module:
-        return set(names_in(value))
-    if isinstance(value, FunctionType | type):
-        return {f"{home}.{value.__qualname__}"}
-    return {home} if home.partition(".")[0] == "mpmath" else set()
+    return re.sub(r"\._\w+", "", name).removeprefix("dlcore.")
 
 
 def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the run: when and on what, the state of the code, and what each test showed."""
-    modules = sorted({name.rpartition(".")[0] for name in known()})
+    from tests.library import public_modules  # noqa: PLC0415  # the library comes after the checker in front of it
+
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
-        "code": {module: library_code.digest([f"dlcore.{module}"]) for module in modules},
+        "code": {module: library_code.digest([f"dlcore.{module}"]) for module, _ in public_modules()},
         "records": records,
     }

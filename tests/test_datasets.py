@@ -26,6 +26,7 @@ def log_density_ratio(x: Tensor, mean: Tensor, std: float) -> Tensor:
     return torch.as_tensor((target - source).sum(axis=-1))
 
 
+@pytest.mark.held_against("SciPy", datasets.linear_regression)
 def test_residuals_of_linear_regression_are_the_noise() -> None:
     data = datasets.linear_regression(WEIGHT, 4.2, 5000, noise_std=0.5, generator=from_seed())
 
@@ -36,6 +37,7 @@ def test_residuals_of_linear_regression_are_the_noise() -> None:
     assert data.bias == 4.2
 
 
+@pytest.mark.held_against("NumPy", "SciPy", datasets.polynomial_regression)
 def test_residuals_of_polynomial_regression_are_the_noise() -> None:
     coefficients = np.array([1.0, -2.0, 0.0, 5.0])
     data = datasets.polynomial_regression(coefficients, 5000, noise_std=0.5, generator=from_seed())
@@ -47,6 +49,7 @@ def test_residuals_of_polynomial_regression_are_the_noise() -> None:
     assert torch.equal(data.coefficients, torch.from_numpy(coefficients))
 
 
+@pytest.mark.held_against("SciPy", datasets.gaussian_shift)
 @pytest.mark.parametrize("std", [0.5, 1.0, 2.0])
 def test_samples_of_gaussian_shift_have_the_distributions_named(std: float) -> None:
     shift = datasets.gaussian_shift(4000, 3000, mean=MEAN, std=std, generator=from_seed())
@@ -58,6 +61,7 @@ def test_samples_of_gaussian_shift_have_the_distributions_named(std: float) -> N
         assert stats.kstest(shift.target[:, d].numpy(), stats.norm(MEAN[d].item(), std).cdf).pvalue > 1e-3
 
 
+@pytest.mark.held_against("SciPy", datasets.gaussian_shift)
 @given(tensors(min_size=2, max_size=2, largest=30), tensors(min_size=2, max_size=2, largest=5), st.floats(0.1, 10))
 def test_log_ratio_is_that_of_the_densities(x: Tensor, mean: Tensor, std: float) -> None:
     shift = datasets.gaussian_shift(0, 0, mean=mean, std=std)
@@ -71,6 +75,7 @@ def test_log_ratio_of_equal_spreads_is_linear_to_the_last_digits_far_away() -> N
     assert shift.log_ratio(torch.tensor([1e6])).item() == 1e6 - 0.5  # both squares are 1e12
 
 
+@pytest.mark.held_against("SciPy", datasets.gaussian_shift)
 @pytest.mark.parametrize("std", [0.7, 1.0, 1.2])
 def test_effective_sample_size_is_n_over_the_mean_square_of_the_weights(std: float) -> None:
     shift = datasets.gaussian_shift(400, 1, mean=MEAN, std=std)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import chapters
 import evidence
@@ -23,8 +24,8 @@ from benchmarks.frame import Timing
 from benchmarks.memory import Peak
 from benchmarks.scaling import Growth
 from benchmarks.shift.table import Table
-from tests import test_norms
-from tests.evidence import names_in, oracle_of, public, relative_difference
+from dlcore import norms
+from tests.evidence import describe, relative_difference
 from tests.library import public_functions
 from tests.table import gather
 
@@ -119,24 +120,19 @@ def test_difference_is_relative_to_the_largest_entry_and_in_float64_only() -> No
     assert relative_difference(np.float64("inf"), np.float64("inf")) is None
 
 
-def test_what_a_lambda_in_a_table_of_oracles_uses_is_seen() -> None:
-    oracles = {"norm": lambda x: np.linalg.norm(x) ** 2}
+def test_a_test_is_held_against_what_its_mark_names_of_which_its_parameters_take_one() -> None:
+    mark = pytest.mark.held_against("NumPy", "50 digits", norms.l1_norm, norms.l2_norm).mark
+    function = SimpleNamespace(path=Path("test_norms.py"), name="test_it", iter_markers=lambda _: [mark])
 
-    assert "numpy.linalg.norm" in names_in(oracles["norm"])
+    of_all, of_one, of_a_name = (
+        describe(SimpleNamespace(**vars(function), callspec=SimpleNamespace(params={"norm": value})))
+        for value in (torch.ones(2), norms.l2_norm, "l1_norm")
+    )
 
-
-def test_a_test_is_held_against_what_it_names_and_not_against_what_only_makes_data() -> None:
-    names = {
-        test: names_in(getattr(test_norms, f"test_{test}")) for test in ("hoelder_inequality", "lp_norm_is_its_formula")
-    }
-    names["matrix"] = names_in(test_norms.test_matrix_norms_agree_with_numpy)
-
-    assert {test: {oracle_of(name) for name in used} - {None} for test, used in names.items()} == {
-        "hoelder_inequality": set(),
-        "lp_norm_is_its_formula": {"mpmath"},
-        "matrix": {"numpy"},
-    }
-    assert {public(name) for name in names["hoelder_inequality"]} >= {"norms.lp_norm"}
+    assert of_all["functions"] == ["norms.l1_norm", "norms.l2_norm"]
+    assert of_all["oracles"] == ["50 digits", "NumPy"]
+    assert of_one["functions"] == ["norms.l2_norm"]
+    assert of_a_name["functions"] == ["norms.l1_norm"]
 
 
 def page(tmp_path: Path, records: list[dict[str, object]], code: str | None = None) -> str:
@@ -191,6 +187,17 @@ def test_evidence_claims_nothing_that_did_not_run_on_this_code(tmp_path: Path, c
 
     assert "No test run belongs to this build" in shown
     assert "✓" not in shown.partition("</details>")[2]
+
+
+def test_evidence_lists_a_test_without_a_mark_in_the_chapter_of_its_file(tmp_path: Path) -> None:
+    tests = [
+        record("test", test=f"{file}::test_it_is_so_in_{file}", functions=[]) for file in ("test_norms", "test_mlp")
+    ]
+
+    shown = page(tmp_path, tests)
+
+    assert "it is so in test norms" in shown
+    assert "1 tests and examples passed" in shown
 
 
 def test_evidence_tells_what_does_not_hold_and_why(tmp_path: Path) -> None:

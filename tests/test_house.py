@@ -1,6 +1,7 @@
 """What holds for the repository as a whole: imports, docstrings, tests, and what it may not say."""
 
 import ast
+import importlib
 import inspect
 import io
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 
 import dlcore
+from tests import evidence
 from tests.library import public_functions, public_modules, public_names
 
 ROOT = Path(__file__).parents[1]
@@ -201,11 +204,34 @@ def test_every_module_has_its_tests() -> None:
     assert missing == [], "write these files; tests/test_norms.py is the model"
 
 
+@cache
+def marked_in(module: str) -> tuple[set[str], set[str]]:
+    """Return the oracles, and the functions by their public names, that the marks in the tests of a module name."""
+    tests = vars(importlib.import_module(f"tests.test_{module.replace('.', '_')}"))
+    marks = [mark for name in tests if name.startswith("test_") for mark in getattr(tests[name], "pytestmark", [])]
+    oracles, functions = evidence.marked(mark for mark in marks if mark.name == "held_against")
+    return oracles, set(functions)
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_every_function_has_a_test(name: str) -> None:
+def test_every_function_is_held_against_an_oracle(name: str) -> None:
     module, _, function = name.rpartition(".")
-    file = ROOT / "tests" / f"test_{module.replace('.', '_')}.py"
 
-    named = bool(re.search(rf"\b{function}\b", file.read_text()))
+    assert name in marked_in(module)[1], (
+        f"tests/test_{module.replace('.', '_')}.py: mark the test that compares {function} with an independent "
+        f'implementation: @pytest.mark.held_against("50 digits", {module.rpartition(".")[2]}.{function}), or one of '
+        f"{', '.join(evidence.ORACLES)}"
+    )
 
-    assert named, f"no test names {function}: compare it with its formula in {file.relative_to(ROOT)}"
+
+@pytest.mark.parametrize("module", sorted({name.rpartition(".")[0] for name in FUNCTIONS}))
+def test_an_oracle_that_is_imported_is_named_by_a_mark(module: str) -> None:
+    file = f"tests/test_{module.replace('.', '_')}.py"
+    imports = set(re.findall(r"^(?:from|import) (\w+)(?!.*\bdatasets\b)", (ROOT / file).read_text(), re.M))
+    expected = {oracle for oracle, package in evidence.ORACLES.items() if package in imports - {"numpy", "torch"}}
+    oracles = marked_in(module)[0]
+
+    assert expected <= oracles <= set(evidence.ORACLES), (
+        f"{file}: mark the tests that compare functions with {', '.join(expected - oracles) or 'an oracle'} with "
+        f"@pytest.mark.held_against(oracle, *functions); tests/evidence.py lists the oracles"
+    )

@@ -50,6 +50,7 @@ def test_default_gain_is_the_scheme_of_the_paper(scheme: Scheme) -> None:
     assert abs(weight.square().mean() - promised_variance(scheme, N_IN, N_OUT)) < 4 * standard_error(weight.square())
 
 
+@pytest.mark.held_against("SciPy", *XAVIER, *HE)
 @pytest.mark.parametrize("scheme", [*XAVIER, *HE])
 def test_weights_pass_a_test_for_their_distribution(scheme: Scheme) -> None:
     variance = promised_variance(scheme, N_IN, N_OUT)
@@ -78,6 +79,7 @@ def test_xavier_bound_is_the_root_of_6_over_both_fans() -> None:
     assert -0.999 * bound > weight.min() >= -bound
 
 
+@pytest.mark.held_against("SciPy", init.normal)
 def test_normal_has_standard_deviation_0_01_and_not_variance_0_01_nor_1() -> None:
     weight = init.normal((N_IN, N_OUT), dtype=torch.float64)
 
@@ -179,9 +181,16 @@ def test_constant_weights_stay_at_rank_1_under_sgd_and_random_ones_do_not() -> N
     )
 
 
+@pytest.mark.held_against("PyTorch", init.constant, init.zeros)
+def test_constants_agree_with_torch() -> None:
+    assert torch.equal(init.zeros((N_IN, N_OUT)), torch.nn.init.zeros_(torch.empty(N_IN, N_OUT)))
+    assert torch.equal(init.constant((N_IN, N_OUT), 0.3), torch.nn.init.constant_(torch.empty(N_IN, N_OUT), 0.3))
+
+
 # The fan convention against torch.nn.init
 
 
+@pytest.mark.held_against("PyTorch", init.he_normal, init.he_uniform)
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [(init.he_normal, torch.nn.init.kaiming_normal_), (init.he_uniform, torch.nn.init.kaiming_uniform_)],
@@ -196,6 +205,7 @@ def test_torch_reads_the_fans_of_our_layout_the_other_way_round(ours: Scheme, th
         assert abs(other.square().mean() - 2 / fan) < 4 * standard_error(other.square())
 
 
+@pytest.mark.held_against("PyTorch", "SciPy", init.xavier_normal, init.xavier_uniform)
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [(init.xavier_normal, torch.nn.init.xavier_normal_), (init.xavier_uniform, torch.nn.init.xavier_uniform_)],

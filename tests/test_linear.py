@@ -17,6 +17,7 @@ from tests.oracle import exact, tensors
 # The model
 
 
+@pytest.mark.held_against("50 digits", linear.linear)
 @given(tensors(min_size=6, max_size=6), tensors(min_size=3, max_size=3), st.floats(-1e3, 1e3))
 def test_linear_is_its_formula(x: Tensor, weight: Tensor, bias: float) -> None:
     actual = linear.linear(x.reshape(2, 3), weight, torch.tensor(bias, dtype=torch.float64))
@@ -26,6 +27,7 @@ def test_linear_is_its_formula(x: Tensor, weight: Tensor, bias: float) -> None:
         assert abs(mp.mpf(value.item()) - sum(terms)) <= 4 * 2.0**-52 * sum(map(abs, terms))
 
 
+@pytest.mark.held_against("PyTorch", linear.linear)
 def test_linear_is_torch_linear_with_the_transposed_weight() -> None:
     x, weight, bias = torch.randn(2, 5, 4), torch.randn(4, 3), torch.randn(3)
 
@@ -65,6 +67,7 @@ def test_infinite_and_nan_inputs_pass_through_the_model() -> None:
     assert output[1].isnan()
 
 
+@pytest.mark.held_against("PyTorch", linear.linear)
 def test_parameters_load_into_a_torch_module_and_back() -> None:
     params = linear.LinearParams(torch.randn(4, 3), torch.randn(3))
     x = torch.randn(5, 4)
@@ -111,6 +114,7 @@ def flat(params: linear.LinearParams) -> Tensor:
     return torch.cat([params.weight, params.bias[None]])
 
 
+@pytest.mark.held_against("scikit-learn", linear.ridge)
 @pytest.mark.parametrize("penalty", [1e-6, 0.3, 1e4])
 @pytest.mark.parametrize("shape", [(30, 4), (4, 30), (5, 5), (30, 4, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -126,6 +130,7 @@ def test_ridge_is_that_of_scikit_learn(penalty: float, shape: tuple[int, ...], w
     torch.testing.assert_close(bias, torch.as_tensor(peer.intercept_), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.held_against("scikit-learn", linear.least_squares)
 @pytest.mark.parametrize("k", [(), (3,)])
 def test_least_squares_is_that_of_scikit_learn(k: tuple[int, ...]) -> None:
     x, y, weights = random_examples(30, 4, *k)
@@ -137,6 +142,7 @@ def test_least_squares_is_that_of_scikit_learn(k: tuple[int, ...]) -> None:
     torch.testing.assert_close(bias, torch.as_tensor(peer.intercept_), rtol=1e-8, atol=0)
 
 
+@pytest.mark.held_against("50 digits", linear.ridge)
 @pytest.mark.parametrize("penalty", [0.0, 1e-12])
 def test_solution_keeps_the_digits_that_the_normal_equations_lose(penalty: float) -> None:
     x, y = vandermonde(20, 8)
@@ -152,6 +158,7 @@ def test_solution_keeps_the_digits_that_the_normal_equations_lose(penalty: float
     assert lost > 1e3 * error
 
 
+@pytest.mark.held_against("50 digits", linear.ridge)
 def test_ridge_of_a_hilbert_matrix_is_exact() -> None:
     i = torch.arange(1, 11, dtype=torch.float64)
     x = 1 / (i[:, None] + i - 1)
@@ -229,6 +236,7 @@ def test_gradient_is_finite_where_a_weight_is_zero(penalty: float) -> None:
     assert gradients[0][3].abs().max() == 0
 
 
+@pytest.mark.held_against("PyTorch", linear.least_squares)
 def test_gradient_of_the_weight_by_the_targets_is_the_pseudoinverse() -> None:
     x, y, _ = random_examples(10, 3)
 
@@ -342,6 +350,7 @@ def sklearn_solution(x: Tensor, labels: Tensor, weights: Tensor | None, penalty:
     return torch.from_numpy(model.coef_.T), torch.from_numpy(model.intercept_)
 
 
+@pytest.mark.held_against("scikit-learn", linear.logistic_regression)
 @pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_logistic_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
@@ -354,6 +363,7 @@ def test_logistic_regression_is_that_of_scikit_learn(penalty: float, weighted: b
     torch.testing.assert_close(params.bias, bias[0], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.held_against("scikit-learn", linear.softmax_regression)
 @pytest.mark.parametrize("penalty", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_softmax_regression_is_that_of_scikit_learn(penalty: float, weighted: bool) -> None:
@@ -366,6 +376,7 @@ def test_softmax_regression_is_that_of_scikit_learn(penalty: float, weighted: bo
     torch.testing.assert_close(params.bias, bias - bias.mean(), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.held_against("50 digits", linear.logistic_regression)
 def test_logistic_regression_of_two_points_is_its_formula() -> None:
     # x = -1, 1 and y = 0, 1: b = 0, and w solves w * penalty = 2 * sigmoid(-w)
     expected = mp.findroot(lambda w: w / 2 - 2 / (1 + mp.exp(w)), 1)
@@ -388,6 +399,7 @@ def test_gradient_of_the_logistic_objective_vanishes(seed: int, penalty: float, 
     assert logistic_gradient(x, y, weights, penalty, params).norm() < 1e-8
 
 
+@pytest.mark.held_against("PyTorch", linear.softmax_regression)
 @given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.5, 20.0]), st.integers(2, 4), st.sampled_from([5, 60]))
 def test_gradient_of_the_softmax_objective_vanishes(seed: int, penalty: float, k: int, n: int) -> None:
     x, labels, weights = random_classes(n, 4, k, seed)
@@ -399,6 +411,7 @@ def test_gradient_of_the_softmax_objective_vanishes(seed: int, penalty: float, k
     assert params.bias.sum().abs() < 1e-10
 
 
+@pytest.mark.held_against("PyTorch", linear.logistic_regression, linear.softmax_regression)
 @pytest.mark.parametrize("k", [2, 3])
 def test_gradient_vanishes_without_penalty_too(k: int) -> None:
     x, labels, weights = random_classes(200, 4, k)
@@ -510,6 +523,7 @@ def test_logits_a_million_apart_do_not_stop_the_search() -> None:
     assert scaled.abs().max() < 1e-8
 
 
+@pytest.mark.held_against("PyTorch", linear.logistic_regression, linear.softmax_regression)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("k", [2, 3])
 def test_many_rows_start_from_a_sample_and_end_at_the_same_minimum(k: int, weighted: bool) -> None:

@@ -39,6 +39,7 @@ def value_and_gradient(loss: Callable[..., Tensor], x: Tensor, *args: Tensor) ->
 # The formulas, in 50 digits
 
 
+@pytest.mark.held_against("50 digits", *RESIDUAL_LOSSES)
 @given(tensors(min_size=1, max_size=1), tensors(min_size=1, max_size=1), st.floats(1e-3, 1e3))
 def test_residual_losses_are_their_formulas(y_hat: Tensor, y: Tensor, delta: float) -> None:
     residual = (y_hat - y)[0]  # its rounding is no part of the formula
@@ -51,6 +52,7 @@ def test_residual_losses_are_their_formulas(y_hat: Tensor, y: Tensor, delta: flo
     assert_matches(losses.huber_loss(y_hat, y, delta=delta)[0], lambda rs: huber(rs[0]), residual)
 
 
+@pytest.mark.held_against("50 digits", losses.cross_entropy)
 @given(logit_rows, class_labels, smoothings)
 def test_cross_entropy_of_a_class_is_its_formula(logits: Tensor, label: Tensor, smoothing: float) -> None:
     actual = losses.cross_entropy(logits, label, label_smoothing=smoothing)
@@ -61,6 +63,7 @@ def test_cross_entropy_of_a_class_is_its_formula(logits: Tensor, label: Tensor, 
     assert abs(mp.mpf(actual.item()) - expected) <= 1e-15 * (1 + max(map(abs, o)))
 
 
+@pytest.mark.held_against("50 digits", losses.cross_entropy)
 @given(logit_rows, tensors(min_size=4, max_size=4), smoothings)
 def test_cross_entropy_of_probabilities_is_its_formula(logits: Tensor, x: Tensor, smoothing: float) -> None:
     labels = simplex(x)
@@ -73,6 +76,7 @@ def test_cross_entropy_of_probabilities_is_its_formula(logits: Tensor, x: Tensor
     assert abs(mp.mpf(actual.item()) - expected) <= 2e-15 * (1 + max(map(abs, o)))
 
 
+@pytest.mark.held_against("50 digits", losses.logistic_loss)
 @given(st.floats(-700, 700), st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0])))
 def test_logistic_loss_is_its_formula_to_the_last_digits_in_both_tails(logit: float, label: float) -> None:
     logit, label = (torch.tensor(value, dtype=torch.float64) for value in (logit, label))
@@ -87,6 +91,7 @@ def test_logistic_loss_is_its_formula_to_the_last_digits_in_both_tails(logit: fl
 # Other libraries
 
 
+@pytest.mark.held_against("PyTorch", losses.cross_entropy)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("shape", [(4,), (5, 4), (2, 5, 4), (2, 3, 5, 4)])
 def test_cross_entropy_agrees_with_torch(shape: tuple[int, ...], smoothing: float) -> None:
@@ -112,6 +117,7 @@ def test_any_integers_may_be_labels(dtype: torch.dtype) -> None:
     )
 
 
+@pytest.mark.held_against("PyTorch", losses.cross_entropy)
 def test_more_than_a_byte_of_classes_fits_unsigned_labels() -> None:
     logits, labels = torch.randn(2, 1000), torch.tensor([255, 0], dtype=torch.uint8)
 
@@ -120,6 +126,7 @@ def test_more_than_a_byte_of_classes_fits_unsigned_labels() -> None:
     )
 
 
+@pytest.mark.held_against("PyTorch", losses.absolute_loss, losses.huber_loss)
 @pytest.mark.parametrize("delta", [0.1, 1.0, 1.5, 100.0])
 def test_residual_losses_agree_with_torch(delta: float) -> None:
     y_hat, y = torch.randn(2, 50, dtype=torch.float64)
@@ -133,6 +140,7 @@ def test_residual_losses_agree_with_torch(delta: float) -> None:
     )
 
 
+@pytest.mark.held_against("PyTorch", losses.logistic_loss)
 def test_logistic_loss_agrees_with_torch() -> None:
     logits, labels = 3 * torch.randn(50, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
 
@@ -141,6 +149,9 @@ def test_logistic_loss_agrees_with_torch() -> None:
     torch.testing.assert_close(losses.logistic_loss(logits, labels), expected, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.held_against(
+    "scikit-learn", losses.cross_entropy, losses.cross_entropy_from_probabilities, losses.logistic_loss
+)
 def test_mean_losses_agree_with_scikit_learn() -> None:
     logits, labels = torch.randn(50, 3, dtype=torch.float64), torch.randint(3, (50,))
     logit, label = torch.randn(50, dtype=torch.float64), torch.randint(2, (50,))
@@ -291,6 +302,7 @@ def test_second_derivative_of_logistic_loss_at_zero_is_a_quarter() -> None:
 # Mendings
 
 
+@pytest.mark.held_against("PyTorch", losses.squared_loss)
 def test_mse_loss_is_twice_squared_loss() -> None:
     y_hat, y = torch.randn(2, 50, dtype=torch.float64)
 
@@ -343,6 +355,7 @@ def test_second_form_of_cross_entropy_needs_probabilities_that_sum_to_one() -> N
         assert torch.isclose(losses.cross_entropy(logits, labels), second_form(labels)) == agree
 
 
+@pytest.mark.held_against("its definition", losses.cross_entropy, losses.cross_entropy_from_probabilities)
 def test_cross_entropy_of_the_notes_takes_probabilities_and_torchs_logits() -> None:
     logits, labels = torch.randn(5, 3, dtype=torch.float64), torch.tensor([0, 2, 1, 1, 0])
     probabilities = activations.softmax(logits)

@@ -22,6 +22,7 @@ pairs = st.integers(1, 30).flatmap(
 # Accuracy
 
 
+@pytest.mark.held_against("scikit-learn", metrics.accuracy)
 @given(pairs)
 def test_accuracy_agrees_with_scikit_learn(pair: tuple[Tensor, Tensor]) -> None:
     labels, predictions = pair
@@ -49,6 +50,7 @@ def test_accuracy_counts_exactly_where_float32_could_not() -> None:
 # The confusion matrix
 
 
+@pytest.mark.held_against("scikit-learn", metrics.confusion_matrix)
 @given(pairs, st.sampled_from([None, "true", "predicted", "all"]))
 def test_confusion_matrix_agrees_with_scikit_learn(pair: tuple[Tensor, Tensor], normalize: Any) -> None:
     labels, predictions = pair
@@ -64,6 +66,7 @@ def test_confusion_matrix_agrees_with_scikit_learn(pair: tuple[Tensor, Tensor], 
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.held_against("its definition", metrics.confusion_matrix)
 @given(pairs)
 def test_confusion_matrix_is_its_definition(pair: tuple[Tensor, Tensor]) -> None:
     labels, predictions = pair
@@ -125,6 +128,7 @@ def calibration_error_as_defined(labels: Tensor, probabilities: Tensor, n_bins: 
     return error
 
 
+@pytest.mark.held_against("its definition", metrics.calibration_error)
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 20), st.integers(0, 1000))
 def test_calibration_error_is_its_definition(n: int, k: int, n_bins: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -68,6 +68,7 @@ def flat(params: tuple[LinearParams, ...]) -> list[Tensor]:
 # Backpropagation by hand is what autograd finds
 
 
+@pytest.mark.held_against("PyTorch", mlp.backward, mlp.gradients)
 @given(
     depth=st.integers(0, 4),
     widths=st.lists(st.integers(1, 7), min_size=6, max_size=6),
@@ -96,6 +97,7 @@ def test_backward_equals_autograd(
     assert all(map(torch.equal, flat(of_params), flat(found.params)))
 
 
+@pytest.mark.held_against("PyTorch", mlp.backward)
 def test_backward_equals_autograd_for_probabilities_as_labels() -> None:
     params = requiring_grad(network([3, 5, 4]))
     x, y = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64).softmax(dim=1)
@@ -115,6 +117,7 @@ def test_backward_needs_no_autograd() -> None:
     assert all(not x.requires_grad and x.grad_fn is None for x in flat(grads))
 
 
+@pytest.mark.held_against("its definition", mlp.gradients)
 def test_backward_is_the_chain_rule_of_the_notes_for_one_hidden_layer() -> None:
     (w1, b1), (w2, b2) = params = network([3, 5, 2])
     x, y = batch(1, [3, 2], "squared_loss")
@@ -150,6 +153,7 @@ def test_gradient_of_a_batch_is_the_mean_of_its_examples(loss: str) -> None:
     torch.testing.assert_close(together, [torch.stack(each).mean(0) for each in zip(*alone, strict=True)])
 
 
+@pytest.mark.held_against("its definition", mlp.backward, mlp.forward)
 def test_penalty_is_on_the_weights_and_not_on_the_biases() -> None:
     params = network([3, 5, 2])
     x, y = batch(4, [3, 2], "cross_entropy")
@@ -179,6 +183,7 @@ def test_a_step_against_the_gradient_lowers_the_objective() -> None:
     assert (before.J - after.J).item() == pytest.approx(1e-3 * squared_length, rel=1e-2)
 
 
+@pytest.mark.held_against("PyTorch", mlp.forward)
 def test_loss_is_the_mean_of_the_formula() -> None:
     params = network([2, 3])
     x, y = torch.randn(3, 2, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
@@ -195,6 +200,7 @@ def test_loss_is_the_mean_of_the_formula() -> None:
 # The derivatives of the activations
 
 
+@pytest.mark.held_against("50 digits", mlp.backward)
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_derivative_by_hand_is_that_of_the_formula(name: str) -> None:
     points = torch.cat([torch.linspace(-30, 30, 60, dtype=torch.float64), torch.tensor([1e-30, -1e-30, 1e-3])])
@@ -230,6 +236,7 @@ def test_derivative_has_its_limits(name: str, z: float) -> None:
 # The model
 
 
+@pytest.mark.held_against("PyTorch", mlp.mlp)
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("sizes", [[3, 2], [3, 5, 2], [3, 4, 6, 1]])
 def test_mlp_is_a_sequence_of_torch_modules(name: str, sizes: list[int]) -> None:
@@ -242,6 +249,7 @@ def test_mlp_is_a_sequence_of_torch_modules(name: str, sizes: list[int]) -> None
     torch.testing.assert_close(mlp.mlp(params, x, activation=name), net(x))
 
 
+@pytest.mark.held_against("PyTorch", mlp.mlp)
 def test_parameters_load_into_torch_modules_and_back() -> None:
     params = network([3, 5, 2])
     net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2)).double()
@@ -313,6 +321,7 @@ def test_one_hidden_layer_approximates_a_continuous_function_on_a_compact_set_an
 # Initialization
 
 
+@pytest.mark.held_against("its definition", mlp.init_mlp)
 @pytest.mark.parametrize(
     ("scheme", "variance"),
     [

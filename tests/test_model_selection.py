@@ -79,6 +79,7 @@ def test_442_rows_in_5_folds() -> None:
     assert sizes == [89, 89, 88, 88, 88]
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.k_fold)
 @pytest.mark.parametrize(("n", "k"), [(442, 5), (10, 10), (7, 3), (2, 2)])
 def test_folds_are_those_of_scikit_learn(n: int, k: int) -> None:
     expected = sklearn_selection.KFold(k).split(np.zeros(n))
@@ -160,6 +161,7 @@ def test_split_is_a_partition_in_which_rows_stay_together(n: int, fraction: floa
         assert torch.equal(y_train, y[: n - n_test])
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.train_test_split)
 @pytest.mark.parametrize("fraction", [0.25, 0.2, 0.5])
 def test_split_without_shuffle_is_that_of_scikit_learn(fraction: float) -> None:
     x, y = np.arange(40.0).reshape(20, 2), np.arange(20)
@@ -190,6 +192,7 @@ def test_split_leaves_its_arguments_alone() -> None:
 # cross_validate: the errors, their mean and standard error
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.cross_validate)
 def test_errors_are_those_of_scikit_learn() -> None:
     x, y = torch.randn(43, 3, dtype=torch.float64), torch.randn(43, dtype=torch.float64)
 
@@ -355,6 +358,7 @@ def test_errors_scale_at_the_extremes(scale: float) -> None:
     torch.testing.assert_close(absolute(y * scale), absolute(y) * scale, rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.held_against("50 digits", model_selection.cross_validate)
 def test_mean_of_the_formula_in_50_digits() -> None:
     y = torch.tensor([1.5, 2.25, -3.125, 7.0, 0.5], dtype=torch.float64)
 
@@ -407,6 +411,7 @@ def test_path_is_the_loop_over_penalties_and_folds(k: int, shuffle: bool) -> Non
     torch.testing.assert_close(path.folds.validation_errors, validation[:, 0], rtol=1e-12, atol=0.0)
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.ridge_path_cross_validation)
 def test_path_is_that_of_scikit_learn() -> None:
     x, y = diabetes()
     penalties = torch.logspace(-4, 2, 25, dtype=torch.float64)
@@ -452,6 +457,7 @@ def exact_ridge_error(x: Tensor, y: Tensor, train: list[int], validation: list[i
     return mp.fsum(losses) / len(losses)
 
 
+@pytest.mark.held_against("50 digits", model_selection.ridge_path_cross_validation)
 @pytest.mark.parametrize("penalty", [0.0, 0.5, 1e3])
 def test_path_is_its_formula(penalty: float) -> None:
     x, y = torch.randn(11, 3, dtype=torch.float64), torch.randn(11, dtype=torch.float64)
@@ -465,6 +471,7 @@ def test_path_is_its_formula(penalty: float) -> None:
         assert path.folds.validation_errors[0, j].item() == pytest.approx(float(expected), rel=1e-12)
 
 
+@pytest.mark.held_against("50 digits", model_selection.ridge_path_cross_validation)
 def test_path_keeps_the_digits_that_the_normal_equations_lose() -> None:
     x = torch.randn(30, 2, dtype=torch.float64)
     x = torch.cat([x, x[:, :1] + 1e-7 * torch.randn(30, 1, dtype=torch.float64)], dim=1)
@@ -596,6 +603,7 @@ def trained_one_by_one(
     return model_selection.cross_validate(fit, loss, x, y, k=k, shuffle=shuffle, generator=generator)
 
 
+@pytest.mark.held_against("its definition", model_selection.cross_validate_vectorized)
 @pytest.mark.parametrize(
     ("n", "k", "batch_size"),
     [
@@ -716,6 +724,7 @@ def zero(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG001
     return x.new_zeros(())
 
 
+@pytest.mark.held_against("its definition", model_selection.importance_weighted_cross_validation)
 def test_weights_of_one_make_it_the_ordinary_cross_validation() -> None:
     y = torch.randn(17, dtype=torch.float64)
 

@@ -44,6 +44,7 @@ def as_leaves(params: Layer) -> Layer:
 # The formula, in 50 digits
 
 
+@pytest.mark.held_against("50 digits", optim.sgd_step)
 @given(tensors(min_size=1, max_size=1), tensors(min_size=1, max_size=1), rates, st.floats(0, 2))
 def test_sgd_step_is_its_formula(w: Tensor, g: Tensor, lr: float, weight_decay: float) -> None:
     actual = optim.sgd_step(w, g, lr=lr, weight_decay=weight_decay)
@@ -57,6 +58,7 @@ def test_sgd_step_is_its_formula(w: Tensor, g: Tensor, lr: float, weight_decay: 
 # sgd_, in place
 
 
+@pytest.mark.held_against("its definition", optim.sgd_)
 @given(st.integers(1, 6), rates, st.integers(1, 9))
 def test_sgd_in_place_is_the_loop_of_the_notes(n: int, lr: float, batch_size: int) -> None:
     gradients = [torch.randn(3, dtype=torch.float64) for _ in range(n)]
@@ -196,6 +198,7 @@ def test_sgd_step_writes_to_nothing() -> None:
     assert stepped["w"].data_ptr() != params["w"].data_ptr()
 
 
+@pytest.mark.held_against("PyTorch", optim.sgd_step)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_trajectory_of_sgd_step_is_that_of_torch(weight_decay: float) -> None:
     x, y, params = regression()
@@ -212,6 +215,7 @@ def test_trajectory_of_sgd_step_is_that_of_torch(weight_decay: float) -> None:
         torch.testing.assert_close(ours, other.detach(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.held_against("PyTorch", optim.sgd_step)
 def test_biases_are_left_out_of_weight_decay_as_with_parameter_groups() -> None:
     x, y, params = regression()
     theirs = as_leaves(params)
@@ -366,6 +370,7 @@ def test_steps_scale_at_the_extremes(scale: float) -> None:
 # Momentum
 
 
+@pytest.mark.held_against("PyTorch", optim.momentum_step)
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_trajectory_of_momentum_step_is_that_of_torch(nesterov: bool, weight_decay: float) -> None:
@@ -454,6 +459,7 @@ def test_short_gradients_are_left_as_they_are() -> None:
     assert torch.equal(optim.clip_gradients(g, max_norm=math.inf), g)
 
 
+@pytest.mark.held_against("PyTorch", optim.clip_gradients)
 def test_clipping_agrees_with_torch_up_to_its_1e_minus_6() -> None:
     leaves = [torch.zeros(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     for w in leaves:
@@ -510,12 +516,25 @@ def test_clipping_refuses_parameters_in_place_of_their_gradients() -> None:
 # Schedules
 
 
+@pytest.mark.held_against("PyTorch", optim.cosine_schedule)
 def test_cosine_schedule_agrees_with_torch() -> None:
     schedule = optim.cosine_schedule(0.5, n_steps=10, final_lr=0.1)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.1)
 
     for step in range(11):
+        assert schedule(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.held_against("PyTorch", optim.constant_schedule, optim.warmup_schedule)
+def test_warmup_agrees_with_torch() -> None:
+    schedule = optim.warmup_schedule(optim.constant_schedule(0.5), n_steps=4)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 5, total_iters=4)
+
+    for step in range(8):
         assert schedule(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
         optimizer.step()
         theirs.step()

@@ -61,6 +61,7 @@ def test_drawn_values_keep_the_mean_and_have_the_variance(p: float) -> None:
     assert abs(squares.mean() - 9 * p / (1 - p)) < 4 * squares.std() / math.sqrt(N) + 1e-12
 
 
+@pytest.mark.held_against("SciPy", regularization.dropout_mask)
 @pytest.mark.parametrize("p", [0.001, 0.2, 0.5, 0.8, 0.999])
 def test_each_value_is_dropped_with_probability_p(p: float) -> None:
     dropped = int((regularization.dropout_mask(N, p, generator=from_seed(1)) == 0).sum())
@@ -80,6 +81,7 @@ def test_a_small_probability_is_kept_on_average_over_draws(p: float) -> None:
     assert happened.sum() > 0
 
 
+@pytest.mark.held_against("SciPy", regularization.dropout_mask)
 def test_neighbours_are_dropped_independently() -> None:
     dropped = regularization.dropout_mask(N, 0.3, generator=from_seed()) == 0
 
@@ -88,6 +90,7 @@ def test_neighbours_are_dropped_independently() -> None:
         assert stats.binomtest(both, len(dropped[lag:][:: lag + 1]), 0.3**2).pvalue > 1e-3
 
 
+@pytest.mark.held_against("its definition", regularization.dropout)
 @given(st.integers(0, 9), st.sampled_from([0.25, 0.3, 0.75, 0.99]))
 def test_every_value_is_dropped_or_divided_by_1_minus_p(n: int, p: float) -> None:
     h = torch.arange(1.0, n + 1, dtype=torch.float64)
@@ -245,6 +248,7 @@ def test_gradient_is_the_mask_and_the_second_derivative_is_that_of_what_follows(
 # Penalties
 
 
+@pytest.mark.held_against("50 digits", regularization.l1_penalty, regularization.l2_penalty)
 @given(tensors())
 def test_penalties_are_their_formulas(w: Tensor) -> None:
     assert_matches(regularization.l1_penalty(w), lambda ws: sum(map(abs, ws)), w)

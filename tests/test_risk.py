@@ -31,11 +31,13 @@ def shifted_sample(generator: torch.Generator, *shape: int) -> tuple[Tensor, Ten
 # The formula, in 50 digits
 
 
+@pytest.mark.held_against("50 digits", risk.empirical_risk)
 @given(tensors(max_size=20))
 def test_empirical_risk_is_the_mean_loss(losses: Tensor) -> None:
     assert_matches(risk.empirical_risk(losses.abs()), lambda ls: sum(ls) / len(ls), losses.abs())
 
 
+@pytest.mark.held_against("50 digits", risk.importance_weighted_risk)
 @given(losses_and_weights)
 def test_weighted_risks_are_their_formulas(pair: tuple[Tensor, Tensor]) -> None:
     def weighted(ls: list[mp.mpf], ws: list[mp.mpf]) -> mp.mpf:
@@ -47,6 +49,7 @@ def test_weighted_risks_are_their_formulas(pair: tuple[Tensor, Tensor]) -> None:
     )
 
 
+@pytest.mark.held_against("50 digits", risk.standard_error)
 @given(losses_and_weights)
 def test_standard_errors_are_their_formulas(pair: tuple[Tensor, Tensor]) -> None:
     losses, weights = exact(pair[0]), exact(pair[1])
@@ -64,6 +67,7 @@ def test_standard_errors_are_their_formulas(pair: tuple[Tensor, Tensor]) -> None
     )
 
 
+@pytest.mark.held_against("NumPy", "SciPy", risk.importance_weighted_risk, risk.standard_error)
 @given(losses_and_weights)
 def test_risks_agree_with_numpy_and_scipy(pair: tuple[Tensor, Tensor]) -> None:
     losses, weights = (x.numpy() for x in pair)
@@ -295,6 +299,7 @@ def test_an_example_of_weight_zero_is_absent_whatever_its_loss() -> None:
     assert risk.importance_weighted_risk(torch.tensor([math.inf, 1.0]), torch.tensor([0.0, 1.0])) == 0.5
 
 
+@pytest.mark.held_against("50 digits", risk.generalization_gap)
 def test_a_small_gap_between_large_risks_keeps_its_digits() -> None:
     train = 1000 + torch.rand(1001)
     test = train[:-1] + 2**-10

@@ -55,6 +55,7 @@ def adwin_that_starts_anew(stream: Tensor, **options: float) -> list[int]:
 # The Page–Hinkley test
 
 
+@pytest.mark.held_against("river", concept.page_hinkley)
 @pytest.mark.parametrize("direction", ["up", "down", "both"])
 @pytest.mark.parametrize(("delta", "threshold", "warm_up"), [(0.005, 50.0, 30), (0.02, 10.0, 30), (0.0, 3.0, 100)])
 @pytest.mark.parametrize("stream", STREAMS)
@@ -75,6 +76,7 @@ def test_the_streams_hold_changes_for_both_to_find() -> None:
     assert [len(detections) >= 2 for detections in windows] == [True, True, True, False]
 
 
+@pytest.mark.held_against("its definition", concept.page_hinkley)
 @given(streams, st.sampled_from([0.0, 0.125]))
 def test_page_hinkley_is_its_formula(stream: Tensor, delta: float) -> None:
     state = concept.page_hinkley(None, stream, delta=delta, threshold=1e9)
@@ -115,6 +117,7 @@ def test_page_hinkley_survives_losses_of_any_size() -> None:
 # Adaptive windowing
 
 
+@pytest.mark.held_against("river", concept.adwin)
 @pytest.mark.parametrize(
     ("delta", "check_every", "max_buckets", "min_window"),
     [(0.002, 32, 5, 5), (0.002, 1, 5, 1), (0.05, 5, 3, 5), (0.3, 7, 2, 20)],
@@ -143,6 +146,7 @@ def holds_a_change(window: Tensor, delta: float) -> bool:
     return False
 
 
+@pytest.mark.held_against("its definition", concept.adwin)
 @pytest.mark.parametrize("seed", range(3))
 def test_adwin_without_compression_looks_at_every_cut_of_the_window(seed: int) -> None:
     stream = errors(0.1, 0.7, seed=seed, length=60).double()
@@ -227,6 +231,7 @@ def test_adwin_that_restarts_detects_each_change_once() -> None:
     assert len(concept.adwin(None, stream).detections) > 2
 
 
+@pytest.mark.held_against("river", concept.adwin)
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("check_every", [7, 32])
 def test_adwin_that_restarts_detects_where_river_does(stream: Tensor, check_every: int) -> None:
@@ -324,6 +329,7 @@ def squared_error(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return (x @ w - y) ** 2 / 2
 
 
+@pytest.mark.held_against("its definition", concept.fine_tune)
 def test_fine_tuning_is_training_on_the_newest_rows() -> None:
     x, y, w = torch.randn(50, 2), torch.randn(50), torch.randn(2)
     run = {"epochs": 3, "batch_size": 4, "lr": 0.1, "momentum": 0.5}

@@ -51,6 +51,7 @@ def keeps_its_level(rate: float, draws: int = 1000) -> bool:
 # The maximum mean discrepancy is its formula
 
 
+@pytest.mark.held_against("scikit-learn", detect.mmd_test)
 @pytest.mark.parametrize("bandwidth", [0.3, 1.0, 4.0])
 def test_mmd_is_its_formula_with_the_kernel_of_scikit_learn(bandwidth: float) -> None:
     x, y = normal(7, 3), normal(5, 3) + 1
@@ -66,6 +67,7 @@ def test_mmd_is_its_formula_with_the_kernel_of_scikit_learn(bandwidth: float) ->
     assert actual.bandwidth == pytest.approx(bandwidth)
 
 
+@pytest.mark.held_against("scikit-learn", detect.mmd_test)
 def test_bandwidth_is_the_median_distance_of_rows_that_differ() -> None:
     x, y = normal(6, 3) + 1e4, normal(5, 3) + 1e4
     y[0] = x[0]
@@ -141,6 +143,7 @@ def test_each_row_is_scored_by_the_ridge_regression_without_it(d: int) -> None:
         assert actual[i].item() == pytest.approx((rows[i] @ weight + bias).item(), abs=1e-12)
 
 
+@pytest.mark.held_against("its definition", detect.classifier_test)
 @pytest.mark.parametrize("features", ["linear", "quadratic"])
 def test_classifier_statistic_and_accuracy_are_those_of_refits(features: str) -> None:
     x, y = normal(9, 2), normal(6, 2) + 1
@@ -207,6 +210,7 @@ def test_auto_takes_the_features_that_tell_more() -> None:
 # The Kolmogorov–Smirnov test against scipy, and against all splits where values tie
 
 
+@pytest.mark.held_against("SciPy", detect.ks_test)
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 30), (5, 7), (40, 40), (200, 199), (60, 300)])
 @pytest.mark.parametrize("offset", [0.0, 0.3, 2.0])
 def test_ks_without_ties_agrees_with_scipy(n: int, m: int, offset: float) -> None:
@@ -240,6 +244,7 @@ def test_ks_p_value_of_separated_samples_is_exact_however_small() -> None:
     assert actual.p_value == pytest.approx(2 / math.comb(400, 200), rel=1e-10)
 
 
+@pytest.mark.held_against("SciPy", detect.ks_test)
 def test_ks_limit_is_kolmogorovs_distribution() -> None:
     argument = torch.tensor([0.0, 1e-9, 0.1, 0.4, 0.7, 0.99, 1.01, 1.36, 2.0, 5.0], dtype=torch.float64)
 
@@ -283,6 +288,7 @@ def test_corrections_are_those_of_bonferroni_and_holm() -> None:
 # The label test against scipy, and against all splits
 
 
+@pytest.mark.held_against("SciPy", detect.label_test)
 def test_label_statistic_agrees_with_scipy() -> None:
     x, y = torch.randint(5, (90,)), torch.randint(4, (40,))
 
@@ -293,6 +299,7 @@ def test_label_statistic_agrees_with_scipy() -> None:
     assert actual.statistic == pytest.approx(expected.statistic)
 
 
+@pytest.mark.held_against("SciPy", detect.label_test)
 @pytest.mark.parametrize(("ones_in_x", "ones_in_y"), [(0, 4), (1, 4), (3, 3), (7, 5)])
 def test_label_p_value_at_small_counts_is_that_of_fisher(ones_in_x: int, ones_in_y: int) -> None:
     x, y = (torch.arange(8) < ones for ones in (ones_in_x, ones_in_y))

@@ -88,6 +88,7 @@ def by_plain_em(target: Tensor, source_prior: Tensor, steps: int = 2000) -> Tens
 # The confusion matrix
 
 
+@pytest.mark.held_against("NumPy", label.bbse)
 @pytest.mark.parametrize("soft", [False, True])
 @settings(max_examples=20)
 @given(seed=seeds)
@@ -103,6 +104,7 @@ def test_bbse_solves_the_equation_of_its_definition(soft: bool, seed: int) -> No
     assert shift.report.projected == (weights.min() < -1e-9)
 
 
+@pytest.mark.held_against("NumPy", label.bbse)
 def test_the_column_normalized_matrix_gives_the_prior_and_the_joint_one_the_weights() -> None:
     labels = torch.tensor([0] * 60 + [1] * 20)
     predictions = torch.tensor([0] * 48 + [1] * 12 + [0] * 5 + [1] * 15)
@@ -133,6 +135,7 @@ def test_projection_is_the_nearest_distribution(k: int, seed: int) -> None:
     assert ((torch.eye(k, dtype=torch.float64) - nearest) @ (v - nearest)).max() <= 1e-9
 
 
+@pytest.mark.held_against("SciPy", label.rlls)
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("penalty", [0.0, 0.02, 0.3, 1.0, 5.0])
 def test_rlls_is_at_the_minimum_of_its_definition(soft: bool, penalty: float) -> None:
@@ -183,6 +186,7 @@ def test_negative_solutions_are_projected_so_that_the_weights_times_the_source_p
 # Expectation maximization
 
 
+@pytest.mark.held_against("its definition", label.saerens_em)
 @settings(max_examples=20)
 @given(seeds, st.sampled_from([1.0, 3.0]))
 def test_em_is_where_the_plain_update_ends(seed: int, sharpness: float) -> None:
@@ -234,6 +238,7 @@ def loss_of(params: np.ndarray[Any, Any], logits: Tensor, labels: Tensor, penalt
     return -(log_p[torch.arange(len(labels)), labels].sum() + penalty * log_p.mean()).item()
 
 
+@pytest.mark.held_against("SciPy", label.bias_corrected_temperature)
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 20.0])
 @pytest.mark.parametrize("scale", [0.2, 1.0, 30.0])
 def test_calibration_is_at_the_minimum_that_scipy_finds(penalty: float, scale: float) -> None:
@@ -249,6 +254,7 @@ def test_calibration_is_at_the_minimum_that_scipy_finds(penalty: float, scale: f
     np.testing.assert_allclose(params[1:], found.x[1:] - found.x[1:].mean(), atol=1e-3 * scale)
 
 
+@pytest.mark.held_against("SciPy", label.bias_corrected_temperature)
 def test_a_classifier_that_knows_little_is_calibrated_from_the_shares_of_the_labels() -> None:
     labels = torch.tensor([0] * 180 + [1] * 20)
     logits = torch.randn(200, 2, dtype=torch.float64, generator=generator_of(0))

@@ -46,6 +46,7 @@ def line_data(n: int = 23, d: int = 3) -> tuple[LinearParams, Tensor, Tensor]:
 # The step is the formula's
 
 
+@pytest.mark.held_against("50 digits", training.fit)
 @given(tensors(min_size=4, max_size=4, largest=10.0), tensors(min_size=4, max_size=4, largest=10.0), st.floats(0, 2))
 def test_one_weighted_step_is_its_formula(x: Tensor, y: Tensor, decay: float) -> None:
     w, weights = torch.tensor(0.75, dtype=torch.float64), torch.tensor([0.5, 2.0, 0.0, 1.0], dtype=torch.float64)
@@ -86,6 +87,7 @@ def test_a_run_is_the_loop_of_pure_steps_over_minibatches(weight_decay: Any) -> 
     torch.testing.assert_close(history.params, params, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.held_against("PyTorch", training.fit)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 def test_a_run_is_that_of_torch_with_the_same_batches(momentum: float, weight_decay: float) -> None:

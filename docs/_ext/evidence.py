@@ -63,8 +63,9 @@ LEGEND = {
     "example": "the example in the docstring gives what it says.",
     **{heading: f"{LAYERS[kind]}." for heading, kind in COLUMNS.items() if kind in LAYERS},
     "refusals": "so many calls with bad input gave the exact error that the tests hold.",
-    "held against": "independent implementations in tests that passed: the formula in 50 digits, and other packages. "
-    "The number is the largest relative difference in float64 that any of them showed, on every input that they drew.",
+    "held against": "what tests that passed compare it with: the formula in 50 digits, other packages, or its "
+    "definition written out in the test. The number is the largest relative difference in float64 that any of these "
+    "tests showed, on every input that they drew.",
 }
 RUN = "These results are of the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
 NO_RUN = (
@@ -119,7 +120,7 @@ class Run:
                 module for module, code in content["code"].items() if library_code.digest([f"dlcore.{module}"]) == code
             }
             run.date, run.machine = max(run.date, content["date"]), content["machine"]
-            run.records += [record for record in content["records"] if about(record) and about(record) <= same]
+            run.records += [record for record in content["records"] if about(record, same)]
         return run
 
     def outcomes(self, function: str, kind: str) -> list[str]:
@@ -127,9 +128,11 @@ class Run:
         return [r["outcome"] for r in self.records if r["kind"] == kind and function in r["functions"]]
 
 
-def about(record: dict[str, Any]) -> set[str]:
-    """Return the modules that a test is about."""
-    return {name.rpartition(".")[0] for name in record["functions"]}
+def about(record: dict[str, Any], modules: set[str]) -> bool:
+    """Tell whether a test is about nothing but these modules: those of its functions, and that of its file."""
+    files = {f"test_{module.replace('.', '_')}" for module in modules}
+    functions = {name.rpartition(".")[0] for name in record["functions"]}
+    return functions <= modules and (bool(functions) or record.get("test", "").partition("::")[0] in files)
 
 
 def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
