@@ -24,7 +24,8 @@ PLAIN_MODULES: dict[str, ModuleType] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
+    """Add the options."""
+    parser.addoption("--seed", type=int, default=0, help="the seed that every test starts from")
     parser.addoption("--checked", action="store_true", help="check annotations at every call, try more examples (CI)")
 
 
@@ -54,9 +55,9 @@ def _take_out() -> dict[str, ModuleType]:
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
+def seeded(pytestconfig: pytest.Config) -> None:
     """Start every test from one seed."""
-    torch.manual_seed(0)
+    torch.manual_seed(pytestconfig.getoption("--seed"))
 
 
 @pytest.fixture
