@@ -78,7 +78,7 @@ def test_pareto_shape_is_its_formula(n: int, spread: float) -> None:
     assert importance.pareto_shape(w).item() == pytest.approx(float(shape_in_50_digits(w)), rel=1e-12, abs=1e-12)
 
 
-# What arviz.psislw (0.23.4) says of the same weights
+# The shapes that arviz.psislw (0.23.4) fits to the same weights
 ARVIZ = [
     (25, "sine", 0.2, 0.0251287222847204),
     (25, "sine", 3.0, 0.07441561275624071),
@@ -134,7 +134,7 @@ def test_effective_sample_size_counts_the_spread_of_the_weights(w: Tensor) -> No
 
 
 @given(positive, st.floats(0, 1), st.floats(0, 1))
-def test_flatter_weights_are_worth_more_examples(w: Tensor, a: float, b: float) -> None:
+def test_flatter_weights_have_a_larger_effective_sample_size(w: Tensor, a: float, b: float) -> None:
     sharper, flatter = (
         importance.effective_sample_size(importance.flatten_weights(w, exponent=e)) for e in (max(a, b), min(a, b))
     )
@@ -143,7 +143,7 @@ def test_flatter_weights_are_worth_more_examples(w: Tensor, a: float, b: float) 
 
 
 @given(positive, st.floats(1e-2, 1e3))
-def test_clipped_weights_are_worth_more_examples(w: Tensor, maximum: float) -> None:
+def test_clipped_weights_have_a_larger_effective_sample_size(w: Tensor, maximum: float) -> None:
     clipped = importance.clip_weights(w, maximum=maximum)
 
     assert importance.effective_sample_size(clipped) >= importance.effective_sample_size(w) * (1 - 1e-12)
@@ -262,7 +262,7 @@ def test_pareto_shape_survives_a_grid_point_where_the_tail_is_exponential() -> N
     torch.testing.assert_close(actual, importance.pareto_shape(torch.where(w == 4, w + step, w)), rtol=1e-6, atol=0.0)
 
 
-def test_pareto_shape_is_not_fitted_to_weights_that_vanish_beside_the_largest() -> None:
+def test_pareto_shape_ignores_weights_that_underflow_relative_to_the_largest() -> None:
     visible = torch.linspace(0.5, 1.0, 8)
     w = torch.cat([torch.zeros(80), torch.full((12,), 1e-40), visible])
 
@@ -298,8 +298,8 @@ def test_light_weights_of_mean_one_are_trusted() -> None:
     report = importance.diagnose(torch.exp(0.5 * torch.randn(1000) - 0.125))
 
     assert report.trustworthy
-    assert report.verdict.startswith("Trust these weights: they are worth ")
-    assert report.verdict.endswith(" of 1000 unweighted examples.")
+    assert report.verdict.startswith("Trust these weights: their effective sample size is ")
+    assert report.verdict.endswith(" of 1000.")
 
 
 def test_equal_weights_of_mean_one_are_trusted() -> None:
@@ -327,11 +327,11 @@ def test_the_tail_of_weights_that_are_nearly_equal_is_no_objection(n: int) -> No
         (((torch.arange(1000) + 0.5) / 1000) ** -1.5, "no mean"),
         (((torch.arange(1000) + 0.5) / 1000) ** -0.9, "too heavy for 1000 examples"),
         (((torch.arange(100) + 0.5) / 100) ** -0.6, "too heavy for 100 examples"),
-        (torch.tensor([1.0] * 9), "worth 9 unweighted examples, fewer than ten"),
-        (torch.cat([torch.zeros(95), torch.full((5,), 20.0)]), "worth 5 unweighted examples"),
+        (torch.tensor([1.0] * 9), "effective sample size is 9, below ten"),
+        (torch.cat([torch.zeros(95), torch.full((5,), 20.0)]), "effective sample size is 5, below ten"),
     ],
 )
-def test_bad_weights_are_not_trusted_and_the_verdict_says_why(w: Tensor, reason: str) -> None:
+def test_bad_weights_are_refused_with_the_reason(w: Tensor, reason: str) -> None:
     report = importance.diagnose(w)
 
     assert not report.trustworthy
@@ -346,7 +346,7 @@ def test_weights_of_infinite_variance_are_trusted_with_care() -> None:
 
     assert 0.5 <= report.pareto_shape < report.largest_trusted_shape
     assert report.verdict.startswith("Trust these weights with care: ")
-    assert "variance being infinite" in report.verdict
+    assert "variance is infinite" in report.verdict
 
 
 @pytest.mark.parametrize(("n", "bound"), [(1, -math.inf), (10, 0.0), (100, 0.5), (1000, 2 / 3), (10_000, 0.7)])

@@ -1,4 +1,4 @@
-"""Density ratios against the truth, other libraries, their formulas, and the ways in which others go silently wrong."""
+"""Density ratios against the truth, other libraries, their formulas and silent errors of other packages."""
 
 import copy
 import dataclasses
@@ -57,7 +57,7 @@ def error(weights: Tensor, truth: Tensor) -> float:
     return float((weights - truth).square().sum() / truth.square().sum())
 
 
-# Silent wrong results that were found elsewhere
+# Silent wrong results of other packages
 
 
 @every_estimator
@@ -146,7 +146,7 @@ def test_one_value_that_is_not_finite_is_an_error_that_tells_where(
             estimate(samples["source"], samples["target"])
 
 
-# What every ratio must stand
+# What holds for every estimator
 
 
 @every_estimator
@@ -179,7 +179,7 @@ def test_scale_and_offset_of_a_column_change_nothing(
 
 @every_estimator
 @pytest.mark.parametrize(("n", "m", "d"), [(1, 1, 1), (1, 40, 2), (40, 1, 2), (20, 15, 50), (2, 3, 4)])
-def test_few_rows_and_many_columns_give_weights_all_the_same(
+def test_few_rows_and_many_columns_still_give_weights(
     estimate: Callable[..., covariate.DensityRatio], n: int, m: int, d: int
 ) -> None:
     ratio = estimate(torch.randn(n, d), torch.randn(m, d) + 0.1)
@@ -295,7 +295,7 @@ def test_effective_sample_size_is_that_of_the_closed_form() -> None:
     assert abs(sum(sizes) / 5 / (4000 * math.exp(-1)) - 1) < 0.1
 
 
-def test_report_says_what_the_weights_and_the_domains_say() -> None:
+def test_report_holds_the_measures_of_the_weights_and_of_the_domains() -> None:
     shift = drawn()
 
     report = covariate.logistic_ratio(shift.source, shift.target, features="linear").report
@@ -305,8 +305,9 @@ def test_report_says_what_the_weights_and_the_domains_say() -> None:
     assert report.largest_weight == float(weights.max())
     assert report.pareto_shape == importance.diagnose(weights).pareto_shape
     assert abs(report.separability - 0.76) < 0.03  # of normal distributions one apart, the normal CDF at 1 / √2
-    assert report.verdict == f"Trust these weights: they are worth {report.effective_sample_size:.3g} of 1000 " + (
-        "unweighted examples."
+    assert (
+        report.verdict
+        == f"Trust these weights: their effective sample size is {report.effective_sample_size:.3g} of 1000."
     )
 
 
@@ -331,10 +332,10 @@ def test_report_prints_in_lines() -> None:
         "  largest weight         1.3 (0.3% of the sum)",
         "  Pareto shape           0.20 (trusted below 0.62)",
         "  rows of the target     300",
-        "  domains told apart     75.0% of pairs (trusted below 98%)",
-        "  once weighted          with accuracy 0.52 (trusted up to 0.63)",
+        "  separability           75.0% of pairs (trusted below 98%)",
+        "  weighted accuracy      0.52 (trusted up to 0.63)",
         "  features               linear",
-        "Trust these weights: they are worth 390 of 400 unweighted examples.",
+        "Trust these weights: their effective sample size is 390 of 400.",
     ]
 
 
@@ -345,20 +346,20 @@ def test_far_domains_are_not_trusted_where_few_examples_overlap() -> None:
 
 
 @pytest.mark.parametrize("features", ["linear", lambda x: x])
-def test_weights_that_leave_the_domains_apart_are_not_trusted(features: Any) -> None:
+def test_weights_that_leave_the_domains_different_are_not_trusted(features: Any) -> None:
     shift = drawn(400, 300, std=0.4, mean=0)
 
     blind = covariate.logistic_ratio(shift.source, shift.target, features=features).report
     seeing = covariate.logistic_ratio(shift.source, shift.target, features="quadratic").report
 
     assert blind.weighted_accuracy > 0.7
-    assert "a classifier still tells the weighted source from the target, with accuracy 0." in blind.verdict
+    assert "a classifier still separates the weighted source from the target, with accuracy 0." in blind.verdict
     assert seeing.weighted_accuracy < 0.6
     assert seeing.trustworthy
 
 
 @every_estimator
-def test_domains_that_are_one_are_told_apart_in_half_of_the_pairs(
+def test_equal_domains_have_separability_one_half(
     estimate: Callable[..., covariate.DensityRatio],
 ) -> None:
     drawn_alike = estimate(torch.randn(300, 2), torch.randn(300, 2)).report
@@ -370,7 +371,7 @@ def test_domains_that_are_one_are_told_apart_in_half_of_the_pairs(
 
 
 @every_estimator
-def test_domains_are_told_apart_alike_whatever_the_order_of_their_rows(
+def test_separability_does_not_depend_on_the_order_of_the_rows(
     estimate: Callable[..., covariate.DensityRatio],
 ) -> None:
     shift = drawn(1500, 1500)
@@ -528,7 +529,7 @@ def test_newton_steps_that_go_too_far_are_taken_back() -> None:
 
 
 @every_estimator
-def test_a_search_that_does_not_arrive_says_what_to_change(
+def test_a_search_without_a_minimum_names_the_remedy(
     estimate: Callable[..., covariate.DensityRatio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shift = drawn(100, 100)

@@ -606,7 +606,7 @@ def test_the_default_level_is_a_twentieth() -> None:
 
 
 @pytest.mark.parametrize("test", [detect.mmd_test, detect.classifier_test])
-def test_a_result_holds_what_its_definition_says(test: Callable[..., ShiftTest]) -> None:
+def test_a_result_has_the_fields_of_its_definition(test: Callable[..., ShiftTest]) -> None:
     actual = test(normal(7, 2), normal(5, 2) + 1, n_permutations=30, generator=seeded())
 
     assert actual.null is not None
@@ -635,14 +635,14 @@ def test_so_few_permutations_can_never_reject() -> None:
     assert not test.rejects(0.05)
 
 
-def test_verdict_says_what_was_found() -> None:
+def test_verdict_reports_the_finding() -> None:
     x = normal(50, 2)
     different = detect.classifier_test(x, x + 9, n_permutations=99, generator=seeded())
     alike = detect.ks_test(x, x)
 
     assert str(different) == different.verdict
     assert different.verdict.startswith("The samples differ: classifier z ")
-    assert different.verdict.endswith("of 50 and 50 examples, p = 0.01, told apart with accuracy 1.00.")
+    assert different.verdict.endswith("of 50 and 50 examples, p = 0.01, classified with accuracy 1.00.")
     constant = detect.classifier_test(x * 0, x * 0, n_permutations=19, generator=seeded())
     assert "accuracy" not in constant.verdict  # which is below chance where there is nothing to tell
     assert alike.verdict.startswith("No difference found, which does not show that there is none: ")

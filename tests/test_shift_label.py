@@ -62,18 +62,18 @@ def shares(labels: Tensor, k: int) -> Tensor:
 
 
 def joint_matrix(probabilities: Tensor, labels: Tensor, *, soft: bool) -> np.ndarray[Any, Any]:
-    """Return the matrix C row by row, as the definition says."""
+    """Return the matrix C row by row, by the definition."""
     k = probabilities.shape[1]
-    says = probabilities if soft else torch.eye(k, dtype=torch.float64)[probabilities.argmax(dim=1)]
+    outputs = probabilities if soft else torch.eye(k, dtype=torch.float64)[probabilities.argmax(dim=1)]
     matrix = np.zeros((k, k))
-    for row, y in zip(says.numpy(), labels.tolist(), strict=True):
+    for row, y in zip(outputs.numpy(), labels.tolist(), strict=True):
         matrix[:, y] += row / len(labels)
     return matrix
 
 
 def mean_prediction(probabilities: Tensor, *, soft: bool) -> np.ndarray[Any, Any]:
-    says = probabilities if soft else torch.eye(probabilities.shape[1])[probabilities.argmax(dim=1)].double()
-    return says.mean(dim=0).numpy()
+    outputs = probabilities if soft else torch.eye(probabilities.shape[1])[probabilities.argmax(dim=1)].double()
+    return outputs.mean(dim=0).numpy()
 
 
 def by_plain_em(target: Tensor, source_prior: Tensor, steps: int = 2000) -> Tensor:
@@ -339,10 +339,10 @@ def test_a_perfect_classifier_is_calibrated_under_a_penalty() -> None:
 @pytest.mark.parametrize("k", [2, 3, 10, 100])
 def test_posteriors_of_exactly_0_and_1_are_calibrated_though_no_curvature_is_where_they_are(k: int, wrong: int) -> None:
     labels = torch.arange(20 * k) % k
-    says = torch.eye(k, dtype=torch.float64)[labels]
+    outputs = torch.eye(k, dtype=torch.float64)[labels]
     true = torch.where(torch.arange(len(labels)) < wrong, (labels + 1) % k, labels)
 
-    shift = label.saerens_em(says, true, says, calibrate=True, n_resamples=0)
+    shift = label.saerens_em(outputs, true, outputs, calibrate=True, n_resamples=0)
 
     torch.testing.assert_close(shift.target_prior, shares(true, k).double(), atol=0.01, rtol=0)
 
@@ -472,7 +472,9 @@ def test_a_singular_confusion_matrix_is_refused_by_bbse_and_reported_by_rlls() -
     target = torch.full((30, 3), 1 / 3)
 
     for soft in (False, True):
-        with pytest.raises(ValueError, match="must tell the classes apart, but their confusion matrix has rank 1 of 3"):
+        with pytest.raises(
+            ValueError, match="must distinguish the classes, but their confusion matrix has rank 1 of 3"
+        ):
             label.bbse(blind, labels, target, soft=soft)
         shift = label.rlls(blind, labels, target, soft=soft)
 
@@ -496,7 +498,7 @@ def test_an_almost_singular_confusion_matrix_is_reported_and_gives_no_huge_weigh
 
         assert shift.condition_number > 1e6
         assert shift.weights.max() <= 3 + 1e-9
-        assert "cannot tell the confusion matrix from a singular one" in shift.report.verdict
+        assert "the confusion matrix may be singular" in shift.report.verdict
 
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
@@ -617,7 +619,7 @@ def test_interval_is_that_of_fitting_each_resample_anew(
 
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
-def test_interval_holds_the_prior_as_often_as_its_level_says(estimate: Callable[..., LabelShift]) -> None:
+def test_interval_covers_the_prior_at_its_level(estimate: Callable[..., LabelShift]) -> None:
     prior, n_draws = torch.tensor([0.6, 0.3, 0.1]), 60
     held = torch.zeros(3)
     for seed in range(n_draws):
@@ -783,14 +785,14 @@ def test_report_at_every_boundary_is_trusted() -> None:
         ({"fewest_rows": 9}, "class 0 has 9 source rows, fewer than ten"),
         (
             {"smallest_singular_value": 0.5},
-            "so few source rows cannot tell the confusion matrix from a singular one",
+            "with so few source rows, the confusion matrix may be singular",
         ),
         ({"n_target": 9}, "the target has 9 rows, fewer than ten"),
         (
             {"misfit": 0.01 + 3 * 0.5 + 2**-10},
             "no mixture of the source's classes looks like the target, so more than the labels has shifted",
         ),
-        ({"effective_sample_size": 9.99}, "its weights make the source worth 9.99 examples, fewer than ten"),
+        ({"effective_sample_size": 9.99}, "the weighted source has an effective sample size of 9.99, below ten"),
     ],
 )
 def test_report_just_beyond_a_boundary_is_not_trusted(change: dict[str, Any], objection: str) -> None:
@@ -826,12 +828,12 @@ def test_confidence_may_differ_from_accuracy_by_a_hundredth_and_three_standard_e
         (label.bbse, sample(0, [0.5, 0.5], n=18), "class 0 has 9 source rows, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], m=8), "the target has 8 rows, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], m=1), "the target has 1 row, fewer than ten"),
-        (label.bbse, sample(0, [0.5, 0.5], separation=0.3, n=60), "cannot tell the confusion matrix from a singular"),
+        (label.bbse, sample(0, [0.5, 0.5], separation=0.3, n=60), "the confusion matrix may be singular"),
         (label.saerens_em, sample(0, [0.5, 0.5], separation=1, sharpness=5), "the classifier is over-confident, 0.9"),
         (label.saerens_em, sample(0, [0.5, 0.5], sharpness=0.1), "the classifier is under-confident, 0.6"),
     ],
 )
-def test_report_says_why_not_to_trust(estimate: Callable[..., LabelShift], rows: Sample, verdict: str) -> None:
+def test_report_gives_the_reason_not_to_trust(estimate: Callable[..., LabelShift], rows: Sample, verdict: str) -> None:
     report = estimate(*rows[:3], n_resamples=0).report
 
     assert not report.trustworthy
@@ -840,7 +842,7 @@ def test_report_says_why_not_to_trust(estimate: Callable[..., LabelShift], rows:
     assert str(report).endswith(report.verdict)
 
 
-def test_report_says_when_more_than_the_labels_has_shifted() -> None:
+def test_report_detects_that_more_than_the_labels_has_shifted() -> None:
     source, labels, _, _ = sample(0, [0.5, 0.5])
     certain = torch.tensor([[0.999, 0.001]], dtype=torch.float64).expand(500, 2)
 
@@ -852,7 +854,7 @@ def test_report_says_when_more_than_the_labels_has_shifted() -> None:
     assert report.misfit > 3 * report.misfit_standard_error
 
 
-def test_report_says_when_few_rows_bear_all_weight() -> None:
+def test_report_measures_how_few_rows_have_all_weight() -> None:
     labels = torch.tensor([0] * 10_000 + [1] * 11)
     source, target = torch.eye(2)[labels].clone(), torch.eye(2)[[1] * 100]
     source[-1] = source[0]
@@ -866,7 +868,7 @@ def test_report_says_when_few_rows_bear_all_weight() -> None:
 
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
-def test_no_class_is_known_better_than_a_sample_can_tell_that_it_is_absent(
+def test_no_class_is_known_better_than_the_rule_of_three_allows(
     estimate: Callable[..., LabelShift],
 ) -> None:
     labels = torch.arange(200) % 2
@@ -917,17 +919,19 @@ def test_label_shift_keeps_p_of_x_given_y_and_changes_p_of_y_given_x() -> None:
     looks = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], dtype=torch.float64)  # p(x | y), the same on both sides
     labels = torch.tensor([0] * 400 + [1] * 600)
     source_joint, target_joint = (p[:, None] * looks for p in torch.tensor([[0.4, 0.6], [0.8, 0.2]]).double())
-    says = (source_joint / source_joint.sum(dim=0)).T  # what a perfect classifier says of each x
+    outputs = (source_joint / source_joint.sum(dim=0)).T  # the output of a perfect classifier for each x
     x_of_source = torch.tensor([0] * 280 + [1] * 80 + [2] * 40 + [0] * 60 + [1] * 120 + [2] * 420)
     x_of_target = torch.tensor([0] * 58 + [1] * 20 + [2] * 22)
 
     for estimate in ESTIMATES:
         soft = {} if estimate is label.saerens_em else {"soft": True}
-        shift = estimate(says[x_of_source], labels, says[x_of_target], n_resamples=0, **soft)
+        shift = estimate(outputs[x_of_source], labels, outputs[x_of_target], n_resamples=0, **soft)
 
         torch.testing.assert_close(shift.target_prior, target_joint.sum(dim=1), atol=1e-5, rtol=0)
         torch.testing.assert_close(shift.weights, torch.tensor([2, 1 / 3]).double(), atol=1e-5, rtol=0)
-        torch.testing.assert_close(shift.correct(says), (target_joint / target_joint.sum(dim=0)).T, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            shift.correct(outputs), (target_joint / target_joint.sum(dim=0)).T, atol=1e-5, rtol=0
+        )
 
 
 def test_correcting_keeps_a_row_of_nothing_but_absent_classes() -> None:

@@ -1,1 +1,1 @@
-"""The estimators of :mod:`dlcore.shift` beside those of other packages: how right they are, and how fast."""
+"""The estimators of :mod:`dlcore.shift` and those of other packages: accuracy and time."""

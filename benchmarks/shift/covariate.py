@@ -59,7 +59,7 @@ def _table(name: str, d: int, std: float, seeds: int) -> Table:
                 failed[method] = "not installed"
                 continue
             measured[method].append((*_errors(weights, truth, shift.source, noise, std), seconds))
-    of_regression = (
+    regression_seconds = (
         median(row[3] for row in measured["scikit-learn, linear"]) if measured["scikit-learn, linear"] else 0
     )
     for method, rows in measured.items():
@@ -68,7 +68,7 @@ def _table(name: str, d: int, std: float, seeds: int) -> Table:
             continue
         means: list[Cell] = [sum(column) / seeds for column in list(zip(*rows, strict=True))[:3]]
         spent = median(row[3] for row in rows)
-        table.add(method, *means, 1e3 * spent, spent / of_regression if of_regression else None)
+        table.add(method, *means, 1e3 * spent, spent / regression_seconds if regression_seconds else None)
     return table
 
 
@@ -97,15 +97,15 @@ def many_rows() -> Table:
 def _errors(weights: Tensor, truth: Tensor, x: Tensor, noise: Tensor, std: float) -> tuple[float, float, float]:
     """Return the error of the weights, their correlation with the truth, and the risk of a line fitted under them.
 
-    The line is to follow t + t^2 / 2 with noise 3/10, t being the column that is shifted. What it expects to pay on the
-    target, the noise with it, follows from the moments of t there.
+    The line is to follow t + t^2 / 2 with noise 3/10, t being the column that is shifted. Its expected
+    squared error on the target, noise included, follows from the moments of t there.
     """
     error = (weights - truth).square().sum() / truth.square().sum()
     both = torch.stack([weights, truth])
     correlation = float(torch.corrcoef(both)[0, 1]) if float(weights.std()) > 0 else 0.0
     t = x[:, 0]
     weight, bias = linear.least_squares(x, t + t.square() / 2 + 0.3 * noise, weights=weights.clamp_min(0))
-    # with t = 1 + s z: what is left over is a + b z + z^2 s^2 / 2, and of the other columns their slopes
+    # with t = 1 + s z, the residual is a + b z + z^2 s^2 / 2, plus the slopes of the other columns
     constant = 1.5 - bias - weight[0]
     slope = std * (2 - weight[0])
     squares = std**2 / 2

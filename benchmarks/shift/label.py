@@ -1,4 +1,4 @@
-"""The prior of the target under label shift: digits, 500 source and 500 target rows, drawn anew for each seed."""
+"""The target's prior under label shift: digits, 500 source and 500 target rows, redrawn for each seed."""
 
 import importlib
 import time
@@ -27,7 +27,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "over-confident": GaussianNB,
 }
 COLUMNS = (*(f"MSE x 1e4, {name}" for name in CLASSIFIERS), *(f"ms, {name}" for name in CLASSIFIERS))
-SMALLEST = 2.0**-104  # what a logarithm is taken of, for every package
+MIN_PROBABILITY = 2.0**-104  # lower bound of probabilities before a logarithm, for every package
 
 Array = np.ndarray[Any, Any]
 Method = Callable[["Draw"], Any]
@@ -35,7 +35,7 @@ Method = Callable[["Draw"], Any]
 
 @dataclass(frozen=True)
 class Draw:
-    """What one classifier says of one source and one target, and the shares of the classes in that target."""
+    """One classifier's outputs for a source and a target sample, and the true class shares in the target."""
 
     source: Array
     labels: Array
@@ -43,17 +43,17 @@ class Draw:
     truth: Array
 
     def as_tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what dlcore's estimates take."""
+        """Return the arguments of dlcore's estimators."""
         return torch.as_tensor(self.source), torch.as_tensor(self.labels), torch.as_tensor(self.target)
 
     @property
     def one_hot(self) -> Array:
-        """The labels as abstention takes them."""
+        """The labels in the form that abstention expects."""
         return np.eye(N_CLASSES)[self.labels]
 
 
 def tables(seeds: int) -> list[Table]:
-    """Return a table for each family of estimates."""
+    """Return a table for each family of estimators."""
     draws = {name: [draw(make, seed) for seed in range(seeds)] for name, make in CLASSIFIERS.items()}
     setting = (
         f"digits, {N_TRAIN} rows to train, {N_ROWS} source and {N_ROWS} target rows, prior from a Dirichlet with all "
@@ -71,42 +71,44 @@ def tables(seeds: int) -> list[Table]:
     methods: list[tuple[Table, str, Method]] = [
         (em, "no correction", lambda d: np.bincount(d.labels) / N_ROWS),
         (em, "naive counts", lambda d: np.bincount(d.target.argmax(axis=1), minlength=N_CLASSES) / N_ROWS),
-        (em, "dlcore saerens_em", lambda d: of_dlcore(label.saerens_em, d)),
-        (em, "abstention EM", lambda d: of_abstention("EMImbalanceAdapter", d)),
-        (em, "QuaPy EMQ", lambda d: em_of_quapy(*sides(d))),
-        (em, "dlcore saerens_em, calibrated", lambda d: of_dlcore(label.saerens_em, d, calibrate=True)),
+        (em, "dlcore saerens_em", lambda d: dlcore_prior(label.saerens_em, d)),
+        (em, "abstention EM", lambda d: abstention_prior("EMImbalanceAdapter", d)),
+        (em, "QuaPy EMQ", lambda d: quapy_em_prior(*both_probabilities(d))),
+        (em, "dlcore saerens_em, calibrated", lambda d: dlcore_prior(label.saerens_em, d, calibrate=True)),
         (
             em,
             "dlcore saerens_em, calibrated, with interval",
-            lambda d: of_dlcore(label.saerens_em, d, calibrate=True, n_resamples=500),
+            lambda d: dlcore_prior(label.saerens_em, d, calibrate=True, n_resamples=500),
         ),
-        (em, "abstention EM, its calibration", lambda d: of_abstention("EMImbalanceAdapter", d, calibrate=True)),
-        (em, "abstention EM, both calibrated", lambda d: of_abstention("EMImbalanceAdapter", calibrated(d))),
-        (em, "QuaPy EMQ, both calibrated", lambda d: em_of_quapy(*sides(calibrated(d)))),
-        (hard, "dlcore bbse", lambda d: of_dlcore(label.bbse, d)),
-        (hard, "dlcore bbse, with interval", lambda d: of_dlcore(label.bbse, d, n_resamples=500)),
-        (hard, "abstention BBSE", lambda d: of_abstention("BBSEImbalanceAdapter", d)),
-        (hard, "QuaPy ACC", lambda d: adjusted_by_quapy(*sides(hardened(d)), d.labels)),
-        (soft, "dlcore bbse", lambda d: of_dlcore(label.bbse, d, soft=True)),
-        (soft, "dlcore bbse, with interval", lambda d: of_dlcore(label.bbse, d, soft=True, n_resamples=500)),
-        (soft, "abstention BBSE", lambda d: of_abstention("BBSEImbalanceAdapter", d, soft=True)),
-        (soft, "QuaPy PACC", lambda d: adjusted_by_quapy(*sides(d), d.labels)),
-        (rlls, "dlcore rlls", lambda d: of_dlcore(label.rlls, d, soft=True)),
-        (rlls, "dlcore rlls, with interval", lambda d: of_dlcore(label.rlls, d, soft=True, n_resamples=500)),
-        (rlls, "abstention RLLS", lambda d: of_abstention("RLLSImbalanceAdapter", d, soft=True)),
+        (em, "abstention EM, its calibration", lambda d: abstention_prior("EMImbalanceAdapter", d, calibrate=True)),
+        (em, "abstention EM, both calibrated", lambda d: abstention_prior("EMImbalanceAdapter", calibrated(d))),
+        (em, "QuaPy EMQ, both calibrated", lambda d: quapy_em_prior(*both_probabilities(calibrated(d)))),
+        (hard, "dlcore bbse", lambda d: dlcore_prior(label.bbse, d)),
+        (hard, "dlcore bbse, with interval", lambda d: dlcore_prior(label.bbse, d, n_resamples=500)),
+        (hard, "abstention BBSE", lambda d: abstention_prior("BBSEImbalanceAdapter", d)),
+        (hard, "QuaPy ACC", lambda d: quapy_adjusted_prior(*both_probabilities(hardened(d)), d.labels)),
+        (soft, "dlcore bbse", lambda d: dlcore_prior(label.bbse, d, soft=True)),
+        (soft, "dlcore bbse, with interval", lambda d: dlcore_prior(label.bbse, d, soft=True, n_resamples=500)),
+        (soft, "abstention BBSE", lambda d: abstention_prior("BBSEImbalanceAdapter", d, soft=True)),
+        (soft, "QuaPy PACC", lambda d: quapy_adjusted_prior(*both_probabilities(d), d.labels)),
+        (rlls, "dlcore rlls", lambda d: dlcore_prior(label.rlls, d, soft=True)),
+        (rlls, "dlcore rlls, with interval", lambda d: dlcore_prior(label.rlls, d, soft=True, n_resamples=500)),
+        (rlls, "abstention RLLS", lambda d: abstention_prior("RLLSImbalanceAdapter", d, soft=True)),
     ]
     cells: dict[tuple[str, str], list[list[Cell]]] = {}
-    for of_classifier in draws.values():  # all methods on one draw, then on the next: the machine's mood is shared
+    for (
+        classifier_draws
+    ) in draws.values():  # all methods on one draw, then on the next, so that all see the same machine load
         measured: dict[tuple[str, str], list[tuple[float, float] | str]] = {}
-        for given in of_classifier:
+        for given in classifier_draws:
             for table, method, estimate in methods:
                 measured.setdefault((table.title, method), []).append(measure(estimate, given))
         for key, results in measured.items():
             numbers = [result for result in results if not isinstance(result, str)]
-            words = [result for result in results if isinstance(result, str)]
+            reasons = [result for result in results if isinstance(result, str)]
             pair: list[Cell] = (
-                [words[0], words[0]]
-                if words
+                [reasons[0], reasons[0]]
+                if reasons
                 else [1e4 * sum(error for error, _ in numbers) / seeds, median(ms for _, ms in numbers)]
             )
             cells.setdefault(key, []).append(pair)
@@ -117,20 +119,20 @@ def tables(seeds: int) -> list[Table]:
 
 
 def draw(make: Callable[[], Any], seed: int) -> Draw:
-    """Train a classifier, and draw a source, and a target with another prior from the rows that are left."""
+    """Train a classifier; draw a source, and from the remaining rows a target with another prior."""
     generator = np.random.default_rng(seed)
     x, y = load_digits(return_X_y=True)
     order = generator.permutation(len(y))
-    train, source, left = np.split(order, [N_TRAIN, N_TRAIN + N_ROWS])
+    train, source, remaining = np.split(order, [N_TRAIN, N_TRAIN + N_ROWS])
     classes = generator.choice(N_CLASSES, N_ROWS, p=generator.dirichlet([CONCENTRATION] * N_CLASSES))
-    target = np.array([generator.choice(left[y[left] == j]) for j in classes])
+    target = np.array([generator.choice(remaining[y[remaining] == j]) for j in classes])
     classifier = make().fit(x[train] / 16, y[train])
-    says_source, says_target = (classifier.predict_proba(x[rows] / 16) for rows in (source, target))
-    return Draw(says_source, np.asarray(y)[source], says_target, np.bincount(classes, minlength=N_CLASSES) / N_ROWS)
+    on_source, on_target = (classifier.predict_proba(x[rows] / 16) for rows in (source, target))
+    return Draw(on_source, np.asarray(y)[source], on_target, np.bincount(classes, minlength=N_CLASSES) / N_ROWS)
 
 
 def measure(estimate: Method, given: Draw) -> tuple[float, float] | str:
-    """Return the mean squared error of the prior and the milliseconds of a second call; or why there are none."""
+    """Return the mean squared error of the prior and the milliseconds of a second call, or the reason for none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -143,17 +145,19 @@ def measure(estimate: Method, given: Draw) -> tuple[float, float] | str:
     return float(((np.asarray(prior) - given.truth) ** 2).mean()), 1e3 * seconds
 
 
-def of_dlcore(estimate: Callable[..., label.LabelShift], given: Draw, n_resamples: int = 0, **kwargs: bool) -> Tensor:
+def dlcore_prior(
+    estimate: Callable[..., label.LabelShift], given: Draw, n_resamples: int = 0, **kwargs: bool
+) -> Tensor:
     """Return dlcore's prior."""
     return estimate(*given.as_tensors(), n_resamples=n_resamples, **kwargs).target_prior
 
 
-def of_abstention(adapter: str, given: Draw, *, calibrate: bool = False, **kwargs: object) -> Array:
+def abstention_prior(adapter: str, given: Draw, *, calibrate: bool = False, **kwargs: object) -> Array:
     """Return abstention's weights as a prior, by the mean source probabilities for EM and the labels otherwise."""
     package = importlib.import_module("abstention.label_shift")
     if calibrate:
         kwargs["calibrator_factory"] = temperature_scaling()
-        source, target = (np.maximum(x, SMALLEST) for x in sides(given))
+        source, target = (np.maximum(x, MIN_PROBABILITY) for x in both_probabilities(given))
         given = Draw(source, given.labels, target, given.truth)
     adapted = getattr(package, adapter)(**kwargs)(
         valid_labels=given.one_hot,
@@ -171,20 +175,20 @@ def temperature_scaling() -> Any:  # noqa: ANN401
 
 
 def calibrated(given: Draw) -> Draw:
-    """Return the draw with both sides calibrated by abstention."""
-    logs = [np.log(np.maximum(x, SMALLEST)) for x in sides(given)]
+    """Return the draw with source and target calibrated by abstention."""
+    logs = [np.log(np.maximum(x, MIN_PROBABILITY)) for x in both_probabilities(given)]
     calibrate = temperature_scaling()(valid_preacts=logs[0], valid_labels=given.one_hot)
     return Draw(calibrate(logs[0]), given.labels, calibrate(logs[1]), given.truth)
 
 
-def em_of_quapy(source: Array, target: Array) -> Array:
+def quapy_em_prior(source: Array, target: Array) -> Array:
     """Return QuaPy's EM from the mean source probabilities."""
     package = importlib.import_module("quapy.method.aggregative")
     return package.EMQ.EM(source.mean(axis=0), target)[0]
 
 
-def adjusted_by_quapy(source: Array, target: Array, labels: Array) -> Array:
-    """Return QuaPy's adjusted count, by its default solver, which stays on the simplex."""
+def quapy_adjusted_prior(source: Array, target: Array, labels: Array) -> Array:
+    """Return QuaPy's adjusted count, by its default solver, whose solution is on the simplex."""
     package = importlib.import_module("quapy.method.aggregative")
     rates = np.stack([source[labels == j].mean(axis=0) for j in range(N_CLASSES)], axis=1)
     return package.ACC.solve_adjustment(rates, target.mean(axis=0), method="inversion", solver="minimize")
@@ -192,10 +196,10 @@ def adjusted_by_quapy(source: Array, target: Array, labels: Array) -> Array:
 
 def hardened(given: Draw) -> Draw:
     """Return the draw with one-hot predictions for probabilities."""
-    source, target = (np.eye(N_CLASSES)[x.argmax(axis=1)] for x in sides(given))
+    source, target = (np.eye(N_CLASSES)[x.argmax(axis=1)] for x in both_probabilities(given))
     return Draw(source, given.labels, target, given.truth)
 
 
-def sides(given: Draw) -> tuple[Array, Array]:
-    """Return both sides' probabilities."""
+def both_probabilities(given: Draw) -> tuple[Array, Array]:
+    """Return the probabilities for source and target."""
     return given.source, given.target

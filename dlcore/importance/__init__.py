@@ -1,9 +1,9 @@
-r"""How far can importance weights be trusted?
+r"""Importance weights: how far can they be trusted?
 
 An importance weight :math:`w_i = p(\mathbf{x}_i) / q(\mathbf{x}_i)` makes an example that was drawn from the source
-:math:`q` stand for examples of the target :math:`p`. Few large weights make few examples speak for all. This chapter
-measures how few, from the weights alone, says so in words, and holds the remedies. Under ``torch.compile`` and
-``torch.func``, where no value can be looked at, weights are not checked to be finite and at least 0.
+:math:`q` represent examples of the target :math:`p`. A few large weights let a few examples dominate. This chapter
+measures how strongly, from the weights alone, gives a verdict in words, and has the remedies. Under ``torch.compile``
+and ``torch.func``, which hide values, weights are not checked to be finite and at least 0.
 """
 
 from ._report import WeightReport, diagnose

@@ -59,7 +59,7 @@ class WeightReport:
 
     @property
     def largest_trusted_shape(self) -> float:
-        """The Pareto shape from which on n weights are too few: 1 - 1 / log10(n), and 0.7 at most."""
+        """The Pareto shape above which n weights are too few: 1 - 1 / log10(n), and 0.7 at most."""
         return min(1 - 1 / math.log10(self.n), MAX_SHAPE) if self.n > 1 else -math.inf
 
     @property
@@ -78,26 +78,26 @@ class WeightReport:
         objection = self._objection()
         if objection:
             return f"Do not trust these weights: {objection}."
-        worth = f"they are worth {self.effective_sample_size:.3g} of {self.n} unweighted examples"
+        size = f"their effective sample size is {self.effective_sample_size:.3g} of {self.n}"
         if self._relevant_shape >= 0.5:
             return (
-                f"Trust these weights with care: {worth}, and no standard error holds, their variance being infinite."
+                f"Trust these weights with care: {size}, and no standard error is valid, as their variance is infinite."
             )
-        return f"Trust these weights: {worth}."
+        return f"Trust these weights: {size}."
 
     def _objection(self) -> str:
         """Return the first objection to the weights, or nothing."""
         if self.largest_weight == 0:
-            return "all are 0, as when source and target do not overlap"
+            return "all are 0, as if source and target did not overlap"
         if self._relevant_shape >= 1:
             return "their tail is so heavy that they have no mean"
         if self._relevant_shape >= self.largest_trusted_shape:
             return f"their tail is too heavy for {self.n} examples; clip or flatten them"
         if self.effective_sample_size < MIN_EFFECTIVE_SAMPLE_SIZE:
-            return f"they are worth {self.effective_sample_size:.3g} unweighted examples, fewer than ten"
+            return f"their effective sample size is {self.effective_sample_size:.3g}, below ten"
         standard_error = self.mean_weight * math.sqrt(max(1 / self.effective_sample_size - 1 / self.n, 0))
         if abs(self.mean_weight - 1) > MAX_MEAN_ERROR + 3 * standard_error:
-            return f"their mean is {self.mean_weight:.3g}, and that of a density ratio is 1"
+            return f"their mean is {self.mean_weight:.3g}, but a density ratio has mean 1"
         return ""
 
     def __str__(self) -> str:
@@ -122,11 +122,12 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         \max_i w_i = 0, \qquad k \ge \min(1 - 1/\log_{10} n,\ 0.7), \qquad n_\text{eff} < 10, \qquad
         |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
 
-    The second is the bound of Vehtari et al. above which a large error is likely, where the largest weight is more than
-    twice the mean: below, a tail holds little, whatever its shape. The third is what the same bound asks of
-    :math:`n` at :math:`k = 0`. The last compares the mean with 1, by a tenth and three standard errors: it alone tells
-    of separable domains, or of a forgotten factor :math:`n_\text{source}/n_\text{target}`, whose weights can be equal,
-    and equally wrong. From :math:`k = \frac12` on the variance of the weights is infinite.
+    The second is the bound of Vehtari et al. above which a large error is likely. It applies only if the largest weight
+    is more than twice the mean: otherwise the tail holds little, whatever its shape. The third is the :math:`n` that
+    the same bound requires at :math:`k = 0`. The last compares the mean with 1, up to a tenth and three standard
+    errors. Only this comparison reveals separable domains, or a forgotten factor
+    :math:`n_\text{source}/n_\text{target}`, whose weights can be equal, and equally wrong. If
+    :math:`k \ge \frac12`, the variance of the weights is infinite.
 
     Parameters
     ----------
@@ -147,8 +148,8 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
 
     See Also
     --------
-    effective_sample_size : What is most often looked at, alone.
-    pareto_shape : What sees a tail of which the sample shows little.
+    effective_sample_size : The most common measure, which misses a wrong mean.
+    pareto_shape : The measure of the tail.
 
     References
     ----------
@@ -165,7 +166,7 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
       mean weight            0.25
       largest weight         0.25 (0.1% of the sum)
       Pareto shape           nan (trusted below 0.67)
-    Do not trust these weights: their mean is 0.25, and that of a density ratio is 1.
+    Do not trust these weights: their mean is 0.25, but a density ratio has mean 1.
     """
     check_weights("w", w)
     if not len(w):

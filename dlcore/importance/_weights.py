@@ -30,7 +30,7 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
         n_\text{eff} = \frac{\bigl(\sum_i w_i\bigr)^2}{\sum_i w_i^2}
 
-    It sees how unequal the weights are, and nothing else: weights that are all wrong by one factor look perfect to it.
+    It measures only how unequal the weights are: weights that are all wrong by one factor look perfect.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
     See Also
     --------
-    diagnose : The same with what it does not see.
+    diagnose : Reports it together with what it misses.
 
     References
     ----------
@@ -60,7 +60,7 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
     Examples
     --------
-    Four examples of equal weight count as four, whatever the weight; one that carries all counts as one:
+    Four examples of equal weight count as four, whatever the weight; if one has all the weight, it counts as one:
 
     >>> effective_sample_size(torch.full((4,), 1e30)), effective_sample_size(torch.tensor([0.0, 0.0, 7.0, 0.0]))
     (tensor(4.), tensor(1.))
@@ -83,9 +83,9 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
         P(w - u > x) = \Bigl(1 + \frac{k x}{\sigma}\Bigr)^{-1/k},
 
-    whose shape :math:`k` is returned. Moments of an order below :math:`1/k` exist: from :math:`k = \frac12` on the
-    variance of the weights is infinite, from :math:`k = 1` on their mean. The fit to the excesses :math:`x_i`, of which
-    :math:`m` are positive, is that of Zhang and Stephens: with :math:`\theta = -k/\sigma`,
+    whose shape :math:`k` is returned. Moments of an order below :math:`1/k` exist: the variance of the weights is
+    infinite if :math:`k \ge \frac12`, and their mean if :math:`k \ge 1`. The fit to the excesses :math:`x_i`, of
+    which :math:`m` are positive, is that of Zhang and Stephens: with :math:`\theta = -k/\sigma`,
 
     .. math::
 
@@ -127,7 +127,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
     Examples
     --------
-    Weights that are spread like :math:`u^{-k}` for uniform :math:`u` have the shape :math:`k`:
+    Weights :math:`u^{-k}` with uniform :math:`u` have the shape :math:`k`:
 
     >>> u = (torch.arange(10_000) + 0.5) / 10_000
     >>> [round(pareto_shape(u**-k).item(), 1) for k in (0.25, 0.5, 1.0)]
@@ -148,7 +148,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 
 
 def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
-    """Return the largest weights less the next largest, in falling order, and how many of them are positive.
+    """Return the largest weights less the next largest, in descending order, and how many of them are positive.
 
     The weights are scaled, and those that underflow beside the largest count as ties with the threshold.
     """
@@ -208,7 +208,7 @@ def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]
     See Also
     --------
     torch.clamp : The same with ``max=maximum``, for any numbers.
-    flatten_weights : Draws in all weights, and needs no maximum.
+    flatten_weights : Shrinks all large weights, and needs no maximum.
 
     References
     ----------
@@ -269,14 +269,14 @@ def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
 
 
 def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, "n"]:
-    r"""Return the weights, drawn towards equality.
+    r"""Return the weights raised to a power that makes them more equal.
 
     .. math::
 
         w_i^\tau
 
-    where :math:`\tau` is the exponent: 1 leaves the weights as they are, 0 makes them all 1, and between the two, bias
-    is traded for variance. The mean changes: normalize afterwards where it matters.
+    where :math:`\tau` is the exponent: 1 leaves the weights as they are, 0 makes them all 1, and values
+    between trade bias for variance. The mean changes: normalize afterwards where it matters.
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
 
     See Also
     --------
-    clip_weights : Touches the large weights only.
+    clip_weights : Changes only the large weights.
 
     References
     ----------
@@ -327,7 +327,7 @@ def _relative_to_the_largest(w: Tensor) -> Tensor:
 
 
 def scaled_to_mean_one(name: str, w: Tensor) -> Tensor:
-    """Return the weights over their mean, half precision in float32; raise ValueError where that is no number."""
+    """Return the weights over their mean, half precision in float32; raise ValueError if all are 0."""
     share = _relative_to_the_largest(w)
     mean = share.mean()
     if has_values(mean) and not mean > 0:

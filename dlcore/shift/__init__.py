@@ -1,4 +1,4 @@
-"""What if the data that count are not distributed like the data at hand?"""
+"""Distribution shift: what if the model is used on data that are distributed differently from the training data?"""
 
 from . import concept, covariate, detect, label
 

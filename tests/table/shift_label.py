@@ -38,7 +38,7 @@ def fitted(fit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_predictions(generator: Generator) -> tuple[Tensor, ...]:
-    """Draw what a good classifier says of 30 source rows, their labels, and what it says of 20 target rows."""
+    """Draw a good classifier's outputs for 30 source rows, their labels, and its outputs for 20 target rows."""
     labels = torch.arange(30) % 3
     source = (draw(generator, 30, 3) + 3 * torch.eye(3, dtype=torch.float64)[labels]).softmax(dim=1)
     target = (draw(generator, 20, 3) + 3 * torch.eye(3, dtype=torch.float64)[labels[:20] // 2]).softmax(dim=1)
@@ -124,7 +124,7 @@ NO_ROWS = Refusal(
     "source_probabilities must have shape (n, k) with n >= 1 and k >= 2, got (0, 3)",
     (SAYS[:0], LABELS[:0], TARGET),
 )
-SINGULAR = "source_probabilities must tell the classes apart, but their confusion matrix has rank 2 of 3"
+SINGULAR = "source_probabilities must distinguish the classes, but their confusion matrix has rank 2 of 3"
 NEVER_ABOVE = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.1, 0.3], [0.1, 0.3, 0.6]])[LABELS // 2 * 2 % 3]
 VALUES = {
     "gradient": "a fit that looks at values and carries no gradients back",
@@ -244,7 +244,7 @@ ENTRIES = {
             ),
             Refusal(
                 ValueError,
-                "logits must be larger where they are right: no positive temperature is the best one",
+                "logits must be larger for the true labels: the best temperature is not positive",
                 (SAYS.roll(1, 1), LABELS, TARGET),
                 {"calibrate": True},
             ),
@@ -276,14 +276,14 @@ ENTRIES = {
             Refusal(ValueError, "the number of each label in labels must be >= 1, got 0 at index 1", (LOGITS, 0 * TWO)),
             Refusal(
                 ValueError,
-                "logits must not classify every row right when penalty is 0: the loss falls for ever as the "
-                "temperature does",
+                "logits must not classify every row correctly when penalty is 0: the loss keeps falling as the "
+                "temperature tends to 0",
                 (LOGITS, torch.tensor([0, 0, 1, 1])),
                 {"penalty": 0},
             ),
             Refusal(
                 ValueError,
-                "logits must be larger where they are right: no positive temperature is the best one",
+                "logits must be larger for the true labels: the best temperature is not positive",
                 (LOGITS, torch.tensor([1, 1, 0, 0])),
             ),
             Refusal(

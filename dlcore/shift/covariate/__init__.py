@@ -1,9 +1,9 @@
-r"""How much more often does a point occur where the model will be used than where it was trained?
+r"""Covariate shift: how much more likely is a point where the model is used than where it was trained?
 
-Under covariate shift the inputs have another distribution in the target than in the source, :math:`p(\mathbf{x})` and
-not :math:`q(\mathbf{x})`, and the labels given the inputs are as they were. Then examples of the source, weighted by
-:math:`w(\mathbf{x}) = p(\mathbf{x}) / q(\mathbf{x})`, stand for the target. This chapter estimates the ratio from a
-sample of each, without their densities, and says when not to trust it.
+Under covariate shift, the inputs have the density :math:`q(\mathbf{x})` in the source and another density
+:math:`p(\mathbf{x})` in the target, while the labels given the inputs stay the same. Examples of the source, weighted
+by :math:`w(\mathbf{x}) = p(\mathbf{x}) / q(\mathbf{x})`, then represent the target. This chapter estimates the ratio
+from a sample of each, without estimating the densities, and reports when not to trust it.
 """
 
 from ._kliep import kliep

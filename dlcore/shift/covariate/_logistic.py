@@ -79,7 +79,7 @@ def logistic_ratio(
 
     See Also
     --------
-    kliep : Sums of kernels, of the largest likelihood under the target.
+    kliep : The same form of ratio, fitted by maximum likelihood under the target.
     sklearn.linear_model.LogisticRegression : The classifier; its odds lack the factor n / m.
 
     References
@@ -120,10 +120,11 @@ def logistic_ratio(
             penalties=PENALTIES if penalty is None else (penalty,),
             generator=generator,
         )
-        phi, classifier, n, log_odds = choice.features, choice.classifier, len(source_index), _log_odds(source, target)
+        phi, classifier, n = choice.features, choice.classifier, len(source_index)
+        log_odds = math.log(len(target) / len(source))
         params = classifier.params
         if len(classifier.logits) < len(source) + len(target):
-            bias_shift = log_odds - _log_odds(source_index, target_index)
+            bias_shift = log_odds - math.log(len(target_index) / n)
             params = fit_all_rows(source, target, phi, classifier, bias_shift)
         theta, b = params[:-1], float(params[-1])
         scores = [DomainScores(source_index, classifier.logits[:n], classifier.logits[n:])]
@@ -137,8 +138,3 @@ def logistic_ratio(
             scores=scores,
             features="given" if callable(features) else choice.name,
         )
-
-
-def _log_odds(source: Tensor, target: Tensor) -> float:
-    """Return the logarithm of m / n."""
-    return math.log(len(target) / len(source))

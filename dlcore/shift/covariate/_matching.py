@@ -1,4 +1,4 @@
-"""The weights under which the source has the kernel mean of the target."""
+"""Kernel mean matching: weights under which the source has the kernel mean of the target."""
 
 from dataclasses import dataclass
 
@@ -95,7 +95,7 @@ def kernel_mean_matching(
 
     Examples
     --------
-    Two rows stand for the three of the target, of which two are at 1; the mean of the source is then the target's:
+    Two of the three target rows are at 1; the weights give the source the same mean:
 
     >>> source, target = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0], [1.0]])
     >>> weights = kernel_mean_matching(source, target).weights

@@ -143,16 +143,16 @@ class RatioReport(WeightReport):
 
     Examples
     --------
-    Separable domains can have weights that look healthy. The report sees that:
+    Separable domains can have weights that look healthy. The report detects them:
 
     >>> weights, domains = (400, 390.0, 1.0, 1.3, 0.2), {"n_target": 400, "accuracy_by_chance": 0.55}
     >>> RatioReport(*weights, **domains, separability=1, weighted_accuracy=1, features="linear").verdict
-    'Do not trust these weights: a classifier tells the domains apart in 100% of pairs, so they hardly overlap.'
+    'Do not trust these weights: a classifier separates the domains in 100% of pairs, so they hardly overlap.'
 
-    It also sees weights that leave the domains as different as they were:
+    It also detects weights that leave the domains as different as they were:
 
     >>> RatioReport(*weights, **domains, separability=0.8, weighted_accuracy=0.75, features="linear").verdict
-    'Do not trust these weights: a classifier still tells the weighted source from the target, with accuracy 0.75.'
+    'Do not trust these weights: a classifier still separates the weighted source from the target, with accuracy 0.75.'
     """
 
     n_target: int
@@ -164,14 +164,14 @@ class RatioReport(WeightReport):
     def _objection(self) -> str:
         """Return the reason not to trust the weights, or an empty string."""
         if self.separability >= MAX_SEPARABILITY:
-            return f"a classifier tells the domains apart in {self.separability:.0%} of pairs, so they hardly overlap"
+            return f"a classifier separates the domains in {self.separability:.0%} of pairs, so they hardly overlap"
         if self.n_target < MIN_TARGET_ROWS:
             return f"the target has {self.n_target} row{'' if self.n_target == 1 else 's'}, fewer than ten"
         if objection := super()._objection():
             return objection
         if self.weighted_accuracy > self.accuracy_by_chance + MAX_EXCESS_ACCURACY:
             accuracy = f"{self.weighted_accuracy:.2f}"
-            return f"a classifier still tells the weighted source from the target, with accuracy {accuracy}"
+            return f"a classifier still separates the weighted source from the target, with accuracy {accuracy}"
         return ""
 
     def __str__(self) -> str:
@@ -180,8 +180,8 @@ class RatioReport(WeightReport):
         trusted = min(self.accuracy_by_chance + MAX_EXCESS_ACCURACY, 1.0)
         added = (
             f"  rows of the target     {self.n_target}",
-            f"  domains told apart     {self.separability:.1%} of pairs (trusted below {MAX_SEPARABILITY:.0%})",
-            f"  once weighted          with accuracy {self.weighted_accuracy:.2f} (trusted up to {trusted:.2f})",
+            f"  separability           {self.separability:.1%} of pairs (trusted below {MAX_SEPARABILITY:.0%})",
+            f"  weighted accuracy      {self.weighted_accuracy:.2f} (trusted up to {trusted:.2f})",
             f"  features               {self.features}",
         )
         return "\n".join([*lines, *added, verdict])

@@ -1,9 +1,9 @@
 r"""Two-sample tests: do two samples come from one distribution?
 
 A two-sample test answers with a p-value: the probability of a difference at least as large if there were none. The
-tests differ in what they see. The mean discrepancy of a kernel and a classifier look at all features together, the
-Kolmogorov–Smirnov test at each feature alone, the label test at the classes. An alarm means something only if the test
-keeps its level: no p-value here is 0, data without any difference have p-value 1, and NaN is an error.
+tests differ in what they detect. The mean discrepancy of a kernel and a classifier use all features together, the
+Kolmogorov–Smirnov test each feature alone, the label test the classes. An alarm means something only if the test keeps
+its level: no p-value here is 0, data without any difference have p-value 1, and NaN is an error.
 """
 
 from ._classifier import classifier_test

@@ -74,7 +74,7 @@ def classifier_test(
 
     See Also
     --------
-    mmd_test : Sees any difference, in quadratic time.
+    mmd_test : Detects any difference, in quadratic time.
 
     References
     ----------

@@ -65,7 +65,7 @@ def ks_test(
     See Also
     --------
     scipy.stats.ks_2samp : The same for one feature without ties; its p-value is larger if values tie.
-    mmd_test : Also sees how the features depend on each other.
+    mmd_test : Also detects how the features depend on each other.
 
     References
     ----------

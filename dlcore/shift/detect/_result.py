@@ -81,7 +81,7 @@ class ShiftTest:
         n, m = self.sizes
         found = f"{self.name} {self.statistic:.3g} of {n} and {m} examples, p = {self.p_value:.2g}"
         if self.accuracy is not None and self.accuracy > 0.5:
-            found += f", told apart with accuracy {self.accuracy:.2f}"
+            found += f", classified with accuracy {self.accuracy:.2f}"
         if not self.rejects():
             return f"No difference found, which does not show that there is none: {found}."
         if self.feature_p_values is not None:

@@ -1,4 +1,4 @@
-"""The calibration that makes a classifier's probabilities fit for EM."""
+"""Calibration of a classifier's probabilities, which EM requires."""
 
 from dataclasses import dataclass
 
@@ -61,20 +61,19 @@ def bias_corrected_temperature(
             + \frac{\lambda}{n} \sum_{j=1}^{k} \frac1k \log f_{ij}\Bigr),
             \qquad \mathbf{f}_i = \operatorname{softmax}(a\,\mathbf{z}_i + \mathbf{b}), \quad a = 1/T
 
-    where :math:`\mathbf{z}_i` are the logits. The penalty :math:`\lambda` is worth as many rows that could be of any
-    class: it keeps the temperature above 0 where every row is classified right. What comes back is called on the logits
-    of the source and on those of the target: to calibrate one side only leaves EM where it was, or makes it worse.
-    Without penalty, as the method was published, the mean probability of each class is on the rows of the fit exactly
-    its share of the labels.
+    where :math:`\mathbf{z}_i` are the logits. The penalty acts like :math:`\lambda` pseudo-observations with uniform
+    labels: it keeps the temperature above 0 if every row is classified correctly. Apply the result to the logits of the
+    source and of the target: calibrating only one side leaves EM unchanged, or makes it worse. Without penalty, as the
+    method was published, the mean probability of each class on the fitted rows is exactly its share of the labels.
 
     Parameters
     ----------
     logits : Tensor, shape (n, k)
         The logits of held-out rows, or the logarithms of probabilities.
     labels : Tensor of integers, shape (n,), in [0, k)
-        Their classes; each class must be there.
+        Their classes; each class must occur.
     penalty : float, in [0, inf), default 1.0
-        The penalty :math:`\lambda`; with 0, not all rows may be classified right.
+        The penalty :math:`\lambda`; with 0, at least one row must be classified wrong.
 
     Returns
     -------
@@ -84,22 +83,22 @@ def bias_corrected_temperature(
     Raises
     ------
     TypeError
-        If ``logits`` is not a real floating-point tensor, ``labels`` not integer, or ``penalty`` no real number.
+        If ``logits`` is not a real floating-point tensor, ``labels`` not integer, or ``penalty`` not a real number.
     ValueError
         If the shapes are not those above, or a value is out of its range or not finite.
     ValueError
         If a class is absent: its bias has no bound.
     ValueError
-        If ``penalty`` is 0 and some temperature and biases classify every row right: the temperature falls to 0.
+        If ``penalty`` is 0 and some temperature and biases classify every row correctly: the temperature falls to 0.
     ValueError
-        If the labels are the less likely the larger their logits: no positive temperature mends that.
+        If labels are less likely where their logits are larger: no positive temperature corrects that.
     RuntimeError
         If the minimum is not reached.
 
     See Also
     --------
-    saerens_em : Calibrates by itself with ``calibrate=True``.
-    dlcore.metrics.calibration_error : How far confidence and accuracy lie apart.
+    saerens_em : Includes it with ``calibrate=True``.
+    dlcore.metrics.calibration_error : The difference between confidence and accuracy.
 
     References
     ----------
@@ -108,7 +107,7 @@ def bias_corrected_temperature(
 
     Examples
     --------
-    A classifier that is right in 3 of 4 rows should say 3/4, whatever it says:
+    A classifier that is right in 3 of 4 rows should have the confidence 3/4:
 
     >>> logits = torch.tensor([[8.0, 0.0], [0.0, 8.0]]).repeat_interleave(4, dim=0)
     >>> calibrate = bias_corrected_temperature(logits, torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), penalty=0)
@@ -171,7 +170,7 @@ def _objective(z: Tensor, labels: Tensor, penalty: float) -> Objective:
 
 
 def _best_start(objective: Objective, scale: Tensor, log_shares: Tensor) -> Tensor:
-    """Return the parameters of the least loss among the classifier's own, softer ones, and the shares of the labels.
+    """Return the parameters of least loss among the classifier's own, higher temperatures, and the label shares alone.
 
     Probabilities of 0 and 1 have no curvature that Newton's method could follow.
     """
@@ -184,16 +183,16 @@ def _best_start(objective: Objective, scale: Tensor, log_shares: Tensor) -> Tens
 
 
 def _check_bounded(params: Tensor, z: Tensor, factor: Tensor, penalty: float) -> None:
-    """Raise ValueError unless the temperature is positive, and not on its way to 0.
+    """Raise ValueError unless the temperature is positive, and does not tend to 0.
 
-    ``factor`` is the Cholesky factor of the second derivatives: those along the parameters are 0 where the loss goes on
-    falling.
+    ``factor`` is the Cholesky factor of the second derivatives, which vanish along the parameters if the loss has no
+    minimum.
     """
     if not params[0] > 0:
-        raise ValueError("logits must be larger where they are right: no positive temperature is the best one")
+        raise ValueError("logits must be larger for the true labels: the best temperature is not positive")
     still_falling = bool((params[0] * z).abs().max() > 10) and float((params @ factor).square().sum()) < 1e-8 * len(z)
     if penalty == 0 and still_falling:
         raise ValueError(
-            "logits must not classify every row right when penalty is 0: "
-            "the loss falls for ever as the temperature does"
+            "logits must not classify every row correctly when penalty is 0: "
+            "the loss keeps falling as the temperature tends to 0"
         )

@@ -21,7 +21,7 @@ from dlcore.shift.label._stable import nearest_solution
 
 __all__ = ["bbse", "rlls"]
 
-RIDGE_RANGE = (1e-28, 1e28)  # of λ, relative to the largest squared singular value; the ends stand for 0 and infinity
+RIDGE_RANGE = (1e-28, 1e28)  # of λ, relative to the largest squared singular value; the ends represent 0 and infinity
 BISECTIONS = 64  # halvings of the range of log λ, after which its ends agree to the last digit
 
 
@@ -304,6 +304,6 @@ def _check_regular(outputs: ClassifierOutputs) -> None:
         absent = outputs.never_predicted
         never = "; never predicted: " + ", ".join(map(str, absent)) if absent else ""
         raise ValueError(
-            f"source_probabilities must tell the classes apart, but their confusion matrix has rank {rank} of {k}"
+            f"source_probabilities must distinguish the classes, but their confusion matrix has rank {rank} of {k}"
             f"{never}; rlls stays near the source's prior"
         )

@@ -101,9 +101,9 @@ def saerens_em(
     The classifier predicts with probability 3/4 and is right in 3 of 4 source rows; it predicts class 0 for 5 of 8
     target rows:
 
-    >>> says = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
-    >>> source, labels = says[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    >>> shift = saerens_em(source, labels, says[[0, 0, 0, 0, 0, 1, 1, 1]])
+    >>> f = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    >>> source, labels = f[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> shift = saerens_em(source, labels, f[[0, 0, 0, 0, 0, 1, 1, 1]])
     >>> shift.target_prior, shift.weights
     (tensor([0.7500, 0.2500]), tensor([1.5000, 0.5000]))
     """

@@ -51,7 +51,7 @@ class LabelShiftReport:
     effective_sample_size : float, in [1, n_source]
         The number of unweighted examples with the same variance as the weighted source rows.
     confidence, accuracy : float, in [0, 1]
-        The mean of the largest probability of each source row, and the share of the rows that are predicted right.
+        The mean of the largest probability of each source row, and the share of correct predictions.
     confidence_standard_error : float
         The standard error of their difference for a calibrated classifier.
     half_width : float or None
@@ -113,17 +113,17 @@ class LabelShiftReport:
             f"class {self.rarest_class} has {_count(self.fewest_rows, 'source row')}, fewer than ten": (
                 self.fewest_rows < MIN_ROWS
             ),
-            f"so few source rows cannot tell the confusion matrix from a singular one{never}": (
+            f"with so few source rows, the confusion matrix may be singular{never}": (
                 self.smallest_singular_value <= 2 * self.singular_value_standard_error
             ),
             f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < MIN_ROWS,
             "no mixture of the source's classes looks like the target, so more than the labels has shifted": (
                 self.misfit > MAX_ERROR + 3 * self.misfit_standard_error
             ),
-            f"{self._miscalibration()}, and EM takes its probabilities at their word; calibrate": (
+            f"{self._miscalibration()}, and EM assumes calibrated probabilities; calibrate": (
                 self.method == "saerens_em" and not self.calibrated
             ),
-            f"its weights make the source worth {self.effective_sample_size:.3g} examples, fewer than ten": (
+            f"the weighted source has an effective sample size of {self.effective_sample_size:.3g}, below ten": (
                 self.effective_sample_size < MIN_EFFECTIVE_SAMPLE_SIZE
             ),
         }
@@ -144,7 +144,7 @@ class LabelShiftReport:
             f"  never predicted        {_classes(self.never_predicted) or 'none'}\n"
             f"  fewest source rows     {self.fewest_rows}, of class {self.rarest_class}\n"
             f"  projected              {projected}\n"
-            f"  misfit                 {self.misfit:.2g} (by chance {self.misfit_standard_error:.1g})\n"
+            f"  misfit                 {self.misfit:.2g} (standard error {self.misfit_standard_error:.1g})\n"
             f"  largest weight         {self.largest_weight:.3g}\n"
             f"  effective sample size  {self.effective_sample_size:.4g}\n"
             f"  confidence, accuracy   {self.confidence:.3f}, {self.accuracy:.3f}\n"
