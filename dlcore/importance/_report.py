@@ -9,13 +9,14 @@ from torch import Tensor
 
 from dlcore._checks import check_weights
 
-from ._weights import effective_sample_size, pareto_shape
+from ._weights import effective_sample_size, fit_tail, pareto_shape, tail_length
 
 __all__ = ["WeightReport", "diagnose"]
 
 MIN_EFFECTIVE_SAMPLE_SIZE = 10  # examples
 MAX_SHAPE = 0.7  # Pareto shape, for any number of weights
 MAX_MEAN_ERROR = 0.1  # by which the mean may differ from 1 beyond three standard errors
+MIN_CONFIRMING_WEIGHTS = 10  # the shortest tail that is fitted to confirm a shape
 HARMLESS_RATIO = 2.0  # largest weight over the mean, up to which n_eff >= n / 2 whatever the tail
 
 
@@ -34,7 +35,7 @@ class WeightReport:
     largest_weight : float, in [0, inf)
         The largest weight.
     pareto_shape : float
-        The shape of the tail; NaN if there is no tail to fit.
+        The shape of the tail, which shorter tails must confirm; NaN if there is no tail to fit.
 
     See Also
     --------
@@ -123,9 +124,12 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
 
     The second is the bound of Vehtari et al. above which a large error is likely. It applies only if the largest weight
-    is more than twice the mean: otherwise the tail holds little, whatever its shape. The third is the :math:`n` that
-    the same bound requires at :math:`k = 0`. The last compares the mean with 1, up to a tenth and three standard
-    errors. Only this comparison reveals separable domains, or a forgotten factor
+    is more than twice the mean: otherwise the tail holds little, whatever its shape. A tail that mixes two groups of
+    weights, as from a rare binary column, can have any :math:`k` though the weights are bounded. So the tail is fitted
+    again at half its length, a quarter, and so on down to ten weights, and :math:`k` is the smallest of the shape and
+    of these shapes plus two standard errors, :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The third is the
+    :math:`n` that the same bound requires at :math:`k = 0`. The last compares the mean with 1, up to a tenth and three
+    standard errors. Only this comparison reveals separable domains, or a forgotten factor
     :math:`n_\text{source}/n_\text{target}`, whose weights can be equal, and equally wrong. If
     :math:`k \ge \frac12`, the variance of the weights is infinite.
 
@@ -177,5 +181,15 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         effective_sample_size=effective_sample_size(wide).item(),
         mean_weight=wide.mean().item(),
         largest_weight=wide.max().item(),
-        pareto_shape=pareto_shape(wide).item(),
+        pareto_shape=_confirmed_shape(wide),
     )
+
+
+def _confirmed_shape(w: Tensor) -> float:
+    """Return the Pareto shape, or the smallest upper bound that a shorter tail gives."""
+    shape, n_tail = pareto_shape(w).item(), tail_length(len(w)) // 2
+    while n_tail >= MIN_CONFIRMING_WEIGHTS:
+        k, m = map(float, fit_tail(w, n_tail))
+        upper = k + 2 * (1 + max(k, 0.0)) / math.sqrt(m) if m else math.nan
+        shape, n_tail = min(shape, upper), n_tail // 2  # NaN is never smaller
+    return shape

@@ -12,10 +12,12 @@ from dlcore._numerics import upcast
 __all__ = [
     "clip_weights",
     "effective_sample_size",
+    "fit_tail",
     "flatten_weights",
     "normalize_weights",
     "pareto_shape",
     "scaled_to_mean_one",
+    "tail_length",
 ]
 
 MIN_TAIL_WEIGHTS = 5  # weights above the threshold, below which no tail is fitted
@@ -134,9 +136,19 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     [0.3, 0.5, 1.0]
     """
     check_weights("w", w)
-    n_tail = math.ceil(min(len(w) / 5, 3 * math.sqrt(len(w))))
+    n_tail = tail_length(len(w))
     if n_tail < MIN_TAIL_WEIGHTS:
         return w.sum() * math.nan
+    return fit_tail(w, n_tail)[0].to(w.dtype)
+
+
+def tail_length(n: int) -> int:
+    """Return how many of n weights are the tail."""
+    return math.ceil(min(n / 5, 3 * math.sqrt(n)))
+
+
+def fit_tail(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
+    """Return the shape of the n_tail largest weights, NaN if fewer than five exceed the next one, and how many do."""
     x, m = _excesses(w, n_tail)
     theta, log_prior = _grid(x, m)
     k = _shape(theta, x, m)
@@ -144,7 +156,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     posterior = (log_likelihood + log_prior).softmax(dim=0)
     k = _shape((posterior * theta).sum(), x, m)
     shape = (m * k + PRIOR_EXAMPLES * 0.5) / (m + PRIOR_EXAMPLES)
-    return torch.where(m < MIN_TAIL_WEIGHTS, math.nan, shape).to(w.dtype)
+    return torch.where(m < MIN_TAIL_WEIGHTS, math.nan, shape), m
 
 
 def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
