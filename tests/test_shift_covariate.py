@@ -703,6 +703,42 @@ def test_likelihood_fit_takes_back_steps_that_go_too_far() -> None:
     assert gradient.abs() < 1e-2
 
 
+def test_more_target_rows_never_hurt_the_likelihood_ratio() -> None:
+    errors = []
+    for m in (100, 3000):
+        shifts = [drawn(100, m, 1, seed=seed) for seed in range(12)]
+        weights = [covariate.kliep(x.source, x.target, generator=Generator().manual_seed(0)).weights for x in shifts]
+        of_each = [error(w, x.log_ratio(x.source).exp()) for w, x in zip(weights, shifts, strict=True)]
+        errors.append(sum(of_each) / 12)
+
+    assert errors[1] < errors[0] + 0.05
+
+
+def test_products_of_two_columns_are_found_by_the_likelihood_ratio() -> None:
+    shift = drawn(std=0.6)
+
+    ratio = covariate.kliep(shift.source, shift.target)
+
+    assert ratio.report.features == "quadratic"
+    assert error(ratio.weights, shift.log_ratio(shift.source).exp()) < 0.05
+
+
+@pytest.mark.parametrize("estimate", [ESTIMATORS["linear"], ESTIMATORS["auto"], covariate.kliep])
+def test_duplicated_columns_without_penalty_have_a_solution_or_an_error_that_names_the_penalty(
+    estimate: Callable[..., covariate.DensityRatio],
+) -> None:
+    shift = drawn(100, 80, 3)
+    source, target = (torch.cat([x, x], dim=1) for x in (shift.source, shift.target))
+
+    try:
+        weights = estimate(source, target, penalty=1e-14).weights
+    except RuntimeError as failure:
+        assert "raise penalty, or drop columns of source and target" in str(failure)  # noqa: PT017
+    else:
+        assert weights.isfinite().all()
+        assert abs(weights.mean() - 1) <= 0.1
+
+
 # Kernel mean matching
 
 

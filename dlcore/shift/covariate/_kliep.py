@@ -23,19 +23,32 @@ from ._features import (
     sample_rows,
     standardize,
 )
-from ._ratio import MIN_TARGET_ROWS, DensityRatio, LogLinear, LogRatio, ratio_with_report
+from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["fit", "kliep"]
+
+ROWS_PER_FEATURE = 5  # of each sample: with fewer, products or kernels are not tried
 
 Pair = tuple[Tensor, Tensor]  # source and target
 
 
 class HalfFits(NamedTuple):
-    """Penalties, the parameters fitted to each half of the samples, and the losses of each fit on the other half."""
+    """Penalties, the parameters fitted to each half of the samples, and what each fit gives on the other half.
+
+    ``weights`` are those of the source's rows, of mean 1, and ``losses`` those of the target's rows. Both move the mean
+    loss: a source row by :math:`w_i / n`.
+    """
 
     penalties: Tensor
     params: list[Tensor]
+    weights: Tensor
     losses: Tensor
+
+    def gains_over(self, other: "HalfFits") -> bool:
+        """Return whether the mean loss is lower by two standard errors, from the rows of both samples."""
+        by_target, by_source = other.losses - self.losses, other.weights - self.weights
+        variance = by_target.var() / len(by_target) + by_source.var() / len(by_source)
+        return float(by_target.mean()) > MIN_GAIN * math.sqrt(float(variance))
 
 
 def kliep(
@@ -59,9 +72,9 @@ def kliep(
     method: positive sums of kernels, its first form, cannot follow a ratio that grows in one direction. They are the
     standardized columns alone, or with their products, or with Gaussian kernels around 100 rows. The penalties
     :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
-    samples does best on the other half. Products or kernels are taken if they are better there by two standard errors;
-    they are not tried if they are more than 300, or if a sample has fewer than ten rows. At most 4096 rows of each
-    domain are fitted.
+    samples does best on the other half. Products or kernels are taken if they are better there by two standard errors,
+    which include the noise of the source: further target rows alone do not justify them. They are not tried if they are
+    more than 300, or if either sample has fewer than five rows for each. At most 4096 rows of each domain are fitted.
 
     Parameters
     ----------
@@ -70,7 +83,7 @@ def kliep(
     target : Tensor, shape (m, d)
         Rows from the distribution in which the model is used.
     penalty : float, in (0, inf), optional
-        One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 by default.
+        One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 times max(1, m / n) by default.
     generator : torch.Generator, optional
         Draws the kernels and the rows that are fitted; if given, the global random state does not change.
 
@@ -116,7 +129,8 @@ def kliep(
     if penalty is not None:
         check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
     with torch.no_grad():
-        penalties = PENALTIES if penalty is None else (penalty,)
+        scale = max(1.0, len(target) / len(source))  # the noise is that of the smaller sample
+        penalties = tuple(scale * value for value in PENALTIES) if penalty is None else (penalty,)
         source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target)
         phi, best, name = _choose_features(source_sample, target_sample, columns, penalties, generator)
@@ -140,12 +154,11 @@ def _choose_features(
     features, best, name = columns, linear, "linear"
     kernels = Kernels.around(columns, source, target, generator)
     for candidate_name, candidate in (("quadratic", Products(columns)), ("kernel", kernels)):
-        if candidate.size <= MAX_FEATURES and min(len(source), len(target)) >= MIN_TARGET_ROWS:
+        if candidate.size <= min(MAX_FEATURES, len(source) / ROWS_PER_FEATURE, len(target) / ROWS_PER_FEATURE):
             added = candidate.size - columns.size
             path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
             found = _best_on_path(candidate, halves, path, warm_start=linear)
-            gain = best.losses - found.losses
-            if float(gain.mean()) > MIN_GAIN * float(gain.std()) / math.sqrt(len(gain)):
+            if found.gains_over(best):
                 features, best, name = candidate, found, candidate_name
     return features, best, name
 
@@ -159,24 +172,28 @@ def _best_on_path(
     """
     values = [(features(source), features(target)) for source, target in halves]
     zeros = path[0].new_zeros(len(path[0]))
-    best = HalfFits(path[0], [zeros, zeros], torch.full_like(zeros[:1], math.inf))
+    best = HalfFits(path[0], [zeros, zeros], zeros[:1], torch.full_like(zeros[:1], math.inf))
     if warm_start is not None:
-        params = [pad(x, (0, len(zeros) - len(x))) for x in warm_start.params]
-        best = HalfFits(path[0], params, warm_start.losses)
+        best = warm_start._replace(
+            penalties=path[0], params=[pad(x, (0, len(zeros) - len(x))) for x in warm_start.params]
+        )
     if not all(len(x) for half in halves for x in half):
         return best
     for penalties in path:
         params = [fit(*half, penalties, start) for half, start in zip(values, best.params, strict=True)]
-        losses = torch.cat([_losses(*half, other) for half, other in zip(values, reversed(params), strict=True)])
+        held_out = (_held_out(*half, other) for half, other in zip(values, reversed(params), strict=True))
+        weights, losses = map(torch.cat, zip(*held_out, strict=True))
         if not losses.mean() < best.losses.mean():
             break
-        best = HalfFits(penalties, params, losses)
+        best = HalfFits(penalties, params, weights, losses)
     return best
 
 
-def _losses(source: Tensor, target: Tensor, params: Tensor) -> Tensor:
-    """Return minus the log-ratio of each row of the target."""
-    return (source @ params).logsumexp(0) - math.log(len(source)) - target @ params
+def _held_out(source: Tensor, target: Tensor, params: Tensor) -> Pair:
+    """Return the weight of each row of the source, and minus the log-ratio of each row of the target."""
+    logits = source @ params
+    log_mean = logits.logsumexp(0) - math.log(len(source))
+    return (logits - log_mean).exp(), log_mean - target @ params
 
 
 def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Tensor:
