@@ -774,6 +774,19 @@ def test_a_match_that_does_not_reach_its_gap_is_an_error(monkeypatch: pytest.Mon
         covariate.kernel_mean_matching(torch.randn(20, 2), torch.randn(20, 2) + 1)
 
 
+def test_one_matrix_of_all_pairs_of_source_rows_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_matching, "MAX_WIDTH_ROWS", 100)
+    monkeypatch.setattr(_matching, "MAX_GAP", 1.0)
+    shift = drawn(800, 100)
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        covariate.kernel_mean_matching(shift.source, shift.target)
+
+    events: Any = profile.profiler
+    held = torch.tensor([x.nbytes() for x in events.kineto_results.events() if x.name() == "[memory]"]).cumsum(0)
+    assert 8 * 800**2 <= held.max() < 1.5 * 8 * 800**2
+
+
 def test_matched_weights_give_a_right_risk() -> None:
     shift = drawn(400, 400)
 

@@ -181,5 +181,5 @@ def _mapped(feature_map: Map, rows: Tensor) -> Tensor:
 
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     """Return the squared distance of each row to each centre."""
-    squared_norms = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)
-    return (squared_norms - 2 * (x @ centres.mT)).clamp_min(0)
+    squared = (-2 * x) @ centres.mT  # the largest tensor: what follows is done in place
+    return squared.add_(x.square().sum(-1, keepdim=True)).add_(centres.square().sum(-1)).clamp_min_(0)
