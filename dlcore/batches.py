@@ -1,7 +1,7 @@
 r"""Minibatches: how are examples grouped for training?
 
 A step of minibatch stochastic gradient descent uses a few examples drawn at random, and an epoch uses each example
-once. The tensors are indexed directly, a few batches at a time, without a copy of all data or a call for each example.
+once. The tensors are indexed directly, a few batches at a time. This needs no copy of all data and no call per example.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ._torch import generator_option, split
 
 __all__ = ["minibatches"]
 
-MAX_GATHERED_ENTRIES = 2**18  # of a tensor, indexed in one call, unless a batch has more
+MAX_GATHERED_ENTRIES = 2**18  # gathered from a tensor in one call; more if a batch has more
 
 
 def minibatches(
@@ -26,35 +26,35 @@ def minibatches(
     drop_last: bool = False,
     generator: Generator | None = None,
 ) -> Iterator[tuple[Tensor, ...]]:
-    r"""Return an iterator over the batches of one epoch, which holds each row exactly once.
+    r"""Return an iterator over the batches of one epoch, which together hold each row exactly once.
 
     .. math::
 
         \{0, \dots, n-1\} = \mathcal{B}_1 \,\dot\cup \cdots \dot\cup\, \mathcal{B}_{\lceil n/b\rceil},
         \qquad |\mathcal{B}_k| = b \text{ for all but the last}
 
-    where :math:`n` is the number of rows and :math:`b` the batch size. With ``shuffle``, every order of the rows is
-    equally likely; it is drawn when the function is called, so each epoch is a call of its own.
+    where :math:`n` is the number of rows and :math:`b` is the batch size. With ``shuffle``, every order of the rows is
+    equally likely. The order is drawn when the function is called, so call it once for each epoch.
 
     Parameters
     ----------
     *tensors : Tensor or numpy.ndarray, shape (n, ...)
-        The data: row i of each of them belongs to example i.
+        The data; row i of each tensor belongs to example i.
     batch_size : int, at least 1
-        How many examples a batch holds. The last one holds the rest, ``n % batch_size``, if there is one: a mean over
-        a batch divides by its own length.
+        The number of examples in a batch. If the batch size does not divide n, the last batch holds the remaining
+        ``n % batch_size`` examples; divide by its own length to take a mean over it.
     shuffle : bool, default True
-        Draw the order; otherwise the rows come as they are, and the batches are views of the tensors.
+        Draw a random order. Otherwise the rows keep their order, and the batches are views of the tensors.
     drop_last : bool, default False
-        Leave out a last batch that is not full.
+        Omit the last batch if it is not full.
     generator : torch.Generator, optional
-        The source of the order; with it, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
     iterator of tuple of Tensor, shapes (batch_size, ...)
-        For each batch one tensor for each of ``tensors``, with its dtype and on its device; a tuple also where there
-        is only one. Without rows there is no batch.
+        For each batch, a tuple with one tensor for each of ``tensors``, with its dtype and on its device. Without rows
+        there is no batch.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def minibatches(
 
     See Also
     --------
-    torch.utils.data.DataLoader : Over a :class:`torch.utils.data.TensorDataset` the same batches, as lists; it
-        takes the rows one by one and puts them together again.
+    torch.utils.data.DataLoader : The same batches, as lists, over a :class:`torch.utils.data.TensorDataset`; it
+        fetches the rows one by one and stacks them again.
 
     References
     ----------
@@ -85,7 +85,7 @@ def minibatches(
     >>> [labels.tolist() for _, labels in minibatches(x, y, batch_size=2, shuffle=False)]
     [[1, 2], [3, 4], [5]]
 
-    The rows of the tensors stay together, and each comes once:
+    The rows of the tensors stay together, and each occurs once:
 
     >>> batches = list(minibatches(x, y, batch_size=2, generator=torch.Generator().manual_seed(0)))
     >>> all(torch.equal(inputs[:, 0], labels) for inputs, labels in batches)

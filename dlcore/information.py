@@ -1,10 +1,10 @@
-r"""How surprising is an outcome, and how far is one distribution from another?
+r"""Information: how uncertain is a distribution, and how much does it differ from another?
 
-What is improbable is surprising; entropy is the expected surprise, cross-entropy the surprise of an observer who
-believes in another distribution, divergence what the wrong belief costs. Distributions lie along the last dimension.
-Throughout, :math:`0 \log 0 = 0`, in the value and in the gradient, so that what :math:`P` never does adds nothing.
-Rows are taken to sum to 1 and are not checked for it; a negative entry is an error. Under ``torch.compile`` and
-``torch.func``, where no value can be looked at, it makes the result NaN instead.
+The surprise at an outcome grows as its probability falls. Entropy is the expected surprise, cross-entropy is the
+expected surprise of an observer who believes another distribution, and divergence is the difference between the two.
+Distributions lie along the last dimension. Throughout, :math:`0 \log 0 = 0`, in the value and in the gradient, so
+outcomes that never occur under :math:`P` add nothing. Rows are assumed to sum to 1, which is not checked; a negative
+entry is an error. Under ``torch.compile`` and ``torch.func``, which hide the values, it makes the result NaN instead.
 """
 
 import math
@@ -26,12 +26,12 @@ __all__ = [
 ]
 
 
-NEAR = 0.1  # of (p - q) / (p + q): below, a difference of logarithms would lose a digit and more
-SERIES_TERMS = 9  # NEAR ** 18 is below the rounding of float64
+MAX_RELATIVE_GAP = 0.1  # of |p - q| / (p + q); below it, a difference of logarithms loses a digit or more
+SERIES_TERMS = 9  # MAX_RELATIVE_GAP ** 18 is below the rounding error of float64
 
 
 def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tensor, "*shape"]:
-    r"""Return how surprising an outcome of probability p is.
+    r"""Return the surprise at an outcome of probability p.
 
     .. math::
 
@@ -47,18 +47,18 @@ def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tens
     Returns
     -------
     Tensor, shape (*), in [0, inf]
-        The surprisals, with the dtype of ``p``; inf for the impossible.
+        The surprises, with the dtype of ``p``; inf where ``p`` is 0.
 
     Raises
     ------
     TypeError
-        If ``p`` is not a real floating-point tensor, or ``base`` not a real number.
+        If ``p`` is not a real floating-point tensor, or ``base`` is not a real number.
     ValueError
         If ``p`` has a negative entry, or ``base`` is not above 1.
 
     See Also
     --------
-    entropy : The expected surprisal.
+    entropy : The expected surprise.
 
     References
     ----------
@@ -66,7 +66,7 @@ def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tens
 
     Examples
     --------
-    Three tosses of a coin are as surprising as three bits; the certain surprises nobody, the impossible without end:
+    The outcome of three coin tosses has a surprise of three bits, a certain outcome of 0, an impossible one of inf:
 
     >>> surprisal(torch.tensor([0.5**3, 1.0, 0.0]), base=2)
     tensor([3., 0., inf])
@@ -85,8 +85,8 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
 
         H(P) = -\sum_{j=1}^{n} p_j \log_b p_j, \qquad \frac{\partial H}{\partial p_j} = -\log_b p_j - \log_b e
 
-    The slope at :math:`p_j = 0` is infinite; the gradient there is 0 by convention, which makes the gradient through a
-    softmax whose outputs underflow the right one.
+    The slope at :math:`p_j = 0` is infinite. The gradient there is 0 by convention, which gives the right gradient
+    through a softmax whose outputs underflow.
 
     Parameters
     ----------
@@ -103,14 +103,14 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
     Raises
     ------
     TypeError
-        If ``p`` is not a real floating-point tensor, or ``base`` not a real number.
+        If ``p`` is not a real floating-point tensor, or ``base`` is not a real number.
     ValueError
         If ``p`` has no dimension or a negative entry, or ``base`` is not above 1.
 
     See Also
     --------
-    torch.special.entr : Its terms in nats; the gradient at 0 is infinite there.
-    torch.distributions.categorical.Categorical : Its ``entropy`` divides by the sum of the row first.
+    torch.special.entr : The terms of the sum, in nats, with an infinite gradient at 0.
+    torch.distributions.categorical.Categorical : Its ``entropy`` first divides each row by its sum.
 
     References
     ----------
@@ -118,7 +118,7 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
 
     Examples
     --------
-    A fair choice between four is worth two bits, a certain one nothing:
+    Four equally likely outcomes have an entropy of two bits, and a certain outcome has none:
 
     >>> entropy(torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0]]), base=2)
     tensor([2.0000, 1.5000, 0.0000])
@@ -134,21 +134,21 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
 def cross_entropy(
     p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"], *, base: float = math.e
 ) -> Float[Tensor, "*batch"]:
-    r"""Return the surprise that an observer who believes in Q expects of data drawn from P.
+    r"""Return the expected surprise, at data drawn from P, of an observer who believes Q.
 
     .. math::
 
         H(P, Q) = -\sum_{j=1}^{n} p_j \log_b q_j = H(P) + D(P\,\Vert\,Q)
 
-    It is infinite where :math:`Q` rules out what :math:`P` does: :math:`q_j = 0 < p_j`. Where both are 0, the term
-    and its gradient are 0.
+    It is infinite if :math:`Q` rules out an outcome that occurs under :math:`P`, :math:`q_j = 0 < p_j`. Where both are
+    0, the term and its gradient are 0.
 
     Parameters
     ----------
     p : Tensor, shape (*, n), >= 0
-        The distributions that the data come from, each along the last dimension.
+        The true distributions, from which the data come, each along the last dimension.
     q : Tensor, shape (*, n), >= 0
-        The distributions that are believed in.
+        The distributions that the observer believes.
     base : float, > 1, default e
         The base :math:`b`: e for nats, 2 for bits.
 
@@ -160,16 +160,16 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        If ``p`` or ``q`` is not a real floating-point tensor, or ``base`` not a real number.
+        If ``p`` or ``q`` is not a real floating-point tensor, or ``base`` is not a real number.
     ValueError
-        If ``p`` has no dimension, or ``q`` another shape.
+        If ``p`` has no dimension, or ``q`` has another shape.
     ValueError
         If ``p`` or ``q`` has a negative entry, or ``base`` is not above 1.
 
     See Also
     --------
-    dlcore.losses.cross_entropy : The same from logits, as a loss; use it to train.
-    torch.nn.functional.cross_entropy : That loss in torch.
+    dlcore.losses.cross_entropy : The same as a loss computed from logits; use it for training.
+    torch.nn.functional.cross_entropy : The loss from logits, in torch.
 
     References
     ----------
@@ -177,13 +177,13 @@ def cross_entropy(
 
     Examples
     --------
-    Who takes a biased coin for a fair one is surprised by one bit at every toss, whatever the bias:
+    If you believe that a biased coin is fair, your surprise is one bit at each toss, whatever the bias:
 
     >>> fair = torch.tensor([0.5, 0.5])
     >>> cross_entropy(torch.tensor([0.75, 0.25]), fair, base=2)
     tensor(1.)
 
-    Who takes a fair coin for a certain one is surprised without end, sooner or later; not so the other way round:
+    If you believe that a fair coin always shows heads, your expected surprise is infinite; conversely, it is one bit:
 
     >>> certain = torch.tensor([1.0, 0.0])
     >>> cross_entropy(fair, certain, base=2), cross_entropy(certain, fair, base=2)
@@ -191,7 +191,7 @@ def cross_entropy(
     """
     unit = _unit_of_pair(p, q, base)
     wide_p, wide_q = upcast(p), upcast(q)
-    possible = torch.where(wide_p < 0, math.nan, wide_p)  # the logarithm of q does not show a negative p
+    possible = torch.where(wide_p < 0, math.nan, wide_p)  # a negative p must give NaN, and log q cannot do that
     nats = (possible * -_log(wide_q, wide_p)).sum(-1)
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
@@ -200,24 +200,24 @@ def cross_entropy(
 def kl_divergence(
     p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"], *, base: float = math.e
 ) -> Float[Tensor, "*batch"]:
-    r"""Return the surprise that believing in Q instead of P adds.
+    r"""Return the additional expected surprise from believing Q when the data follow P.
 
     .. math::
 
         D(P\,\Vert\,Q) = \sum_{j=1}^{n} p_j \log_b \frac{p_j}{q_j}
 
-    It is never negative, 0 for :math:`P = Q` only, and no distance: it is not symmetric. It is computed as
-    :math:`\sum_j (p_j \ln\frac{p_j}{q_j} - p_j + q_j)` over :math:`\ln b`, which is the same for rows that sum to 1. No
-    term of this form is negative, so that rounding of the rows cannot make the sum negative either; its gradient in
-    :math:`q_j` is :math:`1 - p_j/q_j` in nats, zero at :math:`P = Q`. For rows that do not sum to 1 this is the
-    generalized divergence.
+    The divergence is never negative, and 0 only for :math:`P = Q`. It is not symmetric, so it is not a distance. It is
+    computed as :math:`\sum_j (p_j \ln\frac{p_j}{q_j} - p_j + q_j)` divided by :math:`\ln b`, which is the same for rows
+    that sum to 1. No term of this form is negative, so rounding errors in the rows cannot make the sum negative. Its
+    gradient in :math:`q_j` is :math:`1 - p_j/q_j` in nats, which is zero at :math:`P = Q`. For rows that do not sum to
+    1, this is the generalized divergence.
 
     Parameters
     ----------
     p : Tensor, shape (*, n), >= 0
-        The distributions that the data come from, each along the last dimension.
+        The true distributions, from which the data come, each along the last dimension.
     q : Tensor, shape (*, n), >= 0
-        The distributions that are believed in.
+        The distributions that the observer believes.
     base : float, > 1, default e
         The base :math:`b`: e for nats, 2 for bits.
 
@@ -229,15 +229,15 @@ def kl_divergence(
     Raises
     ------
     TypeError
-        If ``p`` or ``q`` is not a real floating-point tensor, or ``base`` not a real number.
+        If ``p`` or ``q`` is not a real floating-point tensor, or ``base`` is not a real number.
     ValueError
-        If ``p`` has no dimension, or ``q`` another shape.
+        If ``p`` has no dimension, or ``q`` has another shape.
     ValueError
         If ``p`` or ``q`` has a negative entry, or ``base`` is not above 1.
 
     See Also
     --------
-    torch.nn.functional.kl_div : Takes the logarithm of q first and p second, and averages over all entries by default.
+    torch.nn.functional.kl_div : Takes log q first and p second, and by default averages over all entries.
 
     References
     ----------
@@ -262,7 +262,7 @@ def kl_divergence(
 
 
 def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math.e) -> Float[Tensor, "*batch"]:
-    r"""Return how much knowing one variable tells about another.
+    r"""Return the information that one variable gives about another.
 
     .. math::
 
@@ -270,8 +270,8 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
             = H(X) + H(Y) - H(X, Y)
 
     where :math:`p_{i\cdot}` and :math:`p_{\cdot j}` are the row and column sums of the joint distribution. It is the
-    divergence of the joint distribution from independence, and computed so that it is never negative, as
-    :func:`kl_divergence` is.
+    divergence between the joint distribution and the product of its marginals. Like :func:`kl_divergence`, it is
+    computed in a form that is never negative.
 
     Parameters
     ----------
@@ -283,18 +283,18 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     Returns
     -------
     Tensor, shape (*), in [0, log min(m, n)]
-        The mutual informations, with the dtype of ``joint``; 0 for independent variables only.
+        The mutual information, with the dtype of ``joint``; 0 only for independent variables.
 
     Raises
     ------
     TypeError
-        If ``joint`` is not a real floating-point tensor, or ``base`` not a real number.
+        If ``joint`` is not a real floating-point tensor, or ``base`` is not a real number.
     ValueError
         If ``joint`` has fewer than two dimensions or a negative entry, or ``base`` is not above 1.
 
     See Also
     --------
-    sklearn.metrics.mutual_info_score : The same, in nats, for counts or two lists of labels.
+    sklearn.metrics.mutual_info_score : The same, in nats, from counts or from two lists of labels.
 
     References
     ----------
@@ -302,7 +302,7 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
 
     Examples
     --------
-    A copy tells all, here one bit; what is independent tells nothing:
+    A copy of a fair coin toss gives one bit of information, and an independent variable gives none:
 
     >>> mutual_information(torch.tensor([[[0.5, 0.0], [0.0, 0.5]], [[0.25, 0.25], [0.25, 0.25]]]), base=2)
     tensor([1., 0.])
@@ -314,23 +314,23 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     rows, columns, mass = wide.sum(-1, keepdim=True), wide.sum(-2, keepdim=True), wide.sum((-2, -1))
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)
     independent = rows * columns
-    is_near = ((wide - independent).abs() <= NEAR * (wide + independent)).all(-1).all(-1)
+    is_near = ((wide - independent).abs() <= MAX_RELATIVE_GAP * (wide + independent)).all(-1).all(-1)
     near = _divergence_terms(wide, independent, log_ratio).sum((-2, -1))
-    far = (wide * log_ratio).sum((-2, -1)) + (mass * mass - mass)  # products of tiny marginals may vanish
+    far = (wide * log_ratio).sum((-2, -1)) + (mass * mass - mass)  # a product of marginals may underflow
     nats = _never_negative(torch.where(is_near, near, far))
     _refuse_negative(nats, joint=joint)
     return (nats / unit).to(joint.dtype)
 
 
 def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
-    r"""Return among how many equally likely outcomes the choice would be as uncertain.
+    r"""Return the number of equally likely outcomes that have the same entropy.
 
     .. math::
 
         \exp H(P) = \prod_{j=1}^{n} p_j^{-p_j}
 
-    The base of the logarithm cancels. The perplexity of a language model on a text is the exponential of its mean
-    cross-entropy loss instead.
+    The base of the logarithm cancels. The perplexity of a language model on a text is a different quantity: the
+    exponential of its mean cross-entropy loss.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
 
     See Also
     --------
-    entropy : Its logarithm.
+    entropy : The logarithm of the perplexity.
 
     References
     ----------
@@ -375,13 +375,13 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _divergence_terms(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
-    r"""Return :math:`p \ln\frac pq - p + q`, also where p is near q and the three terms cancel.
+    r"""Return :math:`p \ln\frac pq - p + q`, accurate even where p is near q and the three terms cancel.
 
-    With :math:`s = p + q` and :math:`u = (p - q) / s` it is :math:`s\,[(1 + u) \operatorname{artanh}(u) - u]`, whose
+    With :math:`s = p + q` and :math:`u = (p - q) / s`, it equals :math:`s\,[(1 + u) \operatorname{artanh}(u) - u]`. Its
     series is :math:`s\,[u^2 + u^3/3 + u^4/3 + u^5/5 + u^6/5 + \dots]`.
     """
     s = p + q
-    is_near = (p - q).abs() < NEAR * s
+    is_near = (p - q).abs() < MAX_RELATIVE_GAP * s
     u = torch.where(is_near, p - q, 0) / torch.where(is_near, s, 1)
     u2 = u * u
     series = torch.zeros_like(u)
@@ -392,17 +392,17 @@ def _divergence_terms(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
 
 
 def _log(q: Tensor, p: Tensor) -> Tensor:
-    """Return the logarithm of q, but 0 where p and q are 0: there 0 · log 0 = 0 without a gradient."""
+    """Return log q, but 0 where both p and q are 0, so that 0 · log 0 is 0 and has no gradient."""
     return torch.where((p == 0) & (q == 0), 1, q).log()
 
 
 def _never_negative(x: Tensor) -> Tensor:
-    """Take a negative rounding error out of the value; the gradient stays."""
+    """Set values that rounding made negative to 0, and keep the gradient."""
     return x - x.detach().clamp(max=0)
 
 
 def _unit(base: float) -> float:
-    """Return how many nats the unit of this base has."""
+    """Return the number of nats in one unit of information to this base."""
     check_number("base", base, "> 1", lambda base: base > 1)
     return math.log(base)
 
@@ -415,7 +415,7 @@ def _unit_of_pair(p: Tensor, q: Tensor, base: float) -> float:
 
 
 def _refuse_negative(result: Tensor, **distributions: Tensor) -> None:
-    """Look for a negative entry where a NaN tells that there may be one: the results are fewer than the entries."""
+    """Raise ValueError if an entry is negative; search only if the result, which has fewer entries, holds a NaN."""
     if has_values(result) and bool(result.isnan().any()):
         for name, p in distributions.items():
             check_values(name, p, ">= 0", lambda p: ~(p < 0))

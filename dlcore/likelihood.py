@@ -1,9 +1,9 @@
-r"""How probable is what was observed, and which loss does that make?
+r"""Likelihood: how probable are the data, and which loss follows from that?
 
-The densities of normal and of Laplace noise, and the negative log-likelihood of a data set. A density vanishes
-in floating point a few standard deviations out; its logarithm does not, and it is the logarithm that is summed over
-a data set and minimized. The negative log-density of normal noise is the squared loss, that of Laplace noise
-the absolute loss, up to a factor and a constant.
+This chapter has the densities of normal and Laplace noise, and the negative log-likelihood of a data set. A few
+standard deviations from the mean, a density underflows to 0 but its logarithm does not; the negative logarithms are
+summed over a data set and minimized. Up to a factor and a constant, the negative log-density of normal noise is the
+squared loss, and that of Laplace noise is the absolute loss.
 """
 
 import math
@@ -35,23 +35,23 @@ def normal_density(
 
         p(x) = \frac{1}{\sqrt{2\pi\sigma^2}} \exp\Bigl(-\frac{(x-\mu)^2}{2\sigma^2}\Bigr)
 
-    where :math:`\mu` is the mean and :math:`\sigma` the standard deviation. With :math:`\sigma = 1` it is 0 in
-    float32 from 15 standard deviations on: multiply and compare by :func:`normal_log_density`.
+    where :math:`\mu` is the mean and :math:`\sigma` is the standard deviation. With :math:`\sigma = 1` it underflows
+    to 0 in float32 beyond 15 standard deviations; use :func:`normal_log_density` to multiply or compare densities.
 
     Parameters
     ----------
     x : Tensor, shape (*)
-        Where the density is taken.
+        The points at which to evaluate the density.
     mean : float or Tensor that broadcasts to the shape of ``x``, default 0.0
-        The mean, in the unit of ``x``.
+        The mean :math:`\mu`, in the unit of ``x``.
     std : float or Tensor that broadcasts to the shape of ``x``, > 0, default 1.0
-        The standard deviation, in the unit of ``x``; its values are not checked under ``torch.compile`` and
-        ``torch.func``.
+        The standard deviation :math:`\sigma`, in the unit of ``x``. The values of a tensor are not checked under
+        ``torch.compile`` and ``torch.func``.
 
     Returns
     -------
     Tensor, shape (*), in [0, inf)
-        The densities, with the dtype of ``x``, in one over the unit of ``x``.
+        The densities, with the dtype of ``x``, per unit of ``x``.
 
     Raises
     ------
@@ -60,14 +60,14 @@ def normal_density(
     TypeError
         If ``mean`` or ``std`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``std`` is not positive, or a number below the normal range of the dtype.
+        If ``std`` is not positive, or is a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``std`` does not broadcast to the shape of ``x``.
 
     See Also
     --------
-    torch.distributions.normal.Normal : The distribution as an object; it has the log-density only.
-    normal_log_density : What does not vanish.
+    torch.distributions.normal.Normal : The distribution as an object; it has only the log-density.
+    normal_log_density : The logarithm, which does not underflow.
 
     References
     ----------
@@ -82,13 +82,13 @@ def normal_density(
     >>> torch.allclose(p, torch.exp(-math.pi * x**2))
     True
 
-    Half as wide is twice as high:
+    Half the standard deviation doubles the density:
 
     >>> normal_density(x / 2, std=0.5) / normal_density(x)
     tensor([2., 2., 2.])
     """
     z, log_std = _standardize(x, mean, "std", std)
-    z = z.clamp(-100.0, 100.0)  # no float holds exp(-5000): this keeps inf * 0 out of the gradient
+    z = z.clamp(-100.0, 100.0)  # exp(-5000) is 0 in every dtype; the clamp keeps inf * 0 out of the gradient
     return _normal_log_density(z, log_std).exp().to(x.dtype)
 
 
@@ -104,19 +104,19 @@ def normal_log_density(
 
         \log p(x) = -\frac12 \log 2\pi\sigma^2 - \frac{(x-\mu)^2}{2\sigma^2}
 
-    where :math:`\mu` is the mean and :math:`\sigma` the standard deviation. If :math:`y` is a prediction
-    :math:`\hat y` with normal noise, this is a constant minus the squared loss
-    :math:`\frac12(\hat y-y)^2` over :math:`\sigma^2`: maximizing the likelihood is minimizing the squared loss.
+    where :math:`\mu` is the mean and :math:`\sigma` is the standard deviation. If :math:`y` is a prediction
+    :math:`\hat y` plus normal noise, this is a constant minus the squared loss :math:`\frac12(\hat y-y)^2` divided by
+    :math:`\sigma^2`, so maximizing the likelihood minimizes the squared loss.
 
     Parameters
     ----------
     x : Tensor, shape (*)
-        Where the density is taken.
+        The points at which to evaluate the density.
     mean : float or Tensor that broadcasts to the shape of ``x``, default 0.0
-        The mean, in the unit of ``x``.
+        The mean :math:`\mu`, in the unit of ``x``.
     std : float or Tensor that broadcasts to the shape of ``x``, > 0, default 1.0
-        The standard deviation, in the unit of ``x``; its values are not checked under ``torch.compile`` and
-        ``torch.func``.
+        The standard deviation :math:`\sigma`, in the unit of ``x``. The values of a tensor are not checked under
+        ``torch.compile`` and ``torch.func``.
 
     Returns
     -------
@@ -130,15 +130,15 @@ def normal_log_density(
     TypeError
         If ``mean`` or ``std`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``std`` is not positive, or a number below the normal range of the dtype.
+        If ``std`` is not positive, or is a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``std`` does not broadcast to the shape of ``x``.
 
     See Also
     --------
-    torch.distributions.normal.Normal : Its ``log_prob`` squares before it divides: NaN in float32 at 2e30 with
-        standard deviation 1e30.
-    torch.nn.functional.gaussian_nll_loss : Its negative without the constant, with a floor under the variance.
+    torch.distributions.normal.Normal : Its ``log_prob`` squares before it divides, and is NaN in float32
+        for 2e30 with standard deviation 1e30.
+    torch.nn.functional.gaussian_nll_loss : The negative without the constant, with a lower bound on the variance.
 
     References
     ----------
@@ -146,7 +146,7 @@ def normal_log_density(
 
     Examples
     --------
-    The negative log-density of normal noise is the squared loss over :math:`\sigma^2`, plus a constant:
+    The negative log-density of normal noise is the squared loss divided by :math:`\sigma^2`, plus a constant:
 
     >>> y, y_hat, std = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.5, 1.0, 4.0]), 0.5
     >>> squared_loss = (y_hat - y) ** 2 / 2
@@ -154,7 +154,7 @@ def normal_log_density(
     >>> torch.allclose(-normal_log_density(y, mean=y_hat, std=std), constant + squared_loss / std**2)
     True
 
-    Far out the density is 0, and its logarithm still tells near from far:
+    Far from the mean the density is 0, but its logarithm still depends on the distance:
 
     >>> x = torch.tensor([1e4, 1e18])
     >>> normal_density(x)
@@ -178,24 +178,24 @@ def laplace_log_density(
 
         \log p(x) = -\log 2b - \frac{|x-\mu|}{b}
 
-    where :math:`\mu` is the mean and :math:`b` the scale; the standard deviation is :math:`\sqrt2\,b`. As normal
-    noise makes the squared loss, Laplace noise makes the absolute loss: its tails are heavier, and an outlier pulls
-    with a force that does not grow with its distance.
+    where :math:`\mu` is the mean and :math:`b` is the scale; the standard deviation is :math:`\sqrt2\,b`. Normal noise
+    leads to the squared loss, and Laplace noise to the absolute loss. Laplace noise has heavier tails, so the gradient
+    that an outlier contributes does not grow with its distance.
 
     Parameters
     ----------
     x : Tensor, shape (*)
-        Where the density is taken.
+        The points at which to evaluate the density.
     mean : float or Tensor that broadcasts to the shape of ``x``, default 0.0
-        The mean, which is also the median, in the unit of ``x``.
+        The mean :math:`\mu`, which is also the median, in the unit of ``x``.
     scale : float or Tensor that broadcasts to the shape of ``x``, > 0, default 1.0
-        The mean distance from the mean, in the unit of ``x``; its values are not checked under ``torch.compile`` and
-        ``torch.func``.
+        The scale :math:`b`, the mean absolute deviation, in the unit of ``x``. The values of a tensor are not checked
+        under ``torch.compile`` and ``torch.func``.
 
     Returns
     -------
     Tensor, shape (*), in [-inf, inf)
-        The log-densities in nats, with the dtype of ``x``; the gradient at the mean, where there is a kink, is 0.
+        The log-densities in nats, with the dtype of ``x``; at the kink at the mean, the gradient is 0.
 
     Raises
     ------
@@ -204,14 +204,14 @@ def laplace_log_density(
     TypeError
         If ``mean`` or ``scale`` is neither a real number nor a real floating-point tensor.
     ValueError
-        If ``scale`` is not positive, or a number below the normal range of the dtype.
+        If ``scale`` is not positive, or is a number below the normal range of the dtype.
     ValueError
         If ``mean`` or ``scale`` does not broadcast to the shape of ``x``.
 
     See Also
     --------
     torch.distributions.laplace.Laplace : The distribution as an object.
-    dlcore.norms.l1_norm : The sum of the distances.
+    dlcore.norms.l1_norm : The sum of the absolute deviations.
 
     References
     ----------
@@ -219,12 +219,12 @@ def laplace_log_density(
 
     Examples
     --------
-    At scale one half the density at the mean is 1, and the rest is the distance, twice:
+    At scale one half the log-density at the mean is 0, and it falls by twice the distance:
 
     >>> laplace_log_density(torch.tensor([3.0, 4.0, 1.0]), mean=3.0, scale=0.5)
     tensor([ 0., -2., -4.])
 
-    The likelihood of three observations is greatest at their median under Laplace noise, at their average under normal
+    The likelihood of three observations is greatest at their median under Laplace noise, and at their mean under normal
     noise:
 
     >>> y = torch.tensor([1.0, 2.0, 6.0])
@@ -238,23 +238,23 @@ def laplace_log_density(
 
 
 def negative_log_likelihood(log_densities: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    r"""Return the negative log-likelihood of a data set whose examples are independent.
+    r"""Return the negative log-likelihood of a data set of independent examples.
 
     .. math::
 
         -\log P(\mathbf{y}) = -\log \prod_{i=1}^{n} p(y_i) = -\sum_{i=1}^{n} \log p(y_i)
 
-    It is the sum over the data set, as the product demands; divide by :math:`n` for the mean.
+    The logarithm turns the product into a sum over the data set; divide by :math:`n` for the mean.
 
     Parameters
     ----------
     log_densities : Tensor, shape (*)
-        The log-density of each observation, or the logarithm of its probability.
+        The log-density or log-probability of each observation.
 
     Returns
     -------
     Tensor, shape (), in (-inf, inf]
-        The sum over all entries, in nats, with the dtype of ``log_densities``; 0 without entries.
+        The sum over all entries, in nats, with the dtype of ``log_densities``; 0 if there are none.
 
     Raises
     ------
@@ -263,7 +263,7 @@ def negative_log_likelihood(log_densities: Float[Tensor, "*shape"]) -> Float[Ten
 
     See Also
     --------
-    torch.nn.NLLLoss : Picks the log-probabilities of the labels first, and takes their mean by default.
+    torch.nn.NLLLoss : Selects the log-probabilities of the labels first, and returns their mean by default.
 
     References
     ----------
@@ -274,7 +274,7 @@ def negative_log_likelihood(log_densities: Float[Tensor, "*shape"]) -> Float[Ten
     >>> negative_log_likelihood(torch.tensor([-1.0, -0.5, -2.0]))
     tensor(3.5000)
 
-    The product of a hundred thousand densities is 0 in floating point; the sum of their logarithms is a number:
+    The product of a hundred thousand densities underflows to 0, but the sum of their logarithms is finite:
 
     >>> log_densities = torch.full((100_000,), -2.0)
     >>> log_densities.exp().prod(), negative_log_likelihood(log_densities)
@@ -285,11 +285,11 @@ def negative_log_likelihood(log_densities: Float[Tensor, "*shape"]) -> Float[Ten
 
 
 def _normal_log_density(z: Tensor, log_std: float | Tensor) -> Tensor:
-    return -log_std - math.log(2 * math.pi) / 2 - (z / 2) * z  # z * z would overflow where its half does not
+    return -log_std - math.log(2 * math.pi) / 2 - (z / 2) * z  # z * z may overflow where its half does not
 
 
 def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tensor) -> tuple[Tensor, float | Tensor]:
-    """Return (x - mean) / scale and log(scale), half precision in float32."""
+    """Return (x - mean) / scale and log(scale), in float32 for half precision."""
     check_floating(x=x)
     _check_parameter(x, "mean", mean)
     _check_parameter(x, name, scale)
@@ -310,8 +310,8 @@ def _check_parameter(x: Tensor, name: str, value: float | Tensor) -> None:
         check_number(name, value, "a number", lambda _: True)
         return
     check_floating(**{name: value})
-    spread = (1,) * (x.dim() - value.dim()) + value.shape
-    if len(spread) != x.dim() or any(n not in (1, m) for m, n in zip(x.shape, spread, strict=True)):
+    padded = (1,) * (x.dim() - value.dim()) + value.shape
+    if len(padded) != x.dim() or any(n not in (1, m) for m, n in zip(x.shape, padded, strict=True)):
         hint = f"; {name}.reshape(x.shape) makes them agree" if value.numel() == x.numel() else ""
         raise ValueError(
             f"{name} must broadcast to the shape of x, got {tuple(value.shape)} for {tuple(x.shape)}{hint}"

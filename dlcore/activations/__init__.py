@@ -1,9 +1,9 @@
-r"""What bends a line, and what turns scores into probabilities?
+r"""Activations: which functions make a network nonlinear, and which turn scores into probabilities?
 
-An activation acts on every entry alone: without one, a stack of linear layers is a linear layer. The softmax family
-acts on a row of scores (logits) together, and comes in pairs: soft and hard, max and min, with its logarithm. The
-derivative stands with each function, since it is what decides whether a deep network learns. Every function is right
-at ±inf and far out in its tails; NaN stays NaN.
+An activation acts on each entry separately; without one, a stack of linear layers is itself a linear layer. The
+softmax family acts on a whole row of scores (logits). It has soft and hard variants, for the maximum and the minimum,
+and the logarithm of the softmax. The documentation of each function gives its derivative, because the derivative
+decides whether a deep network learns. Every function is accurate in its tails and at ±inf; NaN stays NaN.
 """
 
 from ._pointwise import gelu, prelu, relu, sigmoid, softplus, swish, tanh

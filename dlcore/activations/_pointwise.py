@@ -1,4 +1,4 @@
-"""What bends a line? Activations that act on every entry alone."""
+"""Elementwise activations: ReLU and its variants, the sigmoid, the hyperbolic tangent, softplus, GELU and swish."""
 
 import math
 from collections.abc import Callable
@@ -15,14 +15,14 @@ __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
 
 def relu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the positive part.
+    r"""Return the positive part of the inputs.
 
     .. math::
 
         \operatorname{ReLU}(x) = \max(x, 0), \qquad
         \operatorname{ReLU}'(x) = \begin{cases} 1 & x > 0 \\ 0 & x \le 0 \end{cases}
 
-    where the value 0 at the kink is torch's choice among the subgradients.
+    where the derivative at the kink is 0, the subgradient that torch chooses.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def relu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Float[Tensor, "*shape"]:
-    r"""Return the positive part, and the negative part with slope alpha.
+    r"""Return the inputs, with the negative ones multiplied by alpha.
 
     .. math::
 
@@ -70,12 +70,12 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     x : Tensor, shape (*)
         The inputs.
     alpha : Tensor, or float
-        The slope, learned as a rule; a tensor is broadcast to the shape of ``x``, its last dimension to the last.
+        The negative slope, which is usually learned. A tensor broadcasts to the shape of ``x``, last dimensions first.
 
     Returns
     -------
     Tensor, shape (*)
-        The activations; NaN for the slope 0 at -inf, since :math:`0\cdot\infty` has no value.
+        The activations; for slope 0 at -inf they are NaN, because :math:`0\cdot\infty` is undefined.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
 
     See Also
     --------
-    torch.nn.functional.prelu : The same with one slope for each channel, dimension 1.
+    torch.nn.functional.prelu : The same with one slope per channel, where the channels are dimension 1.
 
     References
     ----------
@@ -118,7 +118,7 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
 
 
 def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the logistic function.
+    r"""Return the logistic function of the inputs.
 
     .. math::
 
@@ -127,7 +127,7 @@ def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     Parameters
     ----------
     x : Tensor, shape (*)
-        The inputs; as a logit, the logarithm of the odds.
+        The inputs; a logit is the logarithm of the odds.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     See Also
     --------
     torch.sigmoid : The same.
-    dlcore.losses.logistic_loss : The logarithm of this, safely.
+    dlcore.losses.logistic_loss : Uses its logarithm, computed without overflow.
 
     References
     ----------
@@ -154,7 +154,7 @@ def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     >>> sigmoid(torch.tensor([-math.inf, 0.0, math.inf]))
     tensor([0.0000, 0.5000, 1.0000])
 
-    No slope is steeper than the one in the middle, and far out there is none:
+    The slope is greatest at 0, and vanishes far from 0:
 
     >>> torch.func.grad(sigmoid)(torch.tensor(0.0)), torch.func.grad(sigmoid)(torch.tensor(1e4))
     (tensor(0.2500), tensor(0.))
@@ -164,7 +164,7 @@ def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the hyperbolic tangent.
+    r"""Return the hyperbolic tangent of the inputs.
 
     .. math::
 
@@ -208,7 +208,7 @@ def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the smooth positive part.
+    r"""Return the softplus, a smooth positive part.
 
     .. math::
 
@@ -233,7 +233,7 @@ def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
     See Also
     --------
-    torch.nn.functional.softplus : The same, but ``x`` itself from 20 on: wrong by 1e-10 of it in float64.
+    torch.nn.functional.softplus : Returns ``x`` itself above 20, a relative error of 1e-10 in float64.
 
     References
     ----------
@@ -251,11 +251,11 @@ def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     tensor(64.)
     """
     check_floating(x=x)
-    return F.softplus(x, threshold=40)  # exp(-40) is no longer seen beside 40, even in float64
+    return F.softplus(x, threshold=40)  # adding exp(-40) to 40 changes nothing, even in float64
 
 
 def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the inputs, each times the probability that a standard normal variable is smaller.
+    r"""Return each input times the probability that a standard normal variable is smaller.
 
     .. math::
 
@@ -272,7 +272,7 @@ def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     Returns
     -------
     Tensor, shape (*), in [-0.17, inf]
-        The activations, with the dtype of ``x``, and right to a relative error of about
+        The activations, with the dtype of ``x``; the relative error is about
         :math:`(1 + x^2)\varepsilon` in both tails.
 
     Raises
@@ -282,7 +282,7 @@ def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
     See Also
     --------
-    torch.nn.functional.gelu : The same by :math:`1 + \operatorname{erf}`, which is 0 below -6 in float32, and NaN at
+    torch.nn.functional.gelu : Computed from :math:`1 + \operatorname{erf}`, which is 0 below -6 in float32; NaN at
         -inf.
 
     References
@@ -304,15 +304,15 @@ def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*shape"]:
-    r"""Return the inputs, each times its sigmoid.
+    r"""Return each input times its sigmoid.
 
     .. math::
 
         \operatorname{swish}_\beta(x) = x\,\sigma(\beta x), \qquad
         \operatorname{swish}_\beta'(x) = \sigma(\beta x) + \beta x\,\sigma(\beta x)\,(1 - \sigma(\beta x))
 
-    where :math:`\sigma` is the :func:`sigmoid`. It is :math:`x/2` for :math:`\beta = 0`, and tends to :func:`relu` as
-    :math:`\beta` grows.
+    where :math:`\sigma` is the :func:`sigmoid`. For :math:`\beta = 0` it is :math:`x/2`; as :math:`\beta` grows, it
+    tends to :func:`relu`.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*s
     Returns
     -------
     Tensor, shape (*)
-        The activations, with the dtype of ``x``; not below :math:`-0.28/\beta`.
+        The activations, with the dtype of ``x``; never below :math:`-0.28/\beta`.
 
     Raises
     ------
@@ -358,7 +358,7 @@ def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*s
 
 
 def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return ``x`` times its gate, which opens from 0 at -inf to 1 at inf: there the product would be NaN."""
+    """Return ``x`` times its gate, which rises from 0 at -inf to 1 at inf; the product alone would be NaN at ±inf."""
     wide = upcast(x)  # a gate of 1e-8 is 0 in half precision
     finite = wide.masked_fill(wide.isinf(), 0)
     return torch.where(wide == math.inf, wide, finite * gate(finite)).to(x.dtype)

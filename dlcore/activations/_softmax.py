@@ -1,4 +1,4 @@
-"""What turns scores into probabilities? The softmax family, which acts on a row of scores together."""
+"""The softmax family, which acts on a whole row of scores."""
 
 import math
 
@@ -12,8 +12,8 @@ from dlcore.activations._stable import long_log_softmax, long_softmax
 
 __all__ = ["hardmax", "log_softmax", "log_sum_exp", "smooth_min", "softmax", "softmin"]
 
-# On a CPU, torch adds up a row of the last dimension in a few lanes, and any other row one entry after the other: at
-# these lengths its softmax is wrong by about 10 units of rounding, at ten times these by about a hundred.
+# On a CPU, torch sums along the last dimension in a few lanes, and along any other dimension one entry at a time. At
+# these lengths the error of its softmax is about 10 units of rounding; at ten times these lengths, about a hundred.
 LONG_ROW_ENTRIES = 2**20
 LONG_STRIDED_ROW_ENTRIES = 2**13
 
@@ -27,23 +27,23 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
         \frac{\partial\hat y_j}{\partial o_k} = \frac{\hat y_j}{T}\,(\delta_{jk} - \hat y_k)
 
     where :math:`T` is the temperature and :math:`\delta_{jk}` is 1 for :math:`j = k`, else 0. The largest logit is
-    subtracted from all before anything is exponentiated, which changes nothing but the overflow.
+    subtracted from all of them before exponentiation, which prevents overflow and leaves the result unchanged.
 
     Parameters
     ----------
     logits : Tensor, shape (*)
         The scores :math:`o`; a class with score -inf has probability 0.
     dim : int, default -1
-        The dimension that holds one row's scores.
+        The dimension that holds the scores of one row.
     temperature : float, in (0, inf), default 1.0
-        The unit in which scores are measured: towards 0 the result tends to :func:`hardmax`, except that entries which
-        tie for the largest share the probability evenly; towards inf it becomes uniform.
+        The temperature :math:`T`, which divides the scores. As it tends to 0, the result tends to :func:`hardmax`,
+        but tied largest entries share the probability equally; as it tends to inf, the result becomes uniform.
 
     Returns
     -------
     Tensor, shape (*), in [0, 1]
-        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``; NaN for a row of -inf only, or
-        with an entry inf: neither has a largest entry from which the others are at a finite distance.
+        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``. They are NaN if all entries of
+        the row are -inf or one is inf, because the differences from the largest entry are then undefined.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
     See Also
     --------
     torch.softmax : The same for temperature 1.
-    dlcore.losses.cross_entropy : What to take instead of the logarithm of this.
+    dlcore.losses.cross_entropy : Use it instead of the logarithm of the softmax.
 
     References
     ----------
@@ -67,13 +67,13 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
 
     Examples
     --------
-    Equal scores have equal probabilities, and only differences count:
+    Equal scores have equal probabilities, and only differences between scores matter:
 
     >>> softmax(torch.tensor([[1.0, 1.0, 1.0, 1.0], [1e4, 1e4, 0.0, -math.inf]]))
     tensor([[0.2500, 0.2500, 0.2500, 0.2500],
             [0.5000, 0.5000, 0.0000, 0.0000]])
 
-    Cold, the largest entries share everything:
+    At a low temperature, the largest entries share all of the probability:
 
     >>> softmax(torch.tensor([2.0, 3.0, 3.0]), temperature=1e-4)
     tensor([0.0000, 0.5000, 0.5000])
@@ -85,7 +85,7 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
 
 
 def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
-    r"""Return the logarithm of the softmax, without its underflow.
+    r"""Return the logarithm of the softmax, computed without underflow.
 
     .. math::
 
@@ -99,14 +99,14 @@ def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: 
     logits : Tensor, shape (*)
         The scores :math:`o`; a class with score -inf has log-probability -inf.
     dim : int, default -1
-        The dimension that holds one row's scores.
+        The dimension that holds the scores of one row.
     temperature : float, in (0, inf), default 1.0
-        The unit in which scores are measured.
+        The temperature :math:`T`, which divides the scores.
 
     Returns
     -------
     Tensor, shape (*), in [-inf, 0]
-        The log-probabilities, with the dtype of ``logits``; NaN for a row of -inf only, or with an entry inf.
+        The log-probabilities, with the dtype of ``logits``; NaN if all entries of the row are -inf or one is inf.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: 
 
     Examples
     --------
-    The softmax of these is (1, 0), and its logarithm would be -inf:
+    The softmax of these rounds to (1, 0), and the logarithm of its second entry would be -inf:
 
     >>> log_softmax(torch.tensor([0.0, -1e4])).tolist()
     [0.0, -10000.0]
@@ -146,23 +146,23 @@ def softmin(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
 
         \operatorname{softmin}(\mathbf{o})_j = \frac{e^{-o_j/T}}{\sum_{k=1}^{q} e^{-o_k/T}}
 
-    where :math:`T` is the temperature. It weighs entries, as :func:`softmax` does; the smooth *value* of the minimum is
-    :func:`smooth_min`, whose gradient this is.
+    where :math:`T` is the temperature. Like :func:`softmax`, it returns a weight for each entry. The smooth *value* of
+    the minimum is :func:`smooth_min`, whose gradient is this function.
 
     Parameters
     ----------
     logits : Tensor, shape (*)
-        The scores :math:`o`; an entry inf has probability 0.
+        The scores :math:`o`; an entry of inf has probability 0.
     dim : int, default -1
-        The dimension that holds one row's scores.
+        The dimension that holds the scores of one row.
     temperature : float, in (0, inf), default 1.0
-        The unit in which scores are measured.
+        The temperature :math:`T`, which divides the scores.
 
     Returns
     -------
     Tensor, shape (*), in [0, 1]
-        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``; NaN for a row of inf only, or
-        with an entry -inf.
+        The probabilities, which sum to 1 along ``dim``, with the dtype of ``logits``. They are NaN if all entries of
+        the row are inf or one is -inf.
 
     Raises
     ------
@@ -197,20 +197,20 @@ def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, 
 
         \operatorname{hardmax}(\mathbf{o})_j = \begin{cases} 1 & j = \min\arg\max_k o_k \\ 0 & \text{else}\end{cases}
 
-    Of entries that tie for the largest the first has the 1, where the limit :math:`T \to 0` of :func:`softmax` splits
-    it evenly; without a tie the two are equal. The gradient is zero: nothing can be learned through it.
+    If several entries tie for the largest, the first gets the 1, whereas the limit :math:`T \to 0` of :func:`softmax`
+    splits it evenly; without ties the two are equal. The gradient is zero, so nothing can be learned through it.
 
     Parameters
     ----------
     logits : Tensor, shape (*)
         The scores :math:`o`.
     dim : int, default -1
-        The dimension that holds one row's scores.
+        The dimension that holds the scores of one row.
 
     Returns
     -------
     Tensor, shape (*), of 0 and 1
-        One 1 in each row, with the dtype of ``logits``; a row with a NaN is NaN.
+        One 1 in each row, with the dtype of ``logits``; a row that holds NaN becomes NaN.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, 
 
     See Also
     --------
-    torch.argmax : The place of the 1, by the same rule for ties.
+    torch.argmax : The index of the 1, with the same rule for ties.
 
     References
     ----------
@@ -235,11 +235,11 @@ def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, 
         return 0 * logits
     largest, first = logits.max(dim, keepdim=True)
     one_hot = torch.zeros_like(logits).scatter(dim, first, 1)
-    return one_hot + 0 * largest.clamp(-1, 1)  # NaN where the largest is NaN, and differentiable
+    return one_hot + 0 * largest.clamp(-1, 1)  # adds NaN where the largest is NaN, and keeps the result differentiable
 
 
 def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
-    r"""Return the smooth maximum ("RealSoftMax").
+    r"""Return the smooth maximum, also called RealSoftMax.
 
     .. math::
 
@@ -247,7 +247,7 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
         \max_k x_k \le m_T(\mathbf{x}) \le \max_k x_k + T\log n, \qquad
         \nabla m_T(\mathbf{x}) = \operatorname{softmax}(\mathbf{x}/T)
 
-    where :math:`T` is the temperature. It is convex, and tends to the maximum as :math:`T \to 0`.
+    where :math:`T` is the temperature. The function is convex, and tends to the maximum as :math:`T \to 0`.
 
     Parameters
     ----------
@@ -256,13 +256,13 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
     dim : int, default -1
         The dimension that holds the entries of one sum.
     temperature : float, in (0, inf), default 1.0
-        How smooth: a width in units of ``x``.
+        The temperature :math:`T`, in the unit of ``x``; a larger one smooths more.
 
     Returns
     -------
     Tensor, shape (*) without ``dim``
-        The smooth maxima, with the dtype of ``x``; -inf for a row of -inf only or without entries, inf for a row with
-        an entry inf: there the value has its limit, and the gradient, a :func:`softmax`, is NaN.
+        The smooth maxima, with the dtype of ``x``. They are -inf for a row that is empty or all -inf, and inf for a row
+        that holds inf. In these rows the value is the limit, and the gradient, a :func:`softmax`, is NaN.
 
     Raises
     ------
@@ -293,21 +293,21 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
     check_floating(x=x)
     _check_temperature(temperature)
     wide, t = upcast(x), min(temperature, torch.finfo(accumulation_dtype(x.dtype)).max)
-    if t == 1 or x.numel() == 0:  # torch itself subtracts the largest entry
+    if t == 1 or x.numel() == 0:  # torch subtracts the largest entry itself
         return torch.logsumexp(wide, dim).to(x.dtype)
     smooth = t * torch.logsumexp(_over(t, wide, dim), dim) + _finite_maximum(wide, dim).squeeze(dim)
     return smooth.to(x.dtype)
 
 
 def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
-    r"""Return the smooth minimum, the mirror of the smooth maximum.
+    r"""Return the smooth minimum, the negative of the smooth maximum of the negated entries.
 
     .. math::
 
         -T\log\sum_{k=1}^{n} e^{-x_k/T} = -m_T(-\mathbf{x}), \qquad
         \min_k x_k - T\log n \le -m_T(-\mathbf{x}) \le \min_k x_k
 
-    where :math:`T` is the temperature and :math:`m_T` the :func:`log_sum_exp`. Its gradient is :func:`softmin`.
+    where :math:`T` is the temperature and :math:`m_T` is :func:`log_sum_exp`. The gradient is :func:`softmin`.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float 
     dim : int, default -1
         The dimension that holds the entries of one sum.
     temperature : float, in (0, inf), default 1.0
-        How smooth: a width in units of ``x``.
+        The temperature :math:`T`, in the unit of ``x``; a larger one smooths more.
 
     Returns
     -------
@@ -334,7 +334,7 @@ def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float 
 
     See Also
     --------
-    softmin : The weights of the entries, for which the name is often used as well.
+    softmin : The weights of the entries, often called "smooth minimum" as well.
 
     References
     ----------
@@ -354,7 +354,7 @@ def _check_temperature(temperature: float) -> None:
 
 
 def _is_long(x: Tensor, dim: int) -> bool:
-    """Tell whether the rows along a dimension are so long that torch's softmax on a CPU would lose digits."""
+    """Return whether rows along ``dim`` are so long that torch's softmax on a CPU loses digits."""
     if not x.is_cpu or x.dim() == 0:
         return False
     is_last = dim in {-1, x.dim() - 1}
@@ -362,14 +362,14 @@ def _is_long(x: Tensor, dim: int) -> bool:
 
 
 def _over(temperature: float, x: Tensor, dim: int) -> Tensor:
-    """Return the distances from the largest entry in units of the temperature; x over it might overflow."""
-    if temperature == 1 or x.numel() == 0:  # torch itself subtracts the largest entry
+    """Return (x - max x) / temperature, because x / temperature may overflow; at temperature 1, return x."""
+    if temperature == 1 or x.numel() == 0:  # torch subtracts the largest entry itself
         return x
     limits = torch.finfo(x.dtype)
     return (x - _finite_maximum(x, dim)) / min(max(temperature, limits.tiny), limits.max)
 
 
 def _finite_maximum(x: Tensor, dim: int) -> Tensor:
-    """Return the largest entry of each row, and 0 where it is infinite."""
+    """Return the largest entry of each row, or 0 where it is infinite or NaN."""
     largest = x.detach().amax(dim, keepdim=True)
     return largest.masked_fill(~largest.isfinite(), 0)

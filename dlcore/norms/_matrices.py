@@ -1,4 +1,4 @@
-"""The size of a matrix."""
+"""Matrix norms: Frobenius, spectral and nuclear."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from dlcore.norms._vectors import l1_norm, l2_norm, max_norm
 
 
 def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    r"""Return the root of the sum of a matrix's squared entries.
+    r"""Return the square root of the sum of a matrix's squared entries.
 
     .. math::
 
@@ -33,11 +33,11 @@ def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
     TypeError
         If ``x`` is not a real floating-point tensor.
     ValueError
-        If ``x`` is no matrix.
+        If ``x`` has fewer than two dimensions.
 
     See Also
     --------
-    spectral_norm : What ``torch.linalg.norm(x, 2)`` gives, where ``torch.norm(x, 2)`` gives this one.
+    spectral_norm : The result of ``torch.linalg.norm(x, 2)``; ``torch.norm(x, 2)`` returns the Frobenius norm.
 
     References
     ----------
@@ -54,7 +54,7 @@ def frobenius_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 
 
 def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
-    r"""Return the largest factor by which a matrix stretches a vector.
+    r"""Return the largest factor by which a matrix can stretch a vector.
 
     .. math::
 
@@ -76,11 +76,11 @@ def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
     TypeError
         If ``x`` is not a real floating-point tensor.
     ValueError
-        If ``x`` is no matrix.
+        If ``x`` has fewer than two dimensions.
 
     See Also
     --------
-    torch.linalg.matrix_norm : The same with ``ord=2``; it refuses a matrix without entries.
+    torch.linalg.matrix_norm : The same with ``ord=2``; it raises an error for a matrix without entries.
 
     References
     ----------
@@ -116,7 +116,7 @@ def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
     TypeError
         If ``x`` is not a real floating-point tensor.
     ValueError
-        If ``x`` is no matrix.
+        If ``x`` has fewer than two dimensions.
 
     See Also
     --------
@@ -137,10 +137,10 @@ def nuclear_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 def _singular_values(x: Tensor) -> Tensor:
     check_floating(x=x)
     check_rank("x", x, 2, "(*, m, n)")
-    wide = upcast(x)  # no half-precision decomposition exists
+    wide = upcast(x)  # torch has no half-precision decomposition
     if x.numel() == 0:
         return singular_values(wide).to(x.dtype)
     largest = wide.detach().abs().amax((-2, -1), keepdim=True)
-    finite = largest.isfinite()  # torch decomposes no matrix with an entry that is NaN or infinite
+    finite = largest.isfinite()  # torch cannot decompose a matrix that holds a NaN or infinite entry
     sigma = singular_values(torch.where(finite, wide, 0))
     return torch.where(finite.squeeze(-1), sigma, largest.squeeze(-1)).to(x.dtype)

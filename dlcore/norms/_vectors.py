@@ -1,4 +1,4 @@
-"""The size of a vector."""
+"""Vector norms: the Lp norms, with p = 1, 2 and infinity by name."""
 
 import math
 from functools import lru_cache
@@ -13,7 +13,7 @@ from dlcore._torch import unpack_dual, vector_norm
 from dlcore.norms._fused import SHORT_SUM_ENTRIES, Dim, fused_norm
 from dlcore.norms._stable import powers, rescaled_norm
 
-MAX_PLAIN_NORM = 1e12  # the root of a sum is off by as many units of rounding as the logarithm of the norm
+MAX_PLAIN_NORM = 1e12  # the root has about log(norm) units of rounding error
 
 
 def lp_norm(
@@ -25,8 +25,8 @@ def lp_norm(
 
         \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p}
 
-    For :math:`p \ge 1` this is a norm, and :math:`p = \infty` its limit :math:`\max_i |x_i|`. For
-    :math:`0 < p < 1` the formula is computed all the same, but it is **no norm**: the triangle inequality fails,
+    For :math:`p \ge 1` this is a norm; for :math:`p = \infty` it is the limit :math:`\max_i |x_i|`. For
+    :math:`0 < p < 1` the formula is still computed, but it is **not a norm**: the triangle inequality fails,
     as :math:`\lVert(1,1)\rVert_{1/2} = 4 > 1 + 1` shows.
 
     Parameters
@@ -34,9 +34,9 @@ def lp_norm(
     x : Tensor, shape (*)
         The vector, or an array of vectors.
     p : float, in (0, inf], default 2.0
-        The order.
+        The order of the norm.
     dim : int or tuple of int, optional
-        The dimensions that hold one vector's entries; all of them by default.
+        The dimensions that hold the entries of one vector; by default, all of them.
     keepdim : bool, default False
         Keep each dimension of ``dim`` with length 1.
 
@@ -48,13 +48,13 @@ def lp_norm(
     Raises
     ------
     TypeError
-        If ``x`` is not a real floating-point tensor, or ``p`` not a real number.
+        If ``x`` is not a real floating-point tensor, or ``p`` is not a real number.
     ValueError
         If ``p`` is not positive.
 
     See Also
     --------
-    torch.linalg.vector_norm : The same sum without rescaling: it overflows at entries of 3e30 in float32.
+    torch.linalg.vector_norm : The same without rescaling; in float32 it overflows for entries of 3e30.
 
     References
     ----------
@@ -68,7 +68,7 @@ def lp_norm(
     >>> lp_norm(x, 1), lp_norm(x, math.inf)
     (tensor(7.), tensor(4.))
 
-    The unit ball of :math:`p = \frac12` is not convex: the midpoint of two unit vectors lies outside.
+    The unit ball for :math:`p = \frac12` is not convex: the midpoint of these two unit vectors lies outside it.
 
     >>> lp_norm(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]), 0.5, dim=1)
     tensor([1., 1., 2.])
@@ -81,9 +81,9 @@ def lp_norm(
 
 
 def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
-    """Compute the formula, and once more on rescaled entries if a power overflowed or vanished."""
+    """Compute the formula; if a power overflowed or underflowed, compute it again on rescaled entries."""
     wide = upcast(x)
-    if p > 1 and _is_short(wide, p, dim):  # torch's single pass is quick, and loses no digit yet
+    if p > 1 and _is_short(wide, p, dim):  # torch's single pass is fast, and accurate at this length
         norm = vector_norm(wide, p) if dim is None and not keepdim else vector_norm(wide, p, dim, keepdim)
     elif _is_plain(wide):
         norm = fused_norm(wide, p, dim, keepdim)
@@ -95,22 +95,22 @@ def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
 
 
 def _is_short(x: Tensor, p: float, dim: Dim) -> bool:
-    """Tell whether torch's single pass keeps the digits: of the Euclidean norm, if one vector has few entries."""
+    """Return whether torch's single pass is accurate; for the Euclidean norm, only the length of one vector matters."""
     if p != 2 or dim is None:
         return x.numel() <= SHORT_SUM_ENTRIES
     return (x.shape[dim] if isinstance(dim, int) else math.prod([x.shape[d] for d in dim])) <= SHORT_SUM_ENTRIES
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Tell whether the tensor is on a CPU, where each pass over it takes time, and no derivative is asked for."""
+    """Return whether the tensor is on a CPU, where each pass over memory is slow, and needs no derivative."""
     return x.is_cpu and has_values(x) and not x.requires_grad and unpack_dual(x)[1] is None
 
 
 def _every_power_counts(norm: Tensor, p: float, n: int) -> bool:
-    """Tell whether no power of n entries overflowed, and none vanished that the norm would show."""
+    """Return whether, of n powers, none overflowed and none that affects the norm underflowed."""
     if not has_values(norm):
         return False
-    if norm.numel() == 1:  # read at once: for 1000 entries the norm itself takes 2 µs
+    if norm.numel() == 1:  # a single read, because the norm of 1000 entries takes only 2 µs
         smallest = largest = norm.item()
     else:
         smallest, largest = (bound.item() for bound in norm.detach().aminmax())
@@ -119,13 +119,13 @@ def _every_power_counts(norm: Tensor, p: float, n: int) -> bool:
 
 @lru_cache
 def _min_plain_norm(dtype: torch.dtype, p: float, n: int) -> float:
-    """Return the norm above which n powers that all vanish would change the sum by less than its rounding."""
+    """Return the norm above which n underflowed powers change the sum by less than its rounding error."""
     limits = torch.finfo(dtype)
     return max((n * limits.tiny / limits.eps) ** (1 / p), 1 / MAX_PLAIN_NORM)
 
 
 def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
-    r"""Return the sum of the absolute values.
+    r"""Return the sum of a vector's absolute values.
 
     .. math::
 
@@ -136,7 +136,7 @@ def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     x : Tensor, shape (*)
         The vector, or an array of vectors.
     dim, keepdim : int or tuple of int, bool
-        Which dimensions hold one vector's entries, and whether they stay, as in :func:`lp_norm`.
+        The dimensions that hold the entries of one vector, and whether to keep them, as in :func:`lp_norm`.
 
     Returns
     -------
@@ -162,13 +162,13 @@ def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor(7.)
     """
     check_floating(x=x)
-    if x.numel() <= SHORT_SUM_ENTRIES:  # in one pass, which would lose digits in a longer sum
+    if x.numel() <= SHORT_SUM_ENTRIES:  # in a single pass, which loses digits in a longer sum
         return vector_norm(x, 1, dim, keepdim)
     return x.abs().sum(dim=dim, keepdim=keepdim)
 
 
 def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
-    r"""Return the Euclidean length.
+    r"""Return the Euclidean length of a vector.
 
     .. math::
 
@@ -180,7 +180,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     x : Tensor, shape (*)
         The vector, or an array of vectors.
     dim, keepdim : int or tuple of int, bool
-        Which dimensions hold one vector's entries, and whether they stay, as in :func:`lp_norm`.
+        The dimensions that hold the entries of one vector, and whether to keep them, as in :func:`lp_norm`.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
 
     See Also
     --------
-    torch.linalg.vector_norm : The same sum without rescaling: it overflows at entries of 3e30 in float32.
+    torch.linalg.vector_norm : The same without rescaling; in float32 it overflows for entries of 3e30.
 
     References
     ----------
@@ -205,7 +205,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     >>> l2_norm(torch.tensor([3.0, -4.0]))
     tensor(5.)
 
-    Neither large nor small entries are squared away:
+    The squares of large entries do not overflow, and those of small entries do not underflow:
 
     >>> l2_norm(torch.tensor([[3e30, 4e30], [3e-30, 4e-30]]), dim=1).tolist() == torch.tensor([5e30, 5e-30]).tolist()
     True
@@ -220,7 +220,7 @@ def l2_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
 
 
 def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = False) -> Float[Tensor, "*reduced"]:
-    r"""Return the largest absolute value.
+    r"""Return the largest absolute value in a vector.
 
     .. math::
 
@@ -231,7 +231,7 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
     x : Tensor, shape (*)
         The vector, or an array of vectors.
     dim, keepdim : int or tuple of int, bool
-        Which dimensions hold one vector's entries, and whether they stay, as in :func:`lp_norm`.
+        The dimensions that hold the entries of one vector, and whether to keep them, as in :func:`lp_norm`.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
 
     See Also
     --------
-    torch.linalg.vector_norm : The same with ``ord=math.inf``; it refuses a vector without entries.
+    torch.linalg.vector_norm : The same with ``ord=math.inf``; it raises an error for a vector without entries.
 
     References
     ----------
@@ -257,7 +257,7 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
     tensor(4.)
     """
     check_floating(x=x)
-    if x.numel() == 0:  # a maximum over nothing: the sum over nothing has its shape, and the value 0
+    if x.numel() == 0:  # the maximum of no entries; their sum has the right shape and the value 0
         return l1_norm(x, dim=dim, keepdim=keepdim)
     if dim is None and not keepdim:
         smallest, largest = torch.aminmax(x)  # in one pass, without a copy of the magnitudes
