@@ -1,6 +1,6 @@
-r"""How far from the truth is an estimate?
+r"""Synthetic data sets: how far is an estimate from the truth?
 
-With real data nobody knows. These data are drawn, from a seed, and come with the truth that they were drawn from: the
+With real data the truth is unknown. These functions draw random data and also return the true values behind them: the
 parameters of a regression, or the density ratio between two distributions.
 """
 
@@ -23,20 +23,20 @@ __all__ = [
     "polynomial_regression",
 ]
 
-Array = Any  # a tensor, or what torch reads as one: a NumPy array
+Array = Any  # a tensor or a NumPy array
 
 
 class LinearRegression(NamedTuple):
-    """Examples of a linear model with noise, and its parameters.
+    """Examples of a linear model with noise, and the true parameters.
 
     Parameters
     ----------
     x : Tensor, shape (n, n_in)
         The inputs.
     y : Tensor, shape (n,)
-        The targets, with noise.
+        The noisy targets.
     weight, bias : Tensor, shape (n_in,) and ()
-        The truth.
+        The true parameters.
 
     Examples
     --------
@@ -51,14 +51,14 @@ class LinearRegression(NamedTuple):
 
 
 class PolynomialRegression(NamedTuple):
-    """Examples of a polynomial with noise, and its coefficients.
+    """Examples of a polynomial with noise, and the true coefficients.
 
     Parameters
     ----------
     x, y : Tensor, shape (n,)
-        The inputs, and the targets with noise.
+        The inputs, and the noisy targets.
     coefficients : Tensor, shape (n_coefficients,)
-        The truth, from the constant term upwards.
+        The true coefficients, from the constant term upwards.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class PolynomialRegression(NamedTuple):
 
 
 class GaussianShift(NamedTuple):
-    r"""Samples of a standard normal source and of a normal target, and the truth about their density ratio.
+    r"""Samples from a standard normal source and a normal target, whose density ratio is known.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class GaussianShift(NamedTuple):
         The samples, from :math:`\mathcal{N}(\mathbf{0}, \mathbf{I})` and
         :math:`\mathcal{N}(\boldsymbol{\mu}, \sigma^2\mathbf{I})`.
     mean, std : Tensor, shape (d,), and float
-        The truth: :math:`\boldsymbol{\mu}` and :math:`\sigma`.
+        The true mean :math:`\boldsymbol{\mu}` and standard deviation :math:`\sigma` of the target.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class GaussianShift(NamedTuple):
     std: float
 
     def log_ratio(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
-        r"""Return the logarithm of the target's density over the source's, at any points, shape (\*, d).
+        r"""Return the log-density of the target minus that of the source at the points x, shape (\*, d).
 
         .. math::
 
@@ -108,23 +108,23 @@ class GaussianShift(NamedTuple):
         if x.dim() == 0 or x.shape[-1] != len(self.mean):
             raise ValueError(f"x must have shape (*, {len(self.mean)}), got {tuple(x.shape)}")
         distance = (x - self.mean) / self.std
-        # each difference of squares as a product: for std 1, x falls out of the first factor
+        # each difference of squares is written as a product: for std 1, x cancels in the first factor
         terms = (x * (1 - 1 / self.std) + self.mean / self.std) * (x + distance) / 2
         return (terms - math.log(self.std)).sum(dim=-1)
 
     @property
     def effective_sample_size(self) -> float:
-        r"""The limit, for large n, of the effective sample size of the source under the exact weights.
+        r"""The effective sample size of the source under the exact weights, in the limit of large n.
 
-        With :math:`w = p/q`, it is the number of examples divided by :math:`\mathrm{E}_q[w^2]`,
+        With :math:`w = p/q`, it is the number of source examples :math:`n` divided by :math:`\mathrm{E}_q[w^2]`,
 
         .. math::
 
             n_\mathrm{eff} = n \left(\sigma\sqrt{2 - \sigma^2}\right)^{d}
                 \exp\left(-\frac{\lVert\boldsymbol{\mu}\rVert^2}{2 - \sigma^2}\right),
 
-        which is :math:`n\exp(-\lVert\boldsymbol{\mu}\rVert^2)` for :math:`\sigma = 1`; for :math:`\sigma^2 \ge 2` the
-        weights have no variance, and it is 0.
+        which is :math:`n\exp(-\lVert\boldsymbol{\mu}\rVert^2)` for :math:`\sigma = 1`. For :math:`\sigma^2 \ge 2` the
+        variance of the weights is infinite, and the effective sample size is 0.
         """
         rest = 2 - self.std**2
         if rest <= 0:
@@ -137,7 +137,7 @@ class GaussianShift(NamedTuple):
 def linear_regression(
     weight: Array, bias: Array, n: int, *, noise_std: float = 0.01, generator: Generator | None = None
 ) -> LinearRegression:
-    r"""Return examples of a linear model with normal noise, and its parameters.
+    r"""Return examples of a linear model with normal noise, and the true parameters.
 
     .. math::
 
@@ -147,7 +147,7 @@ def linear_regression(
     Parameters
     ----------
     weight : Tensor or numpy.ndarray, shape (n_in,)
-        The weight :math:`\mathbf{w}`; its dtype and device are those of the data.
+        The weight :math:`\mathbf{w}`; the data get its dtype and device.
     bias : float, or Tensor or numpy.ndarray of shape ()
         The bias :math:`b`.
     n : int, at least 0
@@ -155,25 +155,26 @@ def linear_regression(
     noise_std : float, at least 0, default 0.01
         The standard deviation :math:`\sigma` of the noise.
     generator : torch.Generator, optional
-        Where the randomness comes from; with a generator, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
     LinearRegression
-        The inputs ``x``, the targets ``y``, and the truth, ``weight`` and ``bias``.
+        The inputs ``x``, the targets ``y``, and the true ``weight`` and ``bias``.
 
     Raises
     ------
     TypeError
-        If ``weight`` is not real floating-point numbers, ``bias`` or ``noise_std`` not a real number, or ``n`` not an
-        integer.
+        If ``weight`` does not hold real floating-point numbers, ``bias`` or ``noise_std`` is not a real number, or
+        ``n`` is not an integer.
     ValueError
-        If ``weight`` is no vector or ``bias`` no scalar, ``n`` is negative, or ``noise_std`` negative or not finite.
+        If ``weight`` is not a vector, ``bias`` is not a scalar, ``n`` is negative, or ``noise_std`` is negative or not
+        finite.
 
     See Also
     --------
-    sklearn.datasets.make_regression : Draws the weight, too.
-    dlcore.linear.least_squares : The estimate from such data.
+    sklearn.datasets.make_regression : Also draws the weight at random.
+    dlcore.linear.least_squares : Estimates the parameters from such data.
 
     References
     ----------
@@ -203,7 +204,7 @@ def linear_regression(
 def polynomial_regression(
     coefficients: Array, n: int, *, noise_std: float = 0.1, generator: Generator | None = None
 ) -> PolynomialRegression:
-    r"""Return examples of a polynomial on [-1, 1] with normal noise, and its coefficients.
+    r"""Return examples of a polynomial on [-1, 1] with normal noise, and the true coefficients.
 
     .. math::
 
@@ -212,30 +213,30 @@ def polynomial_regression(
     Parameters
     ----------
     coefficients : Tensor or numpy.ndarray, shape (K + 1,)
-        The coefficients :math:`c_0, \dots, c_K`, the constant first; their dtype and device are those of the data.
+        The coefficients :math:`c_0, \dots, c_K`, the constant first; the data get their dtype and device.
     n : int, at least 0
         The number of examples.
     noise_std : float, at least 0, default 0.1
         The standard deviation :math:`\sigma` of the noise.
     generator : torch.Generator, optional
-        Where the randomness comes from; with a generator, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
     PolynomialRegression
-        The inputs ``x``, the targets ``y``, and the truth, ``coefficients``.
+        The inputs ``x``, the targets ``y``, and the true ``coefficients``.
 
     Raises
     ------
     TypeError
-        If ``coefficients`` are not real floating-point numbers, ``noise_std`` not a real number, or ``n`` not an
-        integer.
+        If ``coefficients`` does not hold real floating-point numbers, ``noise_std`` is not a real number, or ``n`` is
+        not an integer.
     ValueError
-        If ``coefficients`` is no vector, ``n`` is negative, or ``noise_std`` negative or not finite.
+        If ``coefficients`` is not a vector, ``n`` is negative, or ``noise_std`` is negative or not finite.
 
     See Also
     --------
-    numpy.polynomial.polynomial.polyval : The polynomial itself, its coefficients in the same order.
+    numpy.polynomial.polynomial.polyval : Evaluates the polynomial, with the coefficients in the same order.
 
     References
     ----------
@@ -259,7 +260,7 @@ def polynomial_regression(
 def gaussian_shift(
     n_source: int, n_target: int, *, mean: Array, std: float = 1.0, generator: Generator | None = None
 ) -> GaussianShift:
-    r"""Return samples of two normal distributions, whose density ratio is known.
+    r"""Return samples from two normal distributions whose density ratio is known.
 
     .. math::
 
@@ -269,30 +270,31 @@ def gaussian_shift(
     Parameters
     ----------
     n_source, n_target : int, at least 0
-        The numbers of examples.
+        The numbers of examples in the two samples.
     mean : Tensor or numpy.ndarray, shape (d,)
-        The target's mean :math:`\boldsymbol{\mu}`; its dtype and device are those of the data.
+        The mean :math:`\boldsymbol{\mu}` of the target; the data get its dtype and device.
     std : float, more than 0, default 1.0
-        The target's standard deviation :math:`\sigma` along each axis.
+        The standard deviation :math:`\sigma` of the target along each axis.
     generator : torch.Generator, optional
-        Where the randomness comes from; with a generator, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
     GaussianShift
-        The samples ``source`` and ``target``, and the truth: ``mean``, ``std``, the function ``log_ratio`` and the
+        The samples ``source`` and ``target``, the true ``mean`` and ``std``, the method ``log_ratio`` and the property
         ``effective_sample_size``.
 
     Raises
     ------
     TypeError
-        If ``mean`` is not real floating-point numbers, ``std`` not a real number, or a count not an integer.
+        If ``mean`` does not hold real floating-point numbers, ``std`` is not a real number, or a count is not an
+        integer.
     ValueError
-        If ``mean`` is no vector, ``std`` not positive and finite, or a count negative.
+        If ``mean`` is not a vector, ``std`` is not positive and finite, or a count is negative.
 
     See Also
     --------
-    dlcore.likelihood.normal_log_density : The logarithm of each of the two densities, for one dimension.
+    dlcore.likelihood.normal_log_density : The logarithm of each of the two densities, in one dimension.
 
     References
     ----------

@@ -1,10 +1,11 @@
 r"""Initialization: how should weights be drawn?
 
-Equal weights stay equal: every hidden unit of a layer computes the same, receives the same gradient, and a weight
-matrix that starts constant has rank 1 for ever. So weights start at random, and the question is how large.
+Equal weights stay equal: all hidden units of a layer compute the same value and receive the same gradient, so a weight
+matrix that starts constant keeps rank 1. Initial weights are therefore random, and their variance must be chosen.
 
 A layer computes :math:`o_i = \sum_{j=1}^{n_\mathrm{in}} w_{ij} x_j`. Let the weights be independent of each other and
-of the inputs, with mean 0 and variance :math:`\sigma^2`, and the inputs have mean 0 and variance :math:`\gamma^2`:
+of the inputs, with mean 0 and variance :math:`\sigma^2`, and let the inputs have mean 0 and variance
+:math:`\gamma^2`. Then
 
 .. math::
 
@@ -13,16 +14,17 @@ of the inputs, with mean 0 and variance :math:`\sigma^2`, and the inputs have me
         + \sum_{j \ne k} \mathrm{E}[w_{ij}]\,\mathrm{E}[w_{ik}]\,\mathrm{E}[x_j x_k]
         = n_\mathrm{in}\,\sigma^2\gamma^2
 
-The cross terms vanish because :math:`\mathrm{E}[w] = 0`, even where the inputs depend on each other. Forward,
-:math:`n_\mathrm{in}\sigma^2 = 1` keeps the variance; it grows above 1 and shrinks below. Backward, the gradient with
-respect to an input, :math:`\sum_i w_{ij}\,\partial l/\partial o_i`, is such a sum over the outputs, and
-:math:`n_\mathrm{out}\sigma^2 = 1` keeps it. Both can hold in a square layer only; Xavier's compromise is
+The cross terms vanish because :math:`\mathrm{E}[w] = 0`, even if the inputs depend on each other. In the forward pass,
+the variance stays the same if :math:`n_\mathrm{in}\sigma^2 = 1`; it grows if this product is larger, and shrinks if it
+is smaller. In the backward pass, the gradient with respect to an input is a similar sum over the outputs,
+:math:`\sum_i w_{ij}\,\partial l/\partial o_i`, and its variance stays the same if
+:math:`n_\mathrm{out}\sigma^2 = 1`. Both conditions can hold only in a square layer; Xavier's compromise is
 :math:`\frac12(n_\mathrm{in} + n_\mathrm{out})\,\sigma^2 = 1`. A ReLU halves :math:`\mathrm{E}[x^2]`, and He's scheme
-doubles :math:`\sigma^2` to make up for it.
+compensates by doubling :math:`\sigma^2`.
 
-Weights have shape (n_in, n_out), as ``x @ weight`` multiplies. That is the transpose of what :class:`torch.nn.Linear`
-keeps, and :mod:`torch.nn.init` reads its fans from that layout: for a weight of this library, its ``fan_in`` is
-``weight.shape[1]``, the number of *outputs*. The returned tensors have ``requires_grad=False``.
+Weights have shape (n_in, n_out), so that a layer computes ``x @ weight``. This is the transpose of the weight of
+:class:`torch.nn.Linear`, and :mod:`torch.nn.init` assumes torch's layout: for a weight of this library, the ``fan_in``
+of torch is ``weight.shape[1]``, the number of *outputs*. The returned tensors have ``requires_grad=False``.
 """
 
 import math
@@ -47,7 +49,7 @@ SQRT_2 = math.sqrt(2)
 def normal(
     shape: Shape, *, std: float = 0.01, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "..."]:
-    r"""Return independent normal weights with mean 0.
+    r"""Return independent, normally distributed weights with mean 0.
 
     .. math::
 
@@ -58,9 +60,9 @@ def normal(
     shape : int or sequence of int
         The shape, such as (n_in, n_out).
     std : float, at least 0, default 0.01
-        The standard deviation :math:`\sigma`, the root of the variance.
+        The standard deviation :math:`\sigma`, not the variance.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -70,9 +72,9 @@ def normal(
     Raises
     ------
     TypeError
-        If an entry of ``shape`` is not an integer, ``std`` not a real number, or ``dtype`` not a floating-point one.
+        If an entry of ``shape`` is not an integer, ``std`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If an entry of ``shape`` is negative, or ``std`` negative or not finite.
+        If an entry of ``shape`` is negative, or ``std`` is negative or not finite.
 
     See Also
     --------
@@ -93,7 +95,7 @@ def normal(
 
 
 def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[Tensor, "..."]:
-    r"""Return zeros, the usual initial bias.
+    r"""Return zeros, the usual initial biases.
 
     .. math::
 
@@ -114,7 +116,7 @@ def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[
     Raises
     ------
     TypeError
-        If an entry of ``shape`` is not an integer, or ``dtype`` not a floating-point one.
+        If an entry of ``shape`` is not an integer, or ``dtype`` is not floating-point.
     ValueError
         If an entry of ``shape`` is negative.
 
@@ -135,7 +137,7 @@ def zeros(shape: Shape, *, dtype: DType = None, device: Device = None) -> Float[
 
 
 def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device = None) -> Float[Tensor, "..."]:
-    r"""Return weights that are all equal, which shows why weights must not be.
+    r"""Return equal weights, to show why initial weights must differ.
 
     .. math::
 
@@ -158,7 +160,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
     Raises
     ------
     TypeError
-        If an entry of ``shape`` is not an integer, ``value`` not a real number, or ``dtype`` not a floating-point one.
+        If an entry of ``shape`` is not an integer, ``value`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
         If an entry of ``shape`` is negative.
 
@@ -183,7 +185,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
 def xavier_uniform(
     n_in: int, n_out: int, *, gain: float = 1.0, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return uniform weights with the variance of Xavier's compromise.
+    r"""Return uniformly distributed weights with Xavier's variance.
 
     .. math::
 
@@ -195,9 +197,9 @@ def xavier_uniform(
     n_in, n_out : int, at least 1
         The numbers of inputs and of outputs.
     gain : float, at least 0, default 1.0
-        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+        The factor :math:`g`; 1 suits an activation that is close to the identity near 0, such as tanh.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -207,13 +209,13 @@ def xavier_uniform(
     Raises
     ------
     TypeError
-        If ``n_in`` or ``n_out`` is not an integer, ``gain`` not a real number, or ``dtype`` not a floating-point one.
+        If ``n_in`` or ``n_out`` is not an integer, ``gain`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` negative or not finite.
+        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` is negative or not finite.
 
     See Also
     --------
-    torch.nn.init.xavier_uniform_ : The same, in place; the sum of both fans is the same in either layout.
+    torch.nn.init.xavier_uniform_ : The same, in place; the sum of the fans does not depend on the layout.
 
     References
     ----------
@@ -234,7 +236,7 @@ def xavier_uniform(
 def xavier_normal(
     n_in: int, n_out: int, *, gain: float = 1.0, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return normal weights with the variance of Xavier's compromise.
+    r"""Return normally distributed weights with Xavier's variance.
 
     .. math::
 
@@ -245,9 +247,9 @@ def xavier_normal(
     n_in, n_out : int, at least 1
         The numbers of inputs and of outputs.
     gain : float, at least 0, default 1.0
-        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+        The factor :math:`g`; 1 suits an activation that is close to the identity near 0, such as tanh.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -257,13 +259,13 @@ def xavier_normal(
     Raises
     ------
     TypeError
-        If ``n_in`` or ``n_out`` is not an integer, ``gain`` not a real number, or ``dtype`` not a floating-point one.
+        If ``n_in`` or ``n_out`` is not an integer, ``gain`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` negative or not finite.
+        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` is negative or not finite.
 
     See Also
     --------
-    torch.nn.init.xavier_normal_ : The same, in place; the sum of both fans is the same in either layout.
+    torch.nn.init.xavier_normal_ : The same, in place; the sum of the fans does not depend on the layout.
 
     References
     ----------
@@ -284,7 +286,7 @@ def xavier_normal(
 def he_uniform(
     n_in: int, n_out: int, *, gain: float = SQRT_2, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return uniform weights that keep the variance through a ReLU, forward.
+    r"""Return uniformly distributed weights that keep the forward variance through a ReLU.
 
     .. math::
 
@@ -296,9 +298,9 @@ def he_uniform(
     n_in, n_out : int, at least 1
         The numbers of inputs and of outputs.
     gain : float, at least 0, default sqrt(2)
-        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+        The factor :math:`g`; the square root of 2 compensates for a ReLU, which halves :math:`\mathrm{E}[x^2]`.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -308,13 +310,13 @@ def he_uniform(
     Raises
     ------
     TypeError
-        If ``n_in`` or ``n_out`` is not an integer, ``gain`` not a real number, or ``dtype`` not a floating-point one.
+        If ``n_in`` or ``n_out`` is not an integer, ``gain`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` negative or not finite.
+        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` is negative or not finite.
 
     See Also
     --------
-    torch.nn.init.kaiming_uniform_ : The same, in place, on the transpose; on this layout, with ``mode="fan_out"``.
+    torch.nn.init.kaiming_uniform_ : The same, in place, for the transpose; for this layout, pass ``mode="fan_out"``.
 
     References
     ----------
@@ -335,7 +337,7 @@ def he_uniform(
 def he_normal(
     n_in: int, n_out: int, *, gain: float = SQRT_2, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return normal weights that keep the variance through a ReLU, forward.
+    r"""Return normally distributed weights that keep the forward variance through a ReLU.
 
     .. math::
 
@@ -346,9 +348,9 @@ def he_normal(
     n_in, n_out : int, at least 1
         The numbers of inputs and of outputs.
     gain : float, at least 0, default sqrt(2)
-        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+        The factor :math:`g`; the square root of 2 compensates for a ReLU, which halves :math:`\mathrm{E}[x^2]`.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -358,13 +360,13 @@ def he_normal(
     Raises
     ------
     TypeError
-        If ``n_in`` or ``n_out`` is not an integer, ``gain`` not a real number, or ``dtype`` not a floating-point one.
+        If ``n_in`` or ``n_out`` is not an integer, ``gain`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` negative or not finite.
+        If ``n_in`` or ``n_out`` is less than 1, or ``gain`` is negative or not finite.
 
     See Also
     --------
-    torch.nn.init.kaiming_normal_ : The same, in place, on the transpose; on this layout, with ``mode="fan_out"``.
+    torch.nn.init.kaiming_normal_ : The same, in place, for the transpose; for this layout, pass ``mode="fan_out"``.
 
     References
     ----------
@@ -394,6 +396,6 @@ def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device
 
 
 def _sizes(shape: Shape, dtype: DType) -> tuple[int, ...]:
-    """Return the sizes of the tensor, NumPy integers as Python's."""
+    """Return the sizes of the tensor as Python integers."""
     sizes = shape if isinstance(shape, Sequence) else (shape,)
     return tuple(int(size) for size in sizes_of(sizes, dtype))

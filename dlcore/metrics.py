@@ -1,7 +1,8 @@
-r"""Metrics of classification: how good are the predictions of a classifier?
+r"""Classification metrics: how good are the predictions of a classifier?
 
-Accuracy is the share of right predictions, the confusion matrix shows which classes are confused, and the calibration
-error measures whether the probabilities match the accuracy. Labels are class indices and come before the predictions.
+Accuracy is the fraction of correct predictions, the confusion matrix shows which classes are confused, and the
+calibration error measures how far the probabilities are from the accuracy. Labels are class indices, and are passed
+before the predictions.
 """
 
 from typing import Literal
@@ -17,25 +18,25 @@ __all__ = ["accuracy", "calibration_error", "confusion_matrix"]
 
 
 def accuracy(labels: Integer[Tensor, "*shape"], predictions: Integer[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    r"""Return the share of predictions that are right.
+    r"""Return the fraction of predictions that are correct.
 
     .. math::
 
         \frac{1}{n} \sum_{i=1}^{n} \mathbb{1}[\hat{y}_i = y_i]
 
-    where :math:`y_i` is the label and :math:`\hat{y}_i` the predicted class.
+    where :math:`y_i` is the label and :math:`\hat{y}_i` is the predicted class.
 
     Parameters
     ----------
     labels : Tensor of integers, shape (*)
         The true classes.
     predictions : Tensor of integers, shape (*)
-        The predicted classes; of logits or probabilities, ``logits.argmax(dim=-1)``.
+        The predicted classes; from logits or probabilities, ``logits.argmax(dim=-1)``.
 
     Returns
     -------
     Tensor, shape (), in [0, 1]
-        The share, in torch's default dtype.
+        The accuracy, in torch's default dtype.
 
     Raises
     ------
@@ -63,8 +64,8 @@ def accuracy(labels: Integer[Tensor, "*shape"], predictions: Integer[Tensor, "*s
     check_integer(labels=labels, predictions=predictions)
     check_same_shape(labels=labels, predictions=predictions)
     _check_not_empty(labels)
-    right = labels.to(torch.int64) == predictions.to(torch.int64)  # torch does not compare every pair of kinds
-    return right.mean(dtype=torch.get_default_dtype())
+    correct = labels.to(torch.int64) == predictions.to(torch.int64)  # torch cannot compare every pair of integer dtypes
+    return correct.mean(dtype=torch.get_default_dtype())
 
 
 def confusion_matrix(
@@ -74,14 +75,14 @@ def confusion_matrix(
     n_classes: int,
     normalize: Literal["true", "predicted", "all"] | None = None,
 ) -> Real[Tensor, "n_classes n_classes"]:
-    r"""Return the number of examples of each true and each predicted class.
+    r"""Return the number of examples for each pair of a true and a predicted class.
 
     .. math::
 
         C_{jk} = \sum_{i=1}^{n} \mathbb{1}[y_i = j]\,\mathbb{1}[\hat{y}_i = k]
 
-    where :math:`y_i` is the label and :math:`\hat{y}_i` the predicted class: a row for each true class, a column for
-    each predicted one, and what is right on the diagonal.
+    where :math:`y_i` is the label and :math:`\hat{y}_i` is the predicted class. Rows are true classes, columns are
+    predicted classes, and the diagonal counts the correct predictions.
 
     Parameters
     ----------
@@ -90,16 +91,16 @@ def confusion_matrix(
     predictions : Tensor of integers, shape (*), in [0, n_classes)
         The predicted classes.
     n_classes : int, at least 1
-        The number of classes, also of those that do not occur.
+        The number of classes, including those that do not occur.
     normalize : {"true", "predicted", "all"}, optional
-        What shall sum to 1: each row, which estimates :math:`P(\hat{y} = k \mid y = j)`; each column, which estimates
-        :math:`P(y = j \mid \hat{y} = k)`; or the whole matrix, the joint distribution. A row or column without
-        examples stays 0.
+        What to scale to sum 1: each row, which estimates :math:`P(\hat{y} = k \mid y = j)`; each column, which
+        estimates :math:`P(y = j \mid \hat{y} = k)`; or the whole matrix, which estimates the joint distribution. A row
+        or column without examples stays 0.
 
     Returns
     -------
     Tensor, shape (n_classes, n_classes)
-        The counts, as integers; normalized, numbers in [0, 1] in torch's default dtype.
+        The counts, as integers; if normalized, numbers in [0, 1] in torch's default dtype.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def confusion_matrix(
     ValueError
         If ``n_classes`` is less than 1.
     ValueError
-        If ``normalize`` is none of the above.
+        If ``normalize`` is not one of these values.
     ValueError
         If the shapes of ``labels`` and ``predictions`` differ.
     ValueError
@@ -120,7 +121,7 @@ def confusion_matrix(
 
     See Also
     --------
-    sklearn.metrics.confusion_matrix : The same for NumPy arrays; it says "pred" where this says "predicted".
+    sklearn.metrics.confusion_matrix : The same for NumPy arrays, with "pred" in place of "predicted".
 
     References
     ----------
@@ -163,8 +164,8 @@ def calibration_error(
         \sum_{m=1}^{M} \frac{|B_m|}{n} \left|\operatorname{acc}(B_m) - \operatorname{conf}(B_m)\right|
 
     where the confidence of a prediction is its largest probability, and bin :math:`B_m` holds the examples with a
-    confidence in :math:`\bigl(\frac{m-1}{M}, \frac{m}{M}\bigr]`: an edge belongs to the bin below it (and 0 to the
-    first). The accuracy and the mean confidence of a bin are :math:`\operatorname{acc}` and
+    confidence in :math:`\bigl(\frac{m-1}{M}, \frac{m}{M}\bigr]`; an edge belongs to the bin below it, and 0 to the
+    first bin. The accuracy and the mean confidence of a bin are :math:`\operatorname{acc}` and
     :math:`\operatorname{conf}`; an empty bin adds nothing.
 
     Parameters
@@ -172,16 +173,16 @@ def calibration_error(
     labels : Tensor of integers, shape (n,), in [0, k)
         The true classes.
     probabilities : Tensor, shape (n, k), in [0, 1]
-        The predicted probabilities; the first of those that tie for the largest is the prediction. Of each row, only
-        the largest is checked.
+        The predicted probabilities. The class with the largest is the prediction, the first one if several tie. Only
+        the largest of each row is checked.
     n_bins : int, at least 1, default 15
-        The number of bins of equal width, :math:`M`.
+        The number :math:`M` of bins, which have equal widths.
 
     Returns
     -------
     Tensor, shape (), in [0, 1]
-        The error, with the dtype of ``probabilities``. It estimates the true one with an upward bias that grows with
-        the number of bins.
+        The error, with the dtype of ``probabilities``. As an estimate of the true error it is biased upwards, and more
+        so with more bins.
 
     Raises
     ------
@@ -196,7 +197,7 @@ def calibration_error(
     ValueError
         If ``probabilities`` is not a matrix with at least one class.
     ValueError
-        If ``labels`` has not one entry for each row of ``probabilities``.
+        If ``labels`` does not have one entry for each row of ``probabilities``.
     ValueError
         If there is no example.
     ValueError
@@ -206,7 +207,7 @@ def calibration_error(
 
     See Also
     --------
-    sklearn.calibration.calibration_curve : The two sides of the difference, bin by bin, for two classes.
+    sklearn.calibration.calibration_curve : The accuracy and confidence of each bin, for two classes.
 
     References
     ----------
@@ -215,7 +216,7 @@ def calibration_error(
 
     Examples
     --------
-    Four predictions, each made with confidence 3/4, of which three are right, are calibrated:
+    Four predictions with confidence 3/4 each are calibrated if three of them are correct:
 
     >>> probabilities = torch.tensor([[0.75, 0.25], [0.75, 0.25], [0.75, 0.25], [0.75, 0.25]])
     >>> calibration_error(torch.tensor([0, 0, 0, 1]), probabilities)

@@ -1,8 +1,8 @@
-r"""How does one keep a network from fitting the noise?
+r"""Regularization: how can a network be kept from fitting the noise?
 
-Two ways change what is minimized: a penalty on the size of the parameters, added to the loss, and noise in the
-hidden values, which dropout draws anew at each step. Dropped values are 0 and kept ones grow by :math:`1/(1-p)`,
-so that the mean stays :math:`h` and nothing has to be rescaled when the network is used.
+A penalty on the size of the parameters is added to the loss; dropout adds noise to the hidden values, drawn anew at
+each step. A dropped value becomes 0, and a kept value is multiplied by :math:`1/(1-p)`. The mean therefore stays
+:math:`h`, and nothing has to be rescaled when the network is used.
 """
 
 from collections.abc import Callable
@@ -24,27 +24,26 @@ __all__ = ["dropout", "dropout_mask", "l1_penalty", "l2_penalty"]
 def dropout(
     h: Float[Tensor, "*shape"], p: float, *, training: bool = True, generator: Source = None
 ) -> Float[Tensor, "*shape"]:
-    r"""Return the hidden values with each of them dropped with probability :math:`p`.
+    r"""Return the hidden values after dropping each with probability :math:`p`.
 
     .. math::
 
         h' = \begin{cases} 0 & \text{with probability } p \\ h / (1 - p) & \text{otherwise,} \end{cases} \qquad
         \mathrm{E}[h'] = h, \qquad \operatorname{Var}[h'] = \frac{h^2 p}{1 - p}
 
-    At :math:`p = 0` no value is dropped and at :math:`p = 1` every one, and what is dropped is 0 even where
-    :math:`h` is infinite. The probability is
-    rounded to a multiple of :math:`2^{-24}`.
+    For :math:`p = 0` no value is dropped, and for :math:`p = 1` every value is. A dropped value is 0 even if :math:`h`
+    is infinite. The probability is rounded to a multiple of :math:`2^{-24}`.
 
     Parameters
     ----------
     h : Tensor, shape (*)
-        The hidden values :math:`h`, the outputs of a layer.
+        The hidden values :math:`h`, which are the outputs of a layer.
     p : float, in [0, 1]
         The probability that a value is dropped.
     training : bool, default True
-        Whether to drop anything; without, ``h`` itself comes back.
+        Whether to drop values; if False, the function returns ``h`` itself.
     generator : torch.Generator, optional
-        Where the randomness comes from; with a generator, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -54,13 +53,13 @@ def dropout(
     Raises
     ------
     TypeError
-        If ``h`` is not a real floating-point tensor, or ``p`` not a real number.
+        If ``h`` is not a real floating-point tensor, or ``p`` is not a real number.
     ValueError
         If ``p`` is not in [0, 1].
 
     See Also
     --------
-    torch.nn.functional.dropout : The same without a generator; a dropped infinity is NaN there, as in
+    torch.nn.functional.dropout : The same without a generator; there a dropped infinity becomes NaN, as in
         ``h * mask``.
 
     References
@@ -74,7 +73,7 @@ def dropout(
     >>> dropout(h, 0.0), dropout(h, 1.0), dropout(h, 0.5, training=False)
     (tensor([1., 2., 3., 4.]), tensor([0., 0., 0., 0.]), tensor([1., 2., 3., 4.]))
 
-    Every value is dropped or divided by :math:`1 - p`:
+    Each value is either dropped or divided by :math:`1 - p`:
 
     >>> dropout(torch.ones(1000), 0.75).unique()
     tensor([0., 4.])
@@ -89,7 +88,7 @@ def dropout(
 def dropout_mask(
     shape: Shape, p: float, *, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "..."]:
-    r"""Return the factors by which :func:`dropout` multiplies, to use one draw in several places.
+    r"""Return the factors by which :func:`dropout` multiplies, so that one draw can be used in several places.
 
     .. math::
 
@@ -100,9 +99,9 @@ def dropout_mask(
     shape : int or sequence of int
         The shape, such as (n, n_hidden).
     p : float, in [0, 1]
-        The probability of a 0.
+        The probability that a factor is 0.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.rand`; with a generator, the global random state is left alone.
+        As for :func:`torch.rand`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -112,13 +111,13 @@ def dropout_mask(
     Raises
     ------
     TypeError
-        If an entry of ``shape`` is not an integer, ``p`` not a real number, or ``dtype`` not a floating-point one.
+        If an entry of ``shape`` is not an integer, ``p`` is not a real number, or ``dtype`` is not floating-point.
     ValueError
-        If an entry of ``shape`` is negative, or ``p`` not in [0, 1].
+        If an entry of ``shape`` is negative, or ``p`` is not in [0, 1].
 
     See Also
     --------
-    torch.bernoulli : Draws 0 and 1 from a tensor of probabilities.
+    torch.bernoulli : Draws zeros and ones from a tensor of probabilities.
 
     References
     ----------
@@ -150,8 +149,8 @@ def l1_penalty(params: PyTree) -> Float[Tensor, ""]:
 
         \lVert\mathbf{w}\rVert_1 = \sum_i |w_i|, \qquad \nabla\lVert\mathbf{w}\rVert_1 = \operatorname{sign}\mathbf{w}
 
-    Its gradient does not shrink with :math:`\mathbf{w}`, so that many parameters end at 0; at 0 itself the gradient
-    is 0.
+    The size of the gradient does not shrink with :math:`\mathbf{w}`, so many parameters end at 0. At 0 itself the
+    gradient is 0.
 
     Parameters
     ----------
@@ -161,16 +160,16 @@ def l1_penalty(params: PyTree) -> Float[Tensor, ""]:
     Returns
     -------
     Tensor, shape (), in [0, inf]
-        The penalty; 0 without parameters.
+        The penalty; 0 if there are no parameters.
 
     Raises
     ------
     TypeError
-        If ``params`` holds anything but real floating-point tensors.
+        If ``params`` holds anything other than real floating-point tensors.
 
     See Also
     --------
-    dlcore.norms.l1_norm : The same for one tensor, or for each row of it.
+    dlcore.norms.l1_norm : The same for one tensor or for each of its rows.
 
     References
     ----------
@@ -193,9 +192,9 @@ def l2_penalty(params: PyTree) -> Float[Tensor, ""]:
         \frac12\lVert\mathbf{w}\rVert_2^2 = \frac12\sum_i w_i^2, \qquad
         \nabla\,\frac12\lVert\mathbf{w}\rVert_2^2 = \mathbf{w}
 
-    It is the *squared* norm, with the half that makes the gradient :math:`\mathbf{w}` itself. Under plain gradient
-    descent, adding :math:`\lambda` times it to the loss is weight decay with :math:`\lambda`; under an optimizer that
-    rescales gradients, such as Adam, it is not.
+    The norm is *squared*, and the factor ½ makes the gradient :math:`\mathbf{w}` itself. With plain gradient descent,
+    adding :math:`\lambda` times this penalty to the loss is the same as weight decay with :math:`\lambda`. With an
+    optimizer that rescales gradients, such as Adam, it is not the same.
 
     Parameters
     ----------
@@ -205,17 +204,17 @@ def l2_penalty(params: PyTree) -> Float[Tensor, ""]:
     Returns
     -------
     Tensor, shape (), in [0, inf]
-        The penalty; 0 without parameters. It overflows only where the true value does.
+        The penalty; 0 if there are no parameters. It overflows only if the dtype cannot represent the true value.
 
     Raises
     ------
     TypeError
-        If ``params`` holds anything but real floating-point tensors.
+        If ``params`` holds anything other than real floating-point tensors.
 
     See Also
     --------
-    dlcore.optim.sgd_step : Its ``weight_decay`` is the factor of this penalty.
-    dlcore.linear.ridge : Squared loss with this penalty, minimized in closed form.
+    dlcore.optim.sgd_step : Its ``weight_decay`` is the factor :math:`\lambda` of this penalty.
+    dlcore.linear.ridge : The closed-form minimum of the squared loss plus this penalty.
 
     References
     ----------
@@ -248,7 +247,7 @@ def _draw_kept(sizes: tuple[int, ...], p: float, generator: Source, device: Devi
 
 
 def _sum(penalty: Callable[[Tensor], Tensor], params: PyTree) -> Tensor:
-    """Add up the leaves' penalties, in single precision where the leaves are in half."""
+    """Sum the penalties of the leaves, in single precision for half-precision leaves."""
     leaves, _ = floating_leaves("params", params)
     if not leaves:
         return torch.zeros(())

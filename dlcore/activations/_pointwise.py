@@ -358,7 +358,7 @@ def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*s
 
 
 def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return ``x`` times its gate, which rises from 0 at -inf to 1 at inf; the product alone would be NaN at ±inf."""
+    """Return ``x`` times its gate, which rises from 0 at -inf to 1 at inf; the product alone is NaN at -inf."""
     wide = upcast(x)  # a gate of 1e-8 is 0 in half precision
     finite = wide.masked_fill(wide.isinf(), 0)
     return torch.where(wide == math.inf, wide, finite * gate(finite)).to(x.dtype)
