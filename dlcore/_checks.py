@@ -1,7 +1,7 @@
-"""Guards with one message format: ``weights must be >= 0, got -0.5 at index 1``.
+"""Argument checks with one message format: ``weights must be >= 0, got -0.5 at index 1``.
 
-A guard costs little: dtypes and shapes need no pass over the data, values need one, and values are only checked where
-they exist (see :func:`has_values`).
+The checks are cheap: those of dtypes and shapes need no pass over the data, and those of values need one. Values are
+checked only where they can be read (see :func:`has_values`).
 """
 
 import math
@@ -37,11 +37,11 @@ __all__ = [
 def has_values(*tensors: Tensor) -> bool:
     """Return whether the values of these tensors can be read.
 
-    They cannot on the meta device, while ``torch.compile`` traces, and inside the transforms of ``torch.func``. There,
-    every guard on values is skipped, and of a fast and a safe path the safe one is taken.
+    They cannot be read on the meta device, while ``torch.compile`` traces, or inside the transforms of ``torch.func``.
+    In these cases all checks of values are skipped, and where there is a fast and a safe path, the safe one is taken.
     """
     compiling = torch.compiler.is_compiling()
-    for x in () if compiling else tensors:  # faster than all(), for callers that take a few microseconds
+    for x in () if compiling else tensors:  # faster than all(), because some callers take only a few microseconds
         if x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor):
             return False
     return not compiling
@@ -64,7 +64,7 @@ def check_integer(**tensors: Tensor) -> None:
 
 
 def _check_tensor(name: str, x: object) -> None:
-    """Raise TypeError unless ``x`` is a tensor; for an array, say how to convert it."""
+    """Raise TypeError unless ``x`` is a tensor; the message for an array says how to convert it."""
     if not isinstance(x, Tensor):
         hint = f"; torch.as_tensor({name}) converts it" if hasattr(x, "__array__") else ""
         raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}{hint}")
@@ -86,7 +86,7 @@ def check_number(name: str, value: float, rule: str, holds: Callable[[float], bo
 def check_count(name: str, value: int, at_least: int) -> None:
     """Raise TypeError unless ``value`` is an integer (bool excluded), ValueError if it is less than ``at_least``.
 
-    NumPy integers pass. They overflow and are not negated as int does, so compute with ``int(value)``.
+    NumPy integers pass. Unlike int they overflow, even when negated, so compute with ``int(value)``.
     """
     if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -95,7 +95,7 @@ def check_count(name: str, value: int, at_least: int) -> None:
 
 
 def check_indices(name: str, indices: Tensor, size: int) -> None:
-    """Raise ValueError unless all integers are in [0, size), naming the first that is not."""
+    """Raise ValueError unless all indices are in [0, size); the message names the first that is not."""
     if has_values(indices) and indices.numel():
         smallest, largest = indices.aminmax()
         if smallest.item() < 0 or largest.item() >= size:
@@ -110,7 +110,7 @@ def check_pair(**tensors: Tensor) -> None:
 
 
 def check_rank(name: str, x: Tensor, at_least: int, layout: str) -> None:
-    """Raise ValueError if ``x`` has fewer than ``at_least`` dimensions; ``layout`` is the shape to name."""
+    """Raise ValueError if ``x`` has fewer than ``at_least`` dimensions; ``layout`` is the shape in the message."""
     if x.dim() < at_least:
         raise ValueError(f"{name} must have shape {layout}, got {tuple(x.shape)}")
 
@@ -124,7 +124,7 @@ def check_same_dtype(**tensors: Tensor) -> None:
 
 
 def check_same_shape(**tensors: Tensor) -> None:
-    """Raise ValueError unless two tensors have the same shape; broadcasting would hide the mistake."""
+    """Raise ValueError unless two tensors have the same shape, because broadcasting would hide a mistake."""
     (name, x), (other, y) = tensors.items()
     if x.shape != y.shape:
         hint = ""
@@ -136,7 +136,7 @@ def check_same_shape(**tensors: Tensor) -> None:
 
 
 def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tensor]) -> None:
-    """Raise ValueError unless the elementwise rule holds for all values, naming the first for which it does not."""
+    """Raise ValueError unless the elementwise rule holds for all values; the message names the first violation."""
     if not has_values(x):
         return
     kept = holds(x)
@@ -147,7 +147,7 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
 
 
 def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = True) -> None:
-    """Raise TypeError unless ``w`` is a floating tensor, ValueError unless it is a vector of n importance weights."""
+    """Raise TypeError unless ``w`` is floating-point, ValueError unless it is a vector of n nonnegative weights."""
     check_floating(**{name: w})
     if w.dim() != 1 or n not in (None, len(w)):
         raise ValueError(f"{name} must have shape ({'n' if n is None else n},), got {tuple(w.shape)}")

@@ -1,4 +1,4 @@
-"""The step of :func:`dlcore.optim.momentum_step` in place, and the weight decay of each parameter."""
+"""The in-place step of :func:`dlcore.optim.momentum_step`, and the weight decay of each parameter."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ __all__ = ["decay_of_leaves", "descend_"]
 
 
 def decay_of_leaves(structure: TreeSpec, weight_decay: PyTree) -> list[float]:
-    """Return the weight decay of each leaf, at least 0 and finite; a single number holds for all of them."""
+    """Return the weight decay of each leaf, which must be nonnegative and finite; one number applies to all leaves."""
     if is_leaf(weight_decay):
         check_nonnegative("weight_decay", weight_decay)
         return [weight_decay] * structure.num_leaves
     decays = leaves_like(structure, "weight_decay", weight_decay)
     for place, decay in enumerate(decays):
-        if not isinstance(decay, float) or not 0 <= decay < math.inf:  # the name of a leaf takes time to find
+        if not isinstance(decay, float) or not 0 <= decay < math.inf:  # finding the name of a leaf is slow
             check_nonnegative(leaf_name("weight_decay", structure, place), decay)
     return decays
 

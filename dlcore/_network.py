@@ -1,4 +1,4 @@
-"""What the chapters on networks share: schemes, activations and losses by name, with derivatives by hand; layers."""
+"""Shared by the network chapters: schemes, activations and losses by name, their derivatives, and layers."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,14 +28,14 @@ class Activation:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss l(o, y) of each example, and its derivative with respect to the outputs o."""
+    """A loss l(o, y) per example, and its derivative with respect to the outputs o."""
 
     per_example: Callable[[Tensor, Tensor], Tensor]
     derivative: Callable[[Tensor, Tensor], Tensor]
 
 
 def named(parameter: str, name: str, table: Mapping[str, T]) -> T:
-    """Return what the table holds under the name, or raise ValueError with the names it has."""
+    """Return the entry of the table with this name, or raise ValueError that lists the names."""
     if name not in table:
         raise ValueError(f"{parameter} must be one of {', '.join(table)}, got {name!r}")
     return table[name]
@@ -43,25 +43,25 @@ def named(parameter: str, name: str, table: Mapping[str, T]) -> T:
 
 def _gelu_derivative(z: Tensor) -> Tensor:
     """Return Φ(z) + z Φ'(z), where Φ is the standard normal distribution function."""
-    z = z.clamp(-1e3, 1e3)  # an infinite z would meet a density of zero
+    z = z.clamp(-1e3, 1e3)  # an infinite z times a density of 0 would be NaN
     return torch.erfc(-z / math.sqrt(2)) / 2 + z * torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
 
 def _swish_derivative(z: Tensor) -> Tensor:
     """Return σ(z) + z σ'(z)."""
-    z = z.clamp(-1e3, 1e3)  # an infinite z would meet a slope of zero
+    z = z.clamp(-1e3, 1e3)  # an infinite z times a slope of 0 would be NaN
     return sigmoid(z) * (1 + z * sigmoid(-z))
 
 
 def _as_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
-    """Return class indices as rows with probability one at the class, and probabilities as they are."""
+    """Return class indices as one-hot rows, and probabilities unchanged."""
     if labels.is_floating_point():
         return labels
     return (labels[:, None] == torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
 
 
 def _cross_entropy_derivative(o: Tensor, y: Tensor) -> Tensor:
-    """Return softmax(o) Σy − y, where Σy is 1 if the labels are distributions."""
+    """Return softmax(o) Σy − y; Σy is 1 if the labels are distributions."""
     labels = _as_probabilities(y, o)
     return activations.softmax(o) * labels.sum(-1, keepdim=True) - labels
 
@@ -70,7 +70,7 @@ def _normal(n_in: int, n_out: int, **options: Any) -> Tensor:  # noqa: ANN401
     return init.normal((n_in, n_out), **options)
 
 
-# 1 − σ(z) and 1 − tanh(z)² lose their digits where they vanish; σ(−z) and 4σ(2z)σ(−2z) keep them
+# 1 − σ(z) and 1 − tanh(z)² lose digits where they approach 0; the equal σ(−z) and 4σ(2z)σ(−2z) do not
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": Activation(activations.relu, lambda z: (z > 0).to(z.dtype)),
     "sigmoid": Activation(sigmoid, lambda z: sigmoid(z) * sigmoid(-z)),

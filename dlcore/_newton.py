@@ -1,8 +1,8 @@
 r"""Newton's method for smooth convex functions.
 
-Each step solves :math:`\mathbf{H}\mathbf{s} = -\mathbf{g}` by Cholesky's factorization, and is halved until the value
-falls enough. Newton's decrement :math:`\mathbf{g}^\top\mathbf{H}^{-1}\mathbf{g}` is twice the fall that a quadratic
-model predicts; near the minimum, each decrement is about the square of the last.
+Each step solves :math:`\mathbf{H}\mathbf{s} = -\mathbf{g}` by a Cholesky factorization, and is halved until the value
+decreases sufficiently. The Newton decrement :math:`\mathbf{g}^\top\mathbf{H}^{-1}\mathbf{g}` is twice the decrease
+that the quadratic model predicts. Near the minimum, each decrement is about the square of the previous one.
 
 Reference: S. Boyd and L. Vandenberghe, *Convex Optimization*, 2004, section 9.5.
 """
@@ -19,27 +19,27 @@ from ._torch import cholesky
 __all__ = ["Derivatives", "Minimum", "Objective", "minimize_convex"]
 
 MAX_STEPS = 100
-SHORTEST_STEP = 1e-12  # as a fraction of Newton's step
-SUFFICIENT_DECREASE = 1e-4  # of the value, as a fraction of what the slope promises (Armijo)
-VALUE_ROUNDING = 1e-14  # of the value, relative
-DIAGONAL_ROUNDING = 1e-14  # of the second derivatives, relative, for each of their rows
+SHORTEST_STEP = 1e-12  # as a fraction of the full Newton step
+SUFFICIENT_DECREASE = 1e-4  # of the value, as a fraction of the linear prediction (Armijo condition)
+VALUE_ROUNDING = 1e-14  # relative to the value
+DIAGONAL_ROUNDING = 1e-14  # relative to a diagonal entry of the Hessian, per parameter
 
-Derivatives = Callable[[], tuple[Tensor, Tensor]]  # gradient and second derivatives where the value was computed
+Derivatives = Callable[[], tuple[Tensor, Tensor]]  # the gradient and the Hessian at the parameters of the value
 Objective = Callable[[Tensor], tuple[Tensor, Derivatives]]
 
 
 class Minimum(NamedTuple):
-    """Parameters, and the Cholesky factor of the second derivatives where the last step began."""
+    """The parameters at the minimum, and the Cholesky factor of the Hessian where the last step began."""
 
     params: Tensor
     factor: Tensor
 
 
 def minimize_convex(objective: Objective, start: Tensor, *, tolerance: float, remedy: str) -> Minimum:
-    """Return the minimum: the step whose decrement is at most the tolerance is the last one.
+    """Return the minimum; the first step whose decrement is at most the tolerance is the last one.
 
-    ``objective`` maps parameters to the value, and to a function that returns the derivatives there: these are computed
-    only where a step begins. ``remedy`` ends the error message: it names what the caller can change.
+    ``objective`` maps parameters to the value and to a function that returns the derivatives there; the derivatives are
+    computed only where a step begins. ``remedy`` ends the error message, and names what the caller can change.
     """
     params, (value, derivatives) = start, objective(start)
     for _ in range(MAX_STEPS):
@@ -65,10 +65,10 @@ def minimize_convex(objective: Objective, start: Tensor, *, tolerance: float, re
 
 
 def _newton_step(gradient: Tensor, hessian: Tensor, remedy: str) -> tuple[Tensor, Tensor]:
-    """Return minus the inverse of the second derivatives times the gradient, and their Cholesky factor.
+    """Return the Newton step, which is minus the inverse Hessian times the gradient, and the Cholesky factor.
 
-    The second derivatives of dependent parameters are singular up to rounding. The diagonal is therefore raised by a
-    bound of that rounding, which changes no other step noticeably.
+    If parameters are dependent, the Hessian is singular up to rounding. Its diagonal is therefore increased by a bound
+    on this rounding, which has no noticeable effect on other steps.
     """
     diagonal = hessian.diagonal()
     rounding = DIAGONAL_ROUNDING * len(diagonal) * diagonal + torch.finfo(hessian.dtype).tiny

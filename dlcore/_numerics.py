@@ -1,16 +1,16 @@
-"""Small pieces of arithmetic that several chapters need."""
+"""Accumulation dtypes, projections onto the simplex, and percentile intervals."""
 
 import torch
 from torch import Tensor
 
 __all__ = ["accumulation_dtype", "capped_simplex_projection", "percentile_interval", "simplex_projection", "upcast"]
 
-CAP_BISECTIONS = 60  # the interval is then below float64's rounding
+CAP_BISECTIONS = 60  # enough to reduce the interval below the rounding error of float64
 HALF_PRECISION = {torch.float16, torch.bfloat16}
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which sums of this dtype are taken: float32 for half precision, else the dtype itself."""
+    """Return the dtype in which to accumulate sums: float32 for half precision, otherwise the dtype itself."""
     return torch.float32 if dtype in HALF_PRECISION else dtype
 
 
@@ -20,7 +20,7 @@ def upcast(x: Tensor) -> Tensor:
 
 
 def simplex_projection(v: Tensor) -> Tensor:
-    r"""Return the nearest distributions to vectors, (\*, k), in the Euclidean norm: :math:`\max(v - \tau, 0)`."""
+    r"""Return the distributions nearest to vectors, (\*, k), in the Euclidean norm: :math:`\max(v - \tau, 0)`."""
     ordered = v.sort(dim=-1, descending=True).values
     ranks = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
     excess = (ordered.cumsum(dim=-1) - 1) / ranks
@@ -30,9 +30,9 @@ def simplex_projection(v: Tensor) -> Tensor:
 
 
 def capped_simplex_projection(v: Tensor, cap: float) -> Tensor:
-    r"""Return the nearest distribution to a vector with entries of at most c: :math:`\min(\max(v - \tau, 0), c)`.
+    r"""Return the distribution with entries at most c nearest to a vector: :math:`\min(\max(v - \tau, 0), c)`.
 
-    Only where the cap binds is there no closed form of :math:`\tau`; it is then bisected.
+    If the cap binds, :math:`\tau` has no closed form and is found by bisection.
     """
     nearest = simplex_projection(v)
     if float(nearest.max()) <= cap:
@@ -46,5 +46,5 @@ def capped_simplex_projection(v: Tensor, cap: float) -> Tensor:
 
 
 def percentile_interval(estimates: Tensor, level: float) -> Tensor:
-    """Return the central interval that holds the share ``level`` of bootstrap estimates, (B, *): shape (2, *)."""
+    """Return the central interval, (2, *), that holds the fraction ``level`` of bootstrap estimates, (B, *)."""
     return estimates.quantile(estimates.new_tensor([(1 - level) / 2, (1 + level) / 2]), dim=0)

@@ -1,7 +1,7 @@
-"""Every private or untyped part of torch that dlcore uses: in one place, and typed.
+"""Typed access to every private or untyped part of torch that dlcore uses.
 
-A private name may move from one version of torch to the next. Each is looked up with :func:`_private`, so a name
-that is gone costs its shortcut and not ``import dlcore``.
+A private name may change from one version of torch to the next. Each name is looked up with :func:`_private`; if one is
+missing, its substitute is used and ``import dlcore`` still works.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
@@ -40,7 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-# Public, but without types.
+# Public functions without types.
 cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
 eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
@@ -60,12 +60,12 @@ def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def generator_option(generator: torch.Generator | None) -> dict[str, Any]:
-    """Return the keyword of a random function: ``torch.compile`` refuses ``generator=None`` at a changed shape."""
+    """Return keywords for a random function; ``torch.compile`` rejects ``generator=None`` when a shape changes."""
     return {} if generator is None else {"generator": generator}
 
 
 def _private(path: str, otherwise: T) -> T:
-    """Return a private part of torch by its path, or the substitute if this version has no such name."""
+    """Return a private part of torch by its path, or the substitute if this version of torch lacks it."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
@@ -74,7 +74,7 @@ def _private(path: str, otherwise: T) -> T:
 
 
 def _for_each(method: Callable[..., Any]) -> Callable[..., None]:
-    """Return the function that calls a method of each tensor of a list: what a fused one does in a single call."""
+    """Return a function that calls the method on each tensor of a list, in place of one fused call."""
 
     def call(tensors: list[Tensor], other: list[Tensor] | float | None = None, **options: Any) -> None:  # noqa: ANN401
         others: Iterable[Any] = other if isinstance(other, list) else [other] * len(tensors)
@@ -85,7 +85,7 @@ def _for_each(method: Callable[..., Any]) -> Callable[..., None]:
 
 
 class _NoTensor:
-    """The class that no tensor is an instance of."""
+    """A class without instances."""
 
 
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
@@ -93,19 +93,19 @@ foreach_copy_ = _private("torch._foreach_copy_", _for_each(Tensor.copy_))
 foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))
 foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
 
-# Without these two, a guard looks at values that are not there, and torch raises an error of its own.
+# If these two are missing, a check may read values that do not exist, and torch raises its own error.
 FakeTensor: type = _private("torch._subclasses.FakeTensor", _NoTensor)
 is_functorch_wrapped_tensor: Callable[[Tensor], bool] = _private(
     "torch._C._functorch.is_functorch_wrapped_tensor", lambda _: False
 )
 
-# Trees of parameters; without the module, only the functions that take a tree fail.
+# Trees of parameters; if the module is missing, only the functions that take a tree fail.
 PyTree = Any
 TreeSpec = Any
 pytree: Any = _private("torch.utils._pytree", SimpleNamespace())
 
 
 def is_leaf(tree: PyTree) -> bool:
-    """Tell whether a tree is a single leaf."""
+    """Return whether a tree is a single leaf."""
     leaves = pytree.tree_leaves(tree)
     return len(leaves) == 1 and leaves[0] is tree

@@ -1,4 +1,4 @@
-"""Parameters as trees: a tensor, or nested sequences and mappings of tensors, whose leaves are named in errors."""
+"""Trees of parameters: a tensor, or nested sequences and mappings of tensors, whose leaves errors refer to by name."""
 
 from torch import Tensor
 
@@ -12,18 +12,18 @@ def floating_leaves(name: str, tree: PyTree) -> tuple[list[Tensor], TreeSpec]:
     """Return the leaves of a tree, which must be real floating-point tensors, and its structure."""
     leaves, structure = pytree.tree_flatten(tree)
     for place, x in enumerate(leaves):
-        if not isinstance(x, Tensor) or not x.is_floating_point():  # the name of a leaf takes time to find
+        if not isinstance(x, Tensor) or not x.is_floating_point():  # finding the name of a leaf is slow
             check_floating(**{leaf_name(name, structure, place): x})
     return leaves, structure
 
 
 def leaves_like(structure: TreeSpec, name: str, tree: PyTree) -> list[PyTree]:
-    """Return the leaves of a tree that must have the structure of the parameters, in their order."""
+    """Return the leaves of a tree, which must have the structure of the parameters, in their order."""
     leaves, found = pytree.tree_flatten(tree)
     if found == structure:
         return leaves
     try:
-        return structure.flatten_up_to(tree)  # the keys of a mapping may come in another order
+        return structure.flatten_up_to(tree)  # the keys of a mapping may be in another order
     except ValueError:
         raise ValueError(
             f"{name} must have the structure of params, {_outline(structure)}, got {_outline(found)}"
@@ -31,7 +31,7 @@ def leaves_like(structure: TreeSpec, name: str, tree: PyTree) -> list[PyTree]:
 
 
 def aligned_leaves(params: list[Tensor], structure: TreeSpec, name: str, tree: PyTree) -> list[Tensor]:
-    """Return the leaves of a tree that must have the structure, the shapes and the dtypes of the parameters."""
+    """Return the leaves of a tree, which must have the structure, shapes and dtypes of the parameters."""
     leaves = leaves_like(structure, name, tree)
     for place, (w, x) in enumerate(zip(params, leaves, strict=True)):
         if not isinstance(x, Tensor) or x.shape != w.shape or x.dtype != w.dtype:

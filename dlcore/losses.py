@@ -1,9 +1,9 @@
-r"""How wrong is a prediction?
+r"""Losses: how wrong is a prediction?
 
-A loss maps a prediction and a target to a number that is 0 where nothing is left to mend. Every function returns one
-value per example; what is minimized is their mean, and :mod:`dlcore.risk` takes it. Logits stay logits: a softmax in
-between would round the small probabilities to 0 before their logarithm is taken. Value and gradient are finite
-wherever the true ones are. Labels are checked, but not while ``torch.compile`` or ``torch.func`` traces.
+A loss maps a prediction and a target to a number, which is 0 for a perfect prediction. Each function returns one value
+per example; training minimizes their mean, which :mod:`dlcore.risk` computes. Classification losses take logits: a
+softmax in between would round small probabilities to 0 before their logarithm is taken. The value and the gradient are
+finite wherever the true ones are. Labels are checked, except while ``torch.compile`` or ``torch.func`` traces.
 """
 
 import torch
@@ -41,14 +41,14 @@ def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> 
 
         l(\hat y, y) = \tfrac12\,(\hat y - y)^2, \qquad \frac{\partial l}{\partial\hat y} = \hat y - y
 
-    Up to a constant it is the negative log-likelihood of :math:`y` under normal noise of variance 1.
+    Up to a constant, it is the negative log-likelihood of :math:`y` under normal noise with variance 1.
 
     Parameters
     ----------
     y_hat : Tensor, shape (*)
         The predictions.
     y : Tensor, shape (*)
-        The targets, in the same shape: (n, 1) against (n,) would silently become n × n residuals.
+        The targets, in the same shape; broadcasting (n, 1) against (n,) would give n × n residuals.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> 
 
     See Also
     --------
-    torch.nn.functional.mse_loss : With ``reduction="none"`` **twice** this: it leaves out the ½.
+    torch.nn.functional.mse_loss : With ``reduction="none"``, **twice** this, because it omits the ½.
     dlcore.likelihood.normal_log_density : The log-likelihood.
 
     References
@@ -80,7 +80,7 @@ def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> 
     if y_hat.is_cpu:  # in one pass instead of three
         return half_square(y_hat, y)
     residual = y_hat - y
-    return residual / 2 * residual  # halved before it is squared, so that only the loss itself may overflow
+    return residual / 2 * residual  # halved before squaring, so that only the loss itself may overflow
 
 
 def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -90,8 +90,9 @@ def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) ->
 
         l(\hat y, y) = |\hat y - y|, \qquad \frac{\partial l}{\partial\hat y} = \operatorname{sign}(\hat y - y)
 
-    where :math:`\operatorname{sign}(0) = 0`. Up to a constant it is the negative log-likelihood of :math:`y` under
-    Laplace noise of scale 1. Its mean is least at the median of the targets, that of :func:`squared_loss` at the mean.
+    where :math:`\operatorname{sign}(0) = 0`. Up to a constant, it is the negative log-likelihood of :math:`y` under
+    Laplace noise with scale 1. The median of the targets minimizes the mean absolute loss; the mean of the targets
+    minimizes the mean :func:`squared_loss`.
 
     Parameters
     ----------
@@ -131,15 +132,15 @@ def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) ->
 def huber_loss(
     y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"], *, delta: float = 1.0
 ) -> Float[Tensor, "*shape"]:
-    r"""Return the losses that are squared for small residuals and absolute for large ones.
+    r"""Return losses that are quadratic for small residuals and linear for large ones.
 
     .. math::
 
         l_\delta(\hat y, y) = c\,\Bigl(|r| - \frac c2\Bigr), \quad r = \hat y - y, \quad c = \min(|r|, \delta), \qquad
         \frac{\partial l_\delta}{\partial\hat y} = c\,\operatorname{sign}(r)
 
-    that is :math:`\frac12 r^2` up to :math:`|r| = \delta`, and from there on its tangent :math:`\delta|r| -
-    \frac12\delta^2`: no outlier pulls harder than :math:`\delta`.
+    which is :math:`\frac12 r^2` up to :math:`|r| = \delta`, and its tangent :math:`\delta|r| - \frac12\delta^2` beyond.
+    The gradient from an outlier is therefore at most :math:`\delta`.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ def huber_loss(
     y : Tensor, shape (*)
         The targets.
     delta : float, in (0, inf], default 1.0
-        The residual from which on the loss is linear, in the unit of ``y``; with inf this is :func:`squared_loss`.
+        The residual above which the loss is linear, in the unit of ``y``; inf gives :func:`squared_loss`.
 
     Returns
     -------
@@ -158,7 +159,7 @@ def huber_loss(
     Raises
     ------
     TypeError
-        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype, or ``delta`` not a real number.
+        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype, or ``delta`` is not a number.
     ValueError
         If the shapes differ, or ``delta`` is not positive.
 
@@ -178,7 +179,7 @@ def huber_loss(
     check_pair(y_hat=y_hat, y=y)
     check_number("delta", delta, "> 0", lambda delta: delta > 0)
     r = (y_hat - y).abs()
-    c = r.clamp(max=min(delta, torch.finfo(r.dtype).max))  # finite, since inf - inf is NaN
+    c = r.clamp(max=min(delta, torch.finfo(r.dtype).max))  # finite, because inf - inf is NaN
     return c * (r - c / 2)
 
 
@@ -264,7 +265,7 @@ def cross_entropy(
 def cross_entropy_from_probabilities(
     probabilities: Float[Tensor, "*batch q"], labels: Integer[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
-    r"""Return the surprise at the labels under given probabilities.
+    r"""Return the cross-entropy of the labels from given probabilities.
 
     .. math::
 
@@ -276,7 +277,7 @@ def cross_entropy_from_probabilities(
     Parameters
     ----------
     probabilities : Tensor, shape (*, q), in [0, 1]
-        The distributions :math:`\hat{\mathbf{y}}` over q classes, the last dimension; checked only at the labels.
+        The distributions :math:`\hat{\mathbf{y}}` over q classes, in the last dimension; checked only at the labels.
     labels : Tensor, shape (*) of integers in [0, q)
         The class indices :math:`y`.
 
@@ -288,15 +289,15 @@ def cross_entropy_from_probabilities(
     Raises
     ------
     TypeError
-        If ``probabilities`` is not a real floating-point tensor, or ``labels`` not an integer tensor.
+        If ``probabilities`` is not a real floating-point tensor, or ``labels`` is not an integer tensor.
     ValueError
-        If ``probabilities`` has no class, or ``labels`` another shape.
+        If ``probabilities`` has no class, or ``labels`` has another shape.
     ValueError
-        If a class index is not in [0, q), or the probability there, which may be a logit, not in [0, 1].
+        If a class index is not in [0, q), or the probability of a label (perhaps a logit) is not in [0, 1].
 
     See Also
     --------
-    sklearn.metrics.log_loss : The mean of this over the examples, with probabilities clipped away from 0.
+    sklearn.metrics.log_loss : The mean over the examples, with probabilities clipped away from 0.
 
     References
     ----------
@@ -311,13 +312,13 @@ def cross_entropy_from_probabilities(
     y = _class_indices(labels, probabilities)
     check_indices("labels", y, probabilities.shape[-1])
     p = probabilities.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-    limit = 1 + 8 * torch.finfo(p.dtype).eps  # rounding may leave a sum, and so a probability, a little above 1
+    limit = 1 + 8 * torch.finfo(p.dtype).eps  # rounding may leave a probability slightly above 1
     check_values("probabilities", p, "in [0, 1] at the labels", lambda p: ~((p < 0) | (p > limit)))
     return -p.log()
 
 
 def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    r"""Return the surprise at a yes or no under the sigmoid of the logits.
+    r"""Return the cross-entropy of binary labels under the sigmoid of the logits.
 
     .. math::
 
@@ -325,15 +326,15 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
             = y\log(1 + e^{-o}) + (1 - y)\log(1 + e^{o}), \qquad
         \frac{\partial l}{\partial o} = \sigma(o) - y
 
-    It is the :func:`cross_entropy` of the two logits :math:`(0, o)`. For a label 0 or 1 one of the two terms vanishes,
-    even at an infinite logit.
+    It is the :func:`cross_entropy` of the two logits :math:`(0, o)`. For a label of 0 or 1, one of the two terms is 0,
+    even if the logit is infinite.
 
     Parameters
     ----------
     logits : Tensor, shape (*)
         The log-odds :math:`o`, before any sigmoid.
     labels : Tensor, shape (*), in [0, 1]
-        The probabilities :math:`y` of a yes: 0 and 1 for hard labels.
+        The probabilities :math:`y` of the positive class; 0 or 1 for hard labels.
 
     Returns
     -------
@@ -349,7 +350,7 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
 
     See Also
     --------
-    torch.nn.functional.binary_cross_entropy_with_logits : The same; rounds a small loss at label 0 to 0.
+    torch.nn.functional.binary_cross_entropy_with_logits : The same, but a small loss at label 0 rounds to 0.
 
     References
     ----------
@@ -369,7 +370,7 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
 
 
 def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
-    """Return ``p * x`` for a nonnegative ``x``, with ``0 * inf = 0``: what never happens costs nothing."""
+    """Return ``p * x`` for nonnegative ``x``, with ``0 * inf = 0``, so classes of probability 0 add nothing."""
     product = p * x
     if has_values(product) and not bool(product.detach().sum().isnan()):
         return product
@@ -377,7 +378,7 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
 
 
 def _check_scores(name: str, x: Tensor) -> int:
-    """Return how many classes the tensor holds real numbers for; raise unless there is one."""
+    """Return the number of classes; raise unless the tensor is floating-point and has at least one class."""
     check_floating(**{name: x})
     if x.dim() == 0 or x.size(-1) == 0:
         check_rank(name, x, 1, "(*, q)")
@@ -386,7 +387,7 @@ def _check_scores(name: str, x: Tensor) -> int:
 
 
 def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
-    """Return the labels as int64, which torch indexes with; raise unless there is an integer for each row."""
+    """Return the labels as int64, as torch needs to index; raise unless there is one integer for each row."""
     check_integer(labels=labels)
     if labels.shape != scores.shape[:-1]:
         layout = f"{tuple(scores.shape[:-1])}, a class index for each row"

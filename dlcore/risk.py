@@ -1,9 +1,9 @@
 r"""Risk: how large is the expected loss, and how well is it known?
 
-The risk of a model is its expected loss over the distribution of future examples, which is unknown; the empirical risk
-is the mean over a sample. If the sample comes from another distribution, importance weights correct the mean. Losses
-are per example throughout, and these functions reduce them: to a mean, never to a sum. Each risk is a differentiable
-tensor that can be minimized, and :func:`standard_error` is its standard error.
+The risk of a model is its expected loss over the distribution of future examples, which is unknown. The empirical risk
+is the mean loss over a sample. If the sample comes from another distribution, importance weights correct the mean. The
+losses in this library are per example, and these functions reduce them to a mean, never to a sum. Each risk is a
+differentiable tensor that can be minimized; :func:`standard_error` returns its standard error.
 """
 
 import math
@@ -26,15 +26,15 @@ __all__ = [
 
 
 def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
-    r"""Return the mean loss.
+    r"""Return the mean loss over a sample.
 
     .. math::
 
         R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell_i, \qquad R = \mathbb{E}_{p(\mathbf{x}, y)}[\ell]
 
     where :math:`\ell_i` is the loss of example :math:`i`. It estimates the risk :math:`R`, the expected loss over the
-    distribution :math:`p` of the examples, without bias if the model was not fitted to them. The total loss is
-    :math:`n R_\text{emp}`: it has the same minimum, and gradients :math:`n` times as long.
+    distribution :math:`p` of the examples; the estimate is unbiased if the model was not fitted to them. The total loss
+    is :math:`n R_\text{emp}`: it has the same minimizer, and its gradient is :math:`n` times as long.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     TypeError
         If ``losses`` is not a real floating-point tensor.
     ValueError
-        If ``losses`` has not one dimension, or no entry.
+        If ``losses`` does not have exactly one dimension, or is empty.
 
     See Also
     --------
-    torch.mean : The same for tensors of any shape; NaN for none.
-    standard_error : How far it may be from the risk.
+    torch.mean : The same for tensors of any shape; NaN for an empty one.
+    standard_error : The uncertainty of this estimate.
 
     References
     ----------
@@ -69,7 +69,7 @@ def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> empirical_risk(losses)
     tensor(2.)
 
-    Its gradient is one over n for each example, where that of the sum is 1:
+    Its gradient is 1/n for each example, whereas that of the sum is 1:
 
     >>> torch.func.grad(empirical_risk)(losses)
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
@@ -81,7 +81,7 @@ def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 def importance_weighted_risk(
     losses: Float[Tensor, "n"], weights: Float[Tensor, "n"], *, normalize: bool = False
 ) -> Float[Tensor, ""]:
-    r"""Return the weighted mean loss, which estimates the risk under another distribution.
+    r"""Return the weighted mean loss, an estimate of the risk under another distribution.
 
     .. math::
 
@@ -89,37 +89,38 @@ def importance_weighted_risk(
         \frac{\sum_{i=1}^{n} w_i \ell_i}{\sum_{i=1}^{n} w_i}
 
     where :math:`w_i = p(\mathbf{x}_i)/q(\mathbf{x}_i)` if the examples come from :math:`q` and :math:`p` is the target.
-    Divided by :math:`n` it is unbiased, if the weights are right. Divided by :math:`\sum_i w_i` it is only consistent,
-    but the scale of the weights cancels, the result lies between the smallest and the largest loss, and it varies
-    less as a rule. Neither sees a region where :math:`p > 0` and :math:`q = 0`: no example comes from there.
+    The sum divided by :math:`n` is unbiased if the weights are correct. The sum divided by :math:`\sum_i w_i` is only
+    consistent, but the scale of the weights cancels, the result lies between the smallest and the largest loss, and its
+    variance is usually smaller. Neither covers a region where :math:`p > 0` and :math:`q = 0`, because no example comes
+    from there.
 
     Parameters
     ----------
     losses : Tensor, shape (n,), n > 0
         The loss of each example.
     weights : Tensor, shape (n,), >= 0
-        The importance weights; an example of weight 0 may have any loss, even an infinite one. Their values are not
+        The importance weights. An example with weight 0 may have any loss, even an infinite one. The values are not
         checked under ``torch.compile`` and ``torch.func``.
     normalize : bool, default False
-        Divide by the sum of the weights, not by n.
+        Whether to divide by the sum of the weights instead of n.
 
     Returns
     -------
     Tensor, shape ()
-        The weighted risk, with the unit of ``losses``, in the dtype that both promote to.
+        The weighted risk, with the unit of ``losses``, in the dtype to which both promote.
 
     Raises
     ------
     TypeError
         If ``losses`` or ``weights`` is not a real floating-point tensor.
     ValueError
-        If ``losses`` has not one dimension, or no entry, or ``weights`` another shape.
+        If ``losses`` does not have exactly one dimension, or is empty, or ``weights`` has another shape.
     ValueError
-        If a weight is negative or NaN, or, with ``normalize``, if all are 0.
+        If a weight is negative or NaN, or, with ``normalize``, if all weights are 0.
 
     See Also
     --------
-    numpy.average : Divides by the sum of the weights.
+    numpy.average : Always divides by the sum of the weights.
     dlcore.importance.diagnose : Whether the weights can be trusted.
 
     References
@@ -134,7 +135,7 @@ def importance_weighted_risk(
     >>> importance_weighted_risk(losses, weights)
     tensor(2.)
 
-    What the weights sum to matters, unless it is divided by:
+    The scale of the weights matters, unless the sum is normalized:
 
     >>> importance_weighted_risk(losses, 10 * weights), importance_weighted_risk(losses, 10 * weights, normalize=True)
     (tensor(20.), tensor(2.))
@@ -150,32 +151,32 @@ def importance_weighted_risk(
 def standard_error(
     losses: Float[Tensor, "n"], weights: Float[Tensor, "n"] | None = None, *, normalize: bool = False
 ) -> Float[Tensor, ""]:
-    r"""Return the standard error of an empirical or an importance-weighted risk.
+    r"""Return the standard error of an empirical or importance-weighted risk.
 
     .. math::
 
         \sqrt{\frac{1}{n(n-1)} \sum_{i=1}^{n} (w_i \ell_i - R)^2} \qquad\text{or, normalized,}\qquad
         \frac{n}{\sum_i w_i} \sqrt{\frac{1}{n(n-1)} \sum_{i=1}^{n} w_i^2 (\ell_i - R)^2}
 
-    where :math:`R` is the risk, and :math:`w_i = 1` without weights. The square of the first is an unbiased estimate of
-    the variance; the second is the delta method, right for large :math:`n`, and the same as the first where all weights
-    are 1. Both take the examples as independent, the model as fixed and the weights as known, and say too little where
-    few weights speak.
+    where :math:`R` is the risk, and :math:`w_i = 1` without weights. The square of the first form is an unbiased
+    estimate of the variance. The second form is the delta method: it is accurate for large :math:`n`, and equals the
+    first if all weights are 1. Both assume independent examples, a fixed model and known weights, and both are too
+    small if a few large weights dominate.
 
     Parameters
     ----------
     losses : Tensor, shape (n,), n > 1
         The loss of each example.
     weights : Tensor, shape (n,), >= 0, optional
-        The importance weights; an example of weight 0 may have any loss, even an infinite one. Their values are not
+        The importance weights. An example with weight 0 may have any loss, even an infinite one. The values are not
         checked under ``torch.compile`` and ``torch.func``.
     normalize : bool, default False
-        Whether the risk was divided by the sum of the weights, not by n.
+        Whether the risk was divided by the sum of the weights instead of n.
 
     Returns
     -------
     Tensor, shape (), in [0, inf)
-        The standard error, with the unit of ``losses``, in the dtype that both promote to; where it is 0, its gradient
+        The standard error, with the unit of ``losses``, in the dtype to which both promote; where it is 0, its gradient
         is 0.
 
     Raises
@@ -183,14 +184,15 @@ def standard_error(
     TypeError
         If ``losses`` or ``weights`` is not a real floating-point tensor.
     ValueError
-        If ``losses`` has not one dimension, or fewer than two entries, or ``weights`` another shape.
+        If ``losses`` does not have exactly one dimension, or has fewer than two entries, or ``weights`` has another
+        shape.
     ValueError
-        If a weight is negative or NaN, or, with ``normalize``, if all are 0.
+        If a weight is negative or NaN, or, with ``normalize``, if all weights are 0.
 
     See Also
     --------
-    torch.std : The standard deviation; this is it over the root of n.
-    dlcore.importance.diagnose : Whether the weights have a variance at all.
+    torch.std : The standard deviation; divided by the square root of n, it is the standard error.
+    dlcore.importance.diagnose : Whether the weights have a finite variance.
 
     References
     ----------
@@ -198,13 +200,13 @@ def standard_error(
 
     Examples
     --------
-    The deviations from the mean 3 are -2, -2, 0 and 4, their squares sum to 24, and 24 / (4 · 3) = 2:
+    The deviations from the mean 3 are -2, -2, 0 and 4. Their squares sum to 24, and 24 / (4 · 3) = 2:
 
     >>> losses = torch.tensor([1.0, 1.0, 3.0, 7.0])
     >>> standard_error(losses) ** 2
     tensor(2.)
 
-    A gap between independent sets of examples has the root of the sum of the squares:
+    The standard error of a gap between independent samples is the square root of the sum of the squares:
 
     >>> torch.hypot(standard_error(losses), standard_error(losses))
     tensor(2.)
@@ -226,14 +228,14 @@ def standard_error(
 
 
 def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
-    r"""Return the risk on new examples less the risk on the examples that the model was fitted to.
+    r"""Return the risk on new examples minus the risk on the examples that the model was fitted to.
 
     .. math::
 
         \frac1m \sum_{j=1}^{m} \ell_j^\text{test} - \frac1n \sum_{i=1}^{n} \ell_i^\text{train}
 
-    It estimates :math:`R - R_\text{emp}`. The test examples must be new: a gap to examples that chose the model, the
-    penalty or the moment to stop is too small.
+    It estimates :math:`R - R_\text{emp}`. The test examples must be new: the gap is too small if they were used to
+    choose the model, the penalty or the time to stop.
 
     Parameters
     ----------
@@ -245,14 +247,14 @@ def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tens
     Returns
     -------
     Tensor, shape ()
-        The gap, with the unit of the losses, in the dtype that both promote to; as a rule it is positive.
+        The gap, with the unit of the losses, in the dtype to which both promote; it is usually positive.
 
     Raises
     ------
     TypeError
         If ``train_losses`` or ``test_losses`` is not a real floating-point tensor.
     ValueError
-        If ``train_losses`` or ``test_losses`` has not one dimension, or no entry.
+        If ``train_losses`` or ``test_losses`` does not have exactly one dimension, or is empty.
 
     See Also
     --------
@@ -270,12 +272,12 @@ def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tens
     _check_losses(train_losses=train_losses, test_losses=test_losses)
     dtype = torch.promote_types(train_losses.dtype, test_losses.dtype)
     train, test = train_losses.double(), test_losses.double()
-    offset = train.detach().mean().nan_to_num(0, 0, 0)  # of both means: without it, their difference loses digits
+    offset = train.detach().mean().nan_to_num(0, 0, 0)  # without it, the difference loses digits
     return ((test - offset).mean() - (train - offset).mean()).to(dtype)
 
 
 def _present(losses: Tensor, weights: Tensor) -> Tensor:
-    """Return the losses, with 0 for those of weight 0 that are infinite or NaN: their examples are absent."""
+    """Return the losses, replacing infinite or NaN losses of absent examples, those with weight 0, by 0."""
     return torch.where((weights == 0) & ~losses.isfinite(), 0, losses)
 
 

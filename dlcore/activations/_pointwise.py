@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from dlcore._checks import check_floating, check_number, check_same_dtype
 from dlcore._numerics import upcast

@@ -18,15 +18,15 @@ def log_singular_values(matrices: Float[torch.Tensor, "*batch k n n"]) -> Float[
 
         \log\sigma_i(\mathbf{M}_1\mathbf{M}_2\cdots\mathbf{M}_k), \qquad i = 1, \dots, n
 
-    The product itself is never formed: it would overflow, and its small singular values would be lost in the rounding
-    of the large ones. QR factorizations, one matrix at a time, make it triangular and keep the scale of each row as a
-    separate logarithm; Jacobi rotations of these rows give the singular values. So even the smallest is accurate,
-    unless a single factor is nearly singular, or spans more orders of magnitude than the dtype has digits.
+    The product itself is never formed: it would overflow, and the rounding errors of its large singular values would
+    hide the small ones. QR factorizations, one matrix at a time, make the product triangular and keep the scale of each
+    row as a separate logarithm. Jacobi rotations of these rows then give the singular values. Even the smallest one is
+    accurate, unless a single factor is nearly singular or spans more orders of magnitude than the dtype has digits.
 
     Parameters
     ----------
     matrices : Tensor, shape (*, k, n, n)
-        The factors, from the left, as in ``x @ matrices[0] @ matrices[1]``.
+        The factors in order, as in ``x @ matrices[0] @ matrices[1]``.
 
     Returns
     -------
@@ -38,11 +38,11 @@ def log_singular_values(matrices: Float[torch.Tensor, "*batch k n n"]) -> Float[
     TypeError
         If ``matrices`` is not a real floating-point tensor.
     ValueError
-        If ``matrices`` has fewer than three dimensions, or its matrices are empty or not square.
+        If ``matrices`` has fewer than three dimensions, or the matrices are empty or not square.
 
     See Also
     --------
-    torch.linalg.svdvals : The singular values of a single matrix, to within rounding of the largest.
+    torch.linalg.svdvals : The singular values of one matrix; errors are relative to the largest of them.
 
     References
     ----------
@@ -50,7 +50,7 @@ def log_singular_values(matrices: Float[torch.Tensor, "*batch k n n"]) -> Float[
 
     Examples
     --------
-    The product of 200 of these holds :math:`2^{200}`, which float32 does not, and :math:`2^{-200}`:
+    The product of 200 of these holds :math:`2^{200}`, which overflows in float32, and :math:`2^{-200}`:
 
     >>> matrices = torch.tensor([[0.0, 2.0], [0.5, 0.0]]).expand(200, 2, 2) @ torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     >>> (log_singular_values(matrices) / torch.tensor(2.0).log()).round()

@@ -19,14 +19,14 @@ QUADRATURE_NODES = 384
 
 
 class SignalPropagation(NamedTuple):
-    """The variance of the signal at the inputs, at each layer's pre-activations, and at the outputs: depth + 1 values.
+    """The variance of the signal at the inputs, at the pre-activations of each layer, and at the outputs.
 
     Parameters
     ----------
     forward_measured, forward_predicted : Tensor, shape (depth + 1,)
-        The variance of the values themselves.
+        The variance of the values, from the inputs to the outputs.
     backward_measured, backward_predicted : Tensor, shape (depth + 1,)
-        The variance of the gradients with respect to them.
+        The variance of the gradients with respect to these values.
     """
 
     forward_measured: Float[Tensor, " depth_and_1"]
@@ -52,12 +52,12 @@ def signal_propagation(
         g_k = n_{k+1}\,\sigma_{k+1}^2\,\mathrm{E}\bigl[\phi'(\sqrt{q_k}\,u)^2\bigr]\,g_{k+1},
         \qquad u \sim \mathcal{N}(0, 1)
 
-    where :math:`q_k` is the variance of the pre-activations :math:`\mathbf{z}_k` and :math:`g_k` that of
-    :math:`\partial J/\partial\mathbf{z}_k`, :math:`n_k` is the number of units, and :math:`\sigma_k^2` the variance of
-    the weights that lead to them. The inputs count as layer 0, without an activation. Weights have mean 0, and so have
-    all these over the draw of the weights: a variance is a mean square here, over units and examples. The prediction is
-    made for each example, then averaged. It takes the layers to be wide, and the weights to be independent of each
-    other and of the gradient at the outputs.
+    where :math:`q_k` is the variance of the pre-activations :math:`\mathbf{z}_k`, :math:`g_k` is that of
+    :math:`\partial J/\partial\mathbf{z}_k`, :math:`n_k` is the number of units, and :math:`\sigma_k^2` is the variance
+    of the weights that lead to them. The inputs count as layer 0, without an activation. The weights have mean 0;
+    therefore all these values have mean 0 over the draw of the weights, and the variance is the mean square over units
+    and examples. The prediction is made for each example and then averaged. It assumes that the layers are wide, and
+    that the weights are independent of each other and of the gradient at the outputs.
 
     Parameters
     ----------
@@ -68,32 +68,32 @@ def signal_propagation(
     activation : str, default "relu"
         The name of the activation :math:`\phi`, as for :func:`dlcore.mlp.mlp`.
     output_gradient : Tensor, shape (n, n_out), optional
-        The gradient with respect to the outputs, which is sent back; standard normal by default.
+        The gradient with respect to the outputs, where the backward pass starts; standard normal by default.
     variances : sequence of float, optional
-        The variance :math:`\sigma_k^2` that the scheme promises, for each layer; by default the mean square of its
-        weights.
+        The variance :math:`\sigma_k^2` of the initialization scheme, for each layer; by default, the mean square of the
+        weights of the layer.
     generator : torch.Generator, optional
         The source of the random gradient; torch's global one by default.
 
     Returns
     -------
     SignalPropagation
-        Four tensors of shape (depth + 1,), from the inputs to the outputs, at least 0.
+        Four tensors of shape (depth + 1,) with nonnegative entries, from the inputs to the outputs.
 
     Raises
     ------
     TypeError
-        If a tensor is not real floating-point, or has another dtype than ``x``.
+        If a tensor is not real floating-point, or does not have the dtype of ``x``.
     ValueError
-        If ``x`` is no matrix of at least one example, or ``params`` does not fit it.
+        If ``x`` is not a matrix of at least one example, or ``params`` does not fit it.
     ValueError
-        If ``output_gradient`` has not the shape of the outputs, or ``variances`` not one entry for each layer.
+        If ``output_gradient`` does not have the shape of the outputs, or ``variances`` one entry for each layer.
     ValueError
-        If ``activation`` is none of the names.
+        If ``activation`` is not one of the names.
 
     See Also
     --------
-    torch.nn.init.calculate_gain : A standard deviation for each activation, meant to keep the forward variance.
+    torch.nn.init.calculate_gain : The gain recommended for each activation, to keep the forward variance.
 
     References
     ----------
@@ -103,7 +103,7 @@ def signal_propagation(
 
     Examples
     --------
-    Two layers, each of which doubles every value, and so quadruples the variance, both ways:
+    Each of the two layers doubles every value, which quadruples the variance in both directions:
 
     >>> double = LinearParams(2 * torch.eye(2), torch.zeros(2))
     >>> x = torch.tensor([[1.0, -1.0]])
@@ -134,23 +134,23 @@ def signal_propagation(
 def gaussian_expectation(
     function: Callable[[Tensor], Tensor], variance: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    r"""Return the mean of a function of a normal variable with mean 0.
+    r"""Return the expected value of a function of a normal variable with mean 0.
 
     .. math::
 
         \mathrm{E}\bigl[f(\sqrt{q}\,u)\bigr]
             = \int_{-\infty}^{\infty} f(\sqrt{q}\,u)\,\frac{e^{-u^2/2}}{\sqrt{2\pi}}\,\mathrm{d}u
 
-    With :math:`u` replaced by a multiple of :math:`\sinh t`, the trapezoidal rule resolves both the width of the normal
-    density and the unit width on which an activation bends, whichever is the smaller. It is symmetric, so that a step
-    at 0 has mean exactly one half.
+    With :math:`u` replaced by a multiple of :math:`\sinh t`, the trapezoidal rule resolves the width of the normal
+    density and the unit width over which an activation bends, whichever is smaller. The rule is symmetric, so the mean
+    of a step at 0 is exactly one half.
 
     Parameters
     ----------
     function : callable
-        The function :math:`f`, elementwise; smooth, or with its only kink or step at 0.
+        The function :math:`f`, which acts elementwise. It must be smooth, except for a kink or step at 0.
     variance : Tensor, shape (*), in [0, inf]
-        The variance :math:`q`; where it is 0, there is no gradient with respect to it.
+        The variance :math:`q`; there is no gradient with respect to it where it is 0.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def gaussian_expectation(
 
     See Also
     --------
-    numpy.polynomial.hermite_e.hermegauss : Fewer nodes, but they miss a bend that is narrow against the density.
+    numpy.polynomial.hermite_e.hermegauss : Has fewer nodes, which miss a bend much narrower than the density.
 
     References
     ----------
@@ -175,7 +175,7 @@ def gaussian_expectation(
 
     Examples
     --------
-    A ReLU halves the mean square:
+    A ReLU halves the mean square of its input:
 
     >>> gaussian_expectation(lambda z: torch.relu(z) ** 2, torch.tensor([1.0, 8.0]))
     tensor([0.5000, 4.0000])
@@ -188,7 +188,7 @@ def gaussian_expectation(
 def _measured_gradients(
     params: Sequence[LinearParams], z: Sequence[Tensor], output_gradient: Tensor, phi: Activation
 ) -> list[Tensor]:
-    """Return ∂J/∂z at the inputs, which count as z of layer 0, at each pre-activation, and at the outputs."""
+    """Return ∂J/∂z at the inputs, which count as z of layer 0, at the pre-activations, and at the outputs."""
     slopes = [torch.ones_like(z[0]), *map(phi.derivative, z[1:])]
     dz = [output_gradient]
     for (weight, _), slope in zip(reversed(params), reversed(slopes), strict=True):
@@ -203,7 +203,7 @@ def _predicted_variances(
     output_variance: Tensor,
     phi: Activation,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return q from the inputs to the outputs, and g from the outputs back, for each example."""
+    """Return q and g at the inputs, the pre-activations and the outputs, for each example."""
     q, signal = [input_variance], input_variance
     for (weight, bias), variance in zip(params, sigma2, strict=True):
         q.append(weight.shape[0] * variance * signal + _mean_square(bias))
@@ -216,14 +216,14 @@ def _predicted_variances(
 
 
 def _mean_square(x: Tensor) -> Tensor:
-    """Return the mean square over the last dimension, one for each example."""
+    """Return the mean square of each example, over the last dimension."""
     return upcast(x).square().mean(-1)
 
 
 def _expectation(function: Callable[[Tensor], Tensor], variance: Tensor) -> Tensor:
     """Return E[f(√q u)] by the trapezoidal rule in t, where u is a multiple of sinh t."""
     std = variance.sqrt()[..., None]
-    step = 1 / std.clamp(1, 1e16)  # the width in u on which f(√q u) bends
+    step = 1 / std.clamp(1, 1e16)  # the width in u over which f(√q u) bends
     t = torch.asinh(12 / step) * torch.linspace(-1, 1, QUADRATURE_NODES, dtype=variance.dtype, device=variance.device)
     u = step * t.sinh()
     density = t.cosh() * torch.exp(-(u**2) / 2)

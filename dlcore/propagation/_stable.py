@@ -14,7 +14,7 @@ MAX_JACOBI_SWEEPS = 12
 def product_log_singular_values(matrices: Tensor) -> Tensor:
     r"""Return log σ of the product of matrices, (\*, k, n, n): shape (\*, n), largest first.
 
-    With diagonal scales exp(logs), the product of the factors so far, from the right, is basis · exp(logs) · rows.
+    The factors are multiplied from the right. Their product so far is basis · diag(exp(logs)) · rows.
     """
     *batch, _, n, _ = matrices.shape
     identity = torch.eye(n, dtype=matrices.dtype, device=matrices.device).expand(*batch, n, n)
@@ -22,7 +22,7 @@ def product_log_singular_values(matrices: Tensor) -> Tensor:
     basis, rows, logs = identity, identity, identity.new_zeros(*batch, n, 1)
     for factor in reversed(matrices.unbind(-3)):
         columns = factor @ basis
-        # large columns and large rows go first: reflections would round the small ones away
+        # large columns and rows go first, because reflections would otherwise lose the small ones to rounding
         largest_first = (columns.abs().amax(-2).log() + logs[..., 0]).argsort(dim=-1, descending=True)
         columns, rows, logs = (_rows_in(largest_first, x) for x in (columns.mT, rows, logs))
         largest_first = columns.abs().amax(-2).argsort(dim=-1, descending=True)
@@ -42,8 +42,8 @@ def _rows_in(order: Tensor, x: Tensor) -> Tensor:
 
 
 def _normalized(rows: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows of length 1, and the logarithms of the scales by which to multiply them."""
-    # the squares of entries relative to the largest neither overflow nor vanish
+    """Return the rows scaled to length 1, and the logarithms of their scales."""
+    # divided by the largest entry, the entries have squares that neither overflow nor underflow
     largest = rows.detach().abs().amax(-1, keepdim=True)
     scale = torch.where(largest == 0, 1, largest)
     square = (rows / scale).square().sum(-1, keepdim=True)
@@ -61,13 +61,13 @@ def _orthogonalized(rows: Tensor, logs: Tensor) -> Tensor:
     for _ in range(MAX_JACOBI_SWEEPS):
         if _is_any_cosine_above(tolerance, rows) is False:
             return logs[..., 0]
-        for _ in range(2 * half - 1):  # as in a round-robin tournament, each row is paired with every other once
+        for _ in range(2 * half - 1):  # a round-robin schedule: each row is paired once with every other
             table = torch.cat([rows, logs], dim=-1)
             upper, lower = _rotated(table[..., :half, :], table[..., half:, :].flip(-2))
             moving = torch.cat([upper[..., 1:, :], lower.flip(-2)], dim=-2)
             table = torch.cat([upper[..., :1, :], moving.roll(1, dims=-2)], dim=-2)
             rows, logs = table[..., :-1], table[..., -1:]
-    # a singular value is wrong by the square of the cosines that are left
+    # the relative error of a singular value is the square of the remaining cosines
     if _is_any_cosine_above(torch.finfo(rows.dtype).eps ** 0.5, rows):
         raise RuntimeError(
             f"matrices: no singular values found in {MAX_JACOBI_SWEEPS} sweeps; try a product of fewer, or in float64"
@@ -76,7 +76,7 @@ def _orthogonalized(rows: Tensor, logs: Tensor) -> Tensor:
 
 
 def _is_any_cosine_above(limit: float, rows: Tensor) -> bool | None:
-    """Tell whether two rows of length 1 are not orthogonal; None where values cannot be looked at. NaN is not above."""
+    """Return whether the cosine of any two unit rows exceeds the limit, or None if values are hidden; NaN does not."""
     cosines = torch.triu(rows @ rows.mT, diagonal=1)
     return bool((cosines.abs() > limit).any()) if has_values(cosines) else None
 
@@ -90,7 +90,7 @@ def _rotated(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     cosine = (a * b).sum(-1, keepdim=True)
     difference = (1 - ratio) * (1 + ratio)
     square = difference**2 + (2 * ratio * cosine) ** 2
-    # the tangent of the rotation's angle, divided by the ratio
+    # the tangent of the rotation angle divided by the ratio
     tilt = 2 * cosine / (difference + torch.where(square == 0, 1, square).sqrt())
     shrink = -torch.log1p((ratio * tilt) ** 2) / 2
     large = torch.cat(_normalized(a + ratio**2 * tilt * b, log_a + shrink), dim=-1)
