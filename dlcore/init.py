@@ -185,7 +185,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
 def xavier_uniform(
     n_in: int, n_out: int, *, gain: float = 1.0, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return uniformly distributed weights with Xavier's variance.
+    r"""Return uniform weights for Xavier initialization, a compromise between both directions.
 
     .. math::
 
@@ -236,7 +236,7 @@ def xavier_uniform(
 def xavier_normal(
     n_in: int, n_out: int, *, gain: float = 1.0, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return normally distributed weights with Xavier's variance.
+    r"""Return normal weights for Xavier initialization, a compromise between both directions.
 
     .. math::
 
@@ -286,7 +286,7 @@ def xavier_normal(
 def he_uniform(
     n_in: int, n_out: int, *, gain: float = SQRT_2, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return uniformly distributed weights that keep the forward variance through a ReLU.
+    r"""Return uniform weights for He initialization, which keeps the forward variance through a ReLU.
 
     .. math::
 
@@ -337,7 +337,7 @@ def he_uniform(
 def he_normal(
     n_in: int, n_out: int, *, gain: float = SQRT_2, generator: Source = None, dtype: DType = None, device: Device = None
 ) -> Float[Tensor, "n_in n_out"]:
-    r"""Return normally distributed weights that keep the forward variance through a ReLU.
+    r"""Return normal weights for He initialization, which keeps the forward variance through a ReLU.
 
     .. math::
 

@@ -179,8 +179,8 @@ def laplace_log_density(
         \log p(x) = -\log 2b - \frac{|x-\mu|}{b}
 
     where :math:`\mu` is the mean and :math:`b` is the scale; the standard deviation is :math:`\sqrt2\,b`. Normal noise
-    leads to the squared loss, and Laplace noise to the absolute loss. Laplace noise has heavier tails, so the gradient
-    that an outlier contributes does not grow with its distance.
+    leads to the squared loss, and Laplace noise to the absolute loss. Laplace noise has heavier tails, and the gradient
+    of an outlier does not grow with its distance.
 
     Parameters
     ----------

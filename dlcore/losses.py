@@ -1,9 +1,10 @@
 r"""Losses: how wrong is a prediction?
 
 A loss maps a prediction and a target to a number, which is 0 for a perfect prediction. Each function returns one value
-per example; training minimizes their mean, which :mod:`dlcore.risk` computes. Classification losses take logits: a
-softmax in between would round small probabilities to 0 before their logarithm is taken. The value and the gradient are
-finite wherever the true ones are. Labels are checked, except while ``torch.compile`` or ``torch.func`` traces.
+per example; training minimizes their mean, which :mod:`dlcore.risk` computes. Pass logits, not probabilities, to a
+classification loss: a softmax would round small probabilities to 0 before their logarithm is taken. The value and the
+gradient are finite wherever the true ones are. Labels are checked, except while ``torch.compile`` or ``torch.func``
+traces.
 """
 
 import torch
@@ -140,7 +141,7 @@ def huber_loss(
         \frac{\partial l_\delta}{\partial\hat y} = c\,\operatorname{sign}(r)
 
     which is :math:`\frac12 r^2` up to :math:`|r| = \delta`, and its tangent :math:`\delta|r| - \frac12\delta^2` beyond.
-    The gradient from an outlier is therefore at most :math:`\delta`.
+    The gradient of an outlier is therefore at most :math:`\delta` in size.
 
     Parameters
     ----------
@@ -159,7 +160,8 @@ def huber_loss(
     Raises
     ------
     TypeError
-        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype, or ``delta`` is not a number.
+        If ``y_hat`` and ``y`` are not two real floating-point tensors of one dtype, or ``delta`` is not a real
+        number.
     ValueError
         If the shapes differ, or ``delta`` is not positive.
 
