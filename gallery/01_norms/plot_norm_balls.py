@@ -1,19 +1,30 @@
 r"""
-Which p make a norm?
-====================
+Lp norms: which p make a norm?
+==============================
 
-The :math:`L_p` norms measure the size of a vector by one formula,
+The unit balls of five orders p show why the triangle inequality fails below p = 1.
+
+In short
+--------
+
+The :math:`L_p` formula is a norm exactly if :math:`p \ge 1`. For :math:`p < 1` it violates the
+triangle inequality, by a factor of up to :math:`2^{1/p - 1}`.
 
 .. math::
 
-    \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p},
+    \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p}
 
-and :math:`p = 2` is the length we know. Nothing in the formula forbids any other
-:math:`p > 0`. But a norm has to keep three promises: it is zero at the zero vector only; it
-scales with the vector, :math:`\lVert a\mathbf{x}\rVert = |a|\,\lVert\mathbf{x}\rVert`; and a
-detour is never shorter than the straight way,
-:math:`\lVert\mathbf{x}+\mathbf{y}\rVert \le \lVert\mathbf{x}\rVert + \lVert\mathbf{y}\rVert`.
-For which :math:`p` does the formula keep all three?
+*Prerequisites: vectors; for the last figure, matrices. Time: 8 minutes.*
+
+The three properties of a norm
+------------------------------
+
+For :math:`p = 2` the formula gives the ordinary length of a vector, and it is defined for any other
+:math:`p > 0` as well. A norm must have three properties: it is zero only for the zero vector; it
+scales with the vector, :math:`\lVert a\mathbf{x}\rVert = |a|\,\lVert\mathbf{x}\rVert`; and it
+satisfies the triangle inequality, so that a detour is never shorter than the straight line:
+:math:`\lVert\mathbf{x}+\mathbf{y}\rVert \le \lVert\mathbf{x}\rVert + \lVert\mathbf{y}\rVert`. For
+which :math:`p` does the formula have all three?
 """
 
 import math
@@ -26,11 +37,11 @@ from dlcore import norms
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# One formula, many balls
-# -----------------------
+# Unit balls
+# ----------
 #
-# To see a norm, draw its *unit ball*: all vectors of norm at most 1. Turn once around the
-# origin, divide each direction by its own norm, and you walk along the ball's edge.
+# The *unit ball* of a norm is the set of all vectors of norm at most 1. To trace its boundary, we
+# take directions all around the origin and divide each by its own norm.
 
 angle = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)
 directions = torch.stack([angle.cos(), angle.sin()], dim=1)
@@ -42,9 +53,9 @@ for p, edge in edges.items():
     assert torch.allclose(norms.lp_norm(edge, p, dim=1), torch.ones_like(angle))
 
 # %%
-# As :math:`p` grows, so does the ball, from a thin star to the full square: the norm of one
-# and the same vector never grows with :math:`p`. Only on the axes, where a single entry is not
-# zero, do all of them agree.
+# The ball grows with :math:`p`, from a thin star to the full square, because the norm of a fixed
+# vector never increases with :math:`p`. All the norms agree only on the axes, where a vector has a
+# single nonzero entry.
 
 sizes = torch.stack([norms.lp_norm(directions, p, dim=1) for p in orders])
 off_axes = directions.abs().amin(dim=1) > 1e-3
@@ -76,8 +87,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# :math:`p = \infty` stands for the limit, the size of the largest entry, and powers reach it
-# fast: what the other entries add shrinks like their own powers.
+# :math:`p = \infty` denotes the limit, the size of the largest entry. The norm approaches this
+# limit fast, because the contributions of the other entries shrink like their :math:`p`-th powers.
 
 x = torch.tensor([0.3, -1.0, 0.7], dtype=torch.float64)
 for p in (4, 8, 16, 32):
@@ -85,12 +96,12 @@ for p in (4, 8, 16, 32):
 assert norms.lp_norm(x, math.inf) == norms.max_norm(x) == 1
 
 # %%
-# What goes wrong below 1
-# -----------------------
+# Below 1 the ball is not convex
+# ------------------------------
 #
-# The star is the odd one out: it bends inwards. Take the two unit vectors on the axes and go
-# half of the way from one to the other. With a norm the midpoint is never outside the ball,
-# for scaling and the triangle inequality give
+# Only the star bends inwards. Take the two unit vectors on the axes, and the midpoint between them.
+# With a norm, the midpoint is never outside the ball, because scaling and the triangle inequality
+# give
 #
 # .. math::
 #
@@ -125,13 +136,13 @@ fig.set_label(
 plt.show()
 
 # %%
-# How wrong, and from where on
-# ----------------------------
+# How wrong, and below which p?
+# -----------------------------
 #
-# From the origin to :math:`(1, 1)` the straight way has length :math:`2^{1/p}`, and the detour
-# over :math:`(1, 0)` has length 2. So the third promise is broken for *every* :math:`p < 1`, by
-# the factor :math:`2^{1/p - 1}`. It gets no worse than that: ten thousand random pairs stay
-# below this factor, and for :math:`p \ge 1` they keep the promise.
+# The straight line from the origin to :math:`(1, 1)` has length :math:`2^{1/p}`, and the detour
+# over :math:`(1, 0)` has length 2. So *every* :math:`p < 1` violates the triangle inequality, here
+# by the factor :math:`2^{1/p - 1}`. This is the worst case: ten thousand random pairs stay below
+# this factor, and for :math:`p \ge 1` they satisfy the inequality.
 
 p_values = [0.4 + 0.05 * i for i in range(53)]
 corner = torch.ones(2, dtype=torch.float64)
@@ -151,25 +162,25 @@ fine = torch.linspace(0.4, 3, 261)
 ax.plot(fine, 2 ** (1 / fine - 1), color="C0")
 ax.plot(p_values, worst, ".", color="C1")
 ax.text(0.6, 2.0, "the two unit vectors on the axes", color="C0")
-ax.text(1.1, 1.12, "the worst of 10 000 random pairs", color="C1")
-ax.text(3, 0.94, "a norm’s limit", ha="right", va="top")
+ax.text(1.1, 1.12, "the largest ratio of 10 000 random pairs", color="C1")
+ax.text(3, 0.94, "limit for a norm", ha="right", va="top")
 ax.set(xlabel="p", ylabel="norm of the sum / sum of the norms", ylim=(0, 3))
-ax.set_title("Below p = 1 a detour is shorter than the straight way")
+ax.set_title("Below p = 1 a detour can be shorter than the straight line")
 fig.set_label(
-    "The norm of a sum over the sum of the norms, against p, with a line at the limit 1. "
-    "For the two unit vectors on the axes the ratio falls from 2.8 at p = 0.4 through 1 at "
-    "p = 1 to 0.6 at p = 3. The largest ratio of random pairs stays below it up to "
-    "p = 1, and just below 1 from there on."
+    "The norm of a sum divided by the sum of the norms, against p, with a line at the "
+    "limit 1. For the two unit vectors on the axes the ratio falls from 2.8 at p = "
+    "0.4 through 1 at p = 1 to 0.6 at p = 3. The largest ratio of the random pairs "
+    "stays below this curve up to p = 1, and just below 1 from there on."
 )
 plt.show()
 
 # %%
-# And a matrix?
-# -------------
+# Matrix norms and singular values
+# --------------------------------
 #
-# A matrix turns the unit circle into an ellipse. The ellipse's half-axes are the matrix's *singular values*,
-# :math:`\sigma_1 \ge \sigma_2`, and three of the norms above, taken of these two numbers, are three norms of the
-# matrix: the spectral, the Frobenius and the nuclear norm,
+# A matrix maps the unit circle to an ellipse. The half-axes of the ellipse are the *singular
+# values* of the matrix, :math:`\sigma_1 \ge \sigma_2`. Three of the norms above, applied to these
+# two numbers, give three norms of the matrix: the spectral, the Frobenius and the nuclear norm,
 #
 # .. math::
 #
@@ -177,8 +188,9 @@ plt.show()
 #     \lVert\mathbf{A}\rVert_F = \lVert\boldsymbol\sigma\rVert_2, \qquad
 #     \lVert\mathbf{A}\rVert_* = \lVert\boldsymbol\sigma\rVert_1 .
 #
-# The spectral norm is the longer half-axis: no unit vector is stretched further. The Frobenius norm needs no
-# ellipse: it is the length of all entries in one vector.
+# The spectral norm is the longer half-axis: the matrix stretches no unit vector further. The
+# Frobenius norm can be computed without singular values: it is the length of the vector of all
+# entries.
 
 matrix = torch.tensor([[2.0, 1.0], [0.5, 1.5]], dtype=torch.float64)
 ellipse = directions @ matrix.T
@@ -213,12 +225,12 @@ fig.set_label(
 plt.show()
 
 # %%
-# What is left
-# ------------
+# The other two properties
+# ------------------------
 #
-# The other two promises hold for every :math:`p > 0`: only the zero vector has no size, and
-# size scales. And without the outer root the third one holds below 1 as well, so that
-# :math:`\sum_i |x_i - y_i|^p` is a distance, though one that does not scale.
+# The other two properties hold for every :math:`p > 0`: only the zero vector has size zero, and
+# size scales with the vector. Without the outer root, the triangle inequality holds below 1 as
+# well. So :math:`\sum_i |x_i - y_i|^p` is a distance, although it does not scale.
 
 for p in (0.25, 0.5, 0.75):
     assert norms.lp_norm(torch.zeros(2), p) == 0
@@ -232,11 +244,10 @@ for p in (0.25, 0.5, 0.75):
 # Conclusion
 # ----------
 #
-# The formula is a norm exactly for :math:`p \ge 1`. There its balls are convex, and they grow
-# with :math:`p` from the diamond to the square. :func:`dlcore.norms.lp_norm` computes it for
-# every :math:`p > 0`, so that you can see what goes wrong; the three you will meet most are
-# :func:`dlcore.norms.l1_norm`, :func:`dlcore.norms.l2_norm` and :func:`dlcore.norms.max_norm`.
-# Of a matrix there are :func:`dlcore.norms.frobenius_norm`, :func:`dlcore.norms.spectral_norm` and
-# :func:`dlcore.norms.nuclear_norm`.
-# The corners of the diamond lie on the axes, where all entries but one are zero; this is why a
-# penalty on the 1-norm makes entries exactly zero.
+# The formula is a norm exactly if :math:`p \ge 1`. Its unit balls are then convex, and they grow
+# with :math:`p` from the diamond to the square. :func:`dlcore.norms.lp_norm` computes it for every
+# :math:`p > 0`, so you can see what goes wrong below 1. The three most common norms are
+# :func:`dlcore.norms.l1_norm`, :func:`dlcore.norms.l2_norm` and :func:`dlcore.norms.max_norm`. For
+# matrices there are :func:`dlcore.norms.frobenius_norm`, :func:`dlcore.norms.spectral_norm` and
+# :func:`dlcore.norms.nuclear_norm`. The corners of the diamond lie on the axes, where all entries
+# but one are zero; this is why a penalty on the 1-norm makes entries exactly zero.

@@ -207,7 +207,7 @@ def test_keyboard_switches_the_theme(tab: Page, address: str) -> None:
 
 def test_function_leads_to_the_tutorials_that_use_it_and_back(tab: Page, address: str) -> None:
     tab.goto(f"{address}/api/dlcore.norms.lp_norm.html")
-    tab.get_by_role("link", name="Which p make a norm?").first.click()
+    tab.get_by_role("link", name="Lp norms: which p make a norm?").first.click()
     tab.locator("pre a[href*='dlcore.norms.lp_norm']").first.click()
 
     assert tab.url.startswith(f"{address}/api/dlcore.norms.lp_norm.html")
