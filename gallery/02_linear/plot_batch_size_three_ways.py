@@ -1,20 +1,32 @@
 r"""
-When do you divide by the batch size?
-=====================================
+Minibatch SGD: when do you divide by the batch size?
+====================================================
 
-A step of minibatch stochastic gradient descent goes along the *mean* gradient of a batch
-:math:`\mathcal{B}`,
+Divide once, in the loss or in the step; what dividing twice, or never, does to training.
+
+In short
+--------
+
+Divide exactly once by the number of rows in the batch: either take the mean of the losses, or
+divide their sum in the step. A very short last batch is best left out, because its mean gradient is
+noisy.
 
 .. math::
 
     \mathbf{w} \leftarrow \mathbf{w} - \frac{\eta}{|\mathcal{B}|}
-        \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w}) .
+        \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w})
 
-The division can be written in the loss, as a mean, or in the step, after a sum. Both are in use,
-and so both are easily done, or neither. And the last batch of an epoch may be shorter than the
-others: by what is it divided? Here are the ways to do it right, and what each slip costs, on
-scikit-learn's bundled diabetes data: 442 patients, ten measurements, and how far the disease had gone a
-year later.
+*Prerequisites: linear regression and gradients. Time: 12 minutes.*
+
+The mean gradient of a minibatch
+--------------------------------
+
+A step of minibatch stochastic gradient descent follows the *mean* gradient of a batch
+:math:`\mathcal{B}`. The division can be written in the loss, as a mean, or in the step, after a
+sum. Both are common, so people divide twice, or never. And the last batch of an epoch may be
+shorter than the others: what do you divide it by? This tutorial shows the correct ways and measures
+what each mistake costs, on scikit-learn's bundled diabetes data: 442 patients, ten measurements,
+and the progression of the disease one year later.
 """
 
 import matplotlib.pyplot as plt
@@ -30,13 +42,13 @@ y = (y - y.mean()) / y.std()
 assert x.shape == (442, 10)
 
 # %%
-# Once, in either place
-# ---------------------
+# Dividing once, in the loss or in the step
+# -----------------------------------------
 #
-# First a batch size that leaves no rest: 442 is 13 times 34. Three loops start at zero and see
-# the same batches in the same order. The first sums the losses and divides in the step, as in
-# the notes; the second takes the mean and divides nowhere else; the third lets
-# :func:`dlcore.training.fit` do it.
+# We begin with a batch size that divides evenly: 442 is 13 times 34. Three loops start at zero and
+# see the same batches in the same order. The first sums the losses and divides in the step, as in
+# the notes; the second takes the mean and divides nowhere else; the third calls
+# :func:`dlcore.training.fit`.
 
 
 def start() -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,7 +64,7 @@ def per_example(params, x, y):
 def descend(
     reduce, divisor=None, *, batch_size, epochs, lr=0.1, seed=0, drop_last=False
 ):
-    """Return the parameters after each step, divided by the batch's length by default."""
+    """Return the parameters after each step; by default, divide by the batch's length."""
     generator = torch.Generator().manual_seed(seed)
     params = [p.requires_grad_() for p in start()]
     path = []
@@ -80,13 +92,13 @@ history = training.fit(
 assert torch.allclose(history.params[0], of_sum[-1][0], rtol=1e-9, atol=1e-12)
 
 # %%
-# Twice, or never
-# ---------------
+# Dividing twice, or never
+# ------------------------
 #
-# Now the two slips. Who passes the batch size to the step *and* takes the mean divides twice:
-# each step is 34 times too short. Nothing warns; the loss falls, only slowly. Who sums and
-# leaves the division out takes steps that are 34 times too long, and with this learning rate
-# the loss is beyond all bounds within one epoch.
+# Now the two mistakes. If you pass the batch size to the step *and* take the mean, you divide
+# twice, and each step is 34 times too short. There is no warning; the loss falls, but slowly. If
+# you take the sum and do not divide, each step is 34 times too long, and with this learning rate
+# the loss diverges within an epoch.
 
 twice = descend(torch.mean, **options)
 never = descend(torch.sum, 1, **options)
@@ -98,7 +110,7 @@ least = float(per_example(best, x, y).mean())
 
 
 def excess(path):
-    """Return how far the mean loss is above the least possible, after each step."""
+    """Return the mean loss minus its minimum, after each step."""
     return torch.stack([per_example(p, x, y).mean() for p in path]) - least
 
 
@@ -110,7 +122,7 @@ assert curves["twice"][-1] > 0.3 * at_start
 assert curves["never"][13] > 1e6 * at_start
 
 # %%
-# A learning rate 34 times as large hides the first slip, and one 34 times as small the second.
+# A learning rate 34 times as large hides the first mistake, and one 34 times as small the second.
 # That is why both survive in working code, until someone changes the batch size.
 
 for hidden in (
@@ -127,38 +139,38 @@ ax.plot(steps, curves["mean"], color="C0", linewidth=2)
 ax.plot(steps, curves["twice"], color="C1")
 ax.plot(steps[:13], curves["never"][:13], color="C2")
 ax.axhline(at_start, color=ink, linewidth=1, linestyle="--")
-ax.text(52, at_start * 1.15, "where all start", ha="right")
+ax.text(52, at_start * 1.15, "start of all runs", ha="right")
 ax.text(52, 0.145, "divided twice", color="C1", ha="right", va="bottom")
 ax.text(30, 0.02, "divided once:\nsum, or mean", color="C0", ha="center", va="bottom")
 ax.text(2, 1.2, "never divided", color="C2")
 ax.set(yscale="log", ylim=(1e-3, 3), xlim=(-1, 53))
-ax.set(xlabel="steps", ylabel="mean loss above the least")
-ax.set_title("One division too many is slow, one too few explodes")
+ax.set(xlabel="steps", ylabel="excess loss")
+ax.set_title("Dividing twice is slow, never dividing diverges")
 fig.set_label(
-    "The mean loss above the least one against the steps, on a logarithmic axis. Sum and mean, "
-    "divided once, lie on top of each other and fall from 0.25 to less than 0.01. Divided twice, "
-    "the loss has only come down to 0.12 after 52 steps. Never divided, it leaves the figure "
-    "upwards with the first step."
+    "The excess loss against the number of steps, on a logarithmic axis. Sum and "
+    "mean, divided once, lie on top of each other and fall from 0.25 to less than "
+    "0.01. Divided twice, the loss has only fallen to 0.12 after 52 steps. Never "
+    "divided, it leaves the figure at the top with the first step."
 )
 plt.show()
 
 # %%
-# Why a mean
-# ----------
+# Why divide at all?
+# ------------------
 #
-# The sum would do, with another learning rate. But with the mean a learning rate keeps its
-# meaning when the batch size changes: the expected step is that of the whole data set, whatever
-# the batch. What the batch size changes is the scatter around it, for :math:`|\mathcal{B}|`
-# rows out of :math:`n`
+# The sum would also work, with another learning rate. But with the mean, a learning rate keeps its
+# meaning when the batch size changes: the expected step is that of the whole data set, whatever the
+# batch size. The batch size changes only the scatter around it. For :math:`|\mathcal{B}|` rows out
+# of :math:`n` it is
 #
 # .. math::
 #
 #     \operatorname{std} = \sigma_1 \sqrt{\frac{1}{|\mathcal{B}|}\,\frac{n - |\mathcal{B}|}{n - 1}} ,
 #
-# where :math:`\sigma_1` is the scatter of single rows. As long as a batch is small beside the
-# data, four times the rows are half the noise; a batch of all rows has none.
-# Measured at the start, along the direction of the full gradient, over a thousand batches of
-# each size:
+# where :math:`\sigma_1` is the standard deviation over single rows. As long as a batch is small
+# compared with the data, four times as many rows halve the noise; a batch of all rows has none. We
+# measure this at the start of training, along the direction of the full gradient, over a thousand
+# batches of each size:
 
 per_row = torch.func.vmap(
     torch.func.grad(lambda p, x, y: per_example(p, x[None], y[None])[0]),
@@ -184,24 +196,24 @@ axes[0].plot(sizes, sums.mean(dim=0), "o-", color="C1")
 axes[0].plot(sizes, means.mean(dim=0), "o-", color="C0")
 axes[0].text(10, 30, "sum", color="C1", ha="right")
 axes[0].text(20, 1.3, "mean", color="C0")
-axes[0].set(ylim=(0.2, 500), title="How long a step is …")
+axes[0].set(ylim=(0.2, 500), title="Length of a step …")
 axes[1].plot(sizes, expected, color=ink, linewidth=1, linestyle="--")
 axes[1].plot(sizes, means.std(dim=0), "o", color="C0")
 axes[1].text(2.6, 1.1, "mean, measured", color="C0")
 axes[1].text(22, 0.19, "formula", ha="right")
-axes[1].set(title="… and how much it scatters")
+axes[1].set(title="… and its scatter")
 for ax in axes:
     ax.set(xscale="log", yscale="log", xlabel="batch size")
     ax.set_xticks([1, 10, 100], labels=["1", "10", "100"])
 axes[0].set_yticks([1, 10, 100], labels=["1", "10", "100"])
-axes[0].set_ylabel("in lengths of the full gradient")
+axes[0].set_ylabel("in units of the full gradient")
 axes[1].set_yticks([0.1, 1], labels=["0.1", "1"])
 fig.set_label(
-    "Two panels against the batch size, all axes logarithmic. Left, the expected step along the "
-    "full gradient: under the sum it grows in proportion to the batch size, under the mean it "
-    "stays at 1. Right, the scatter of the mean's step: the measured points lie on the "
-    "formula's line, which falls like one over the root of the batch size, and a little faster "
-    "towards the end."
+    "Two panels against the batch size, all axes logarithmic. Left, the expected step "
+    "along the full gradient: with the sum it grows in proportion to the batch size, "
+    "with the mean it stays at 1. Right, the scatter of the step with the mean: the "
+    "measured points lie on the line of the formula, which falls like one over the "
+    "square root of the batch size, and a little faster towards the end."
 )
 plt.show()
 
@@ -209,10 +221,10 @@ plt.show()
 # The short last batch
 # --------------------
 #
-# With batches of 88, five are full and the last one holds two rows: 442 = 5 · 88 + 2. There are
-# three ways to treat it. A mean divides by its *own* length, 2: this is the formula. A step
-# that always divides by 88, as it does when one ``batch_size`` serves a whole run, makes the
-# last one 44 times shorter than the formula says. Or the batch is left out.
+# With a batch size of 88, five batches are full and the last one holds two rows: 442 = 5 · 88 + 2.
+# There are three ways to treat it. You can divide by its *own* length, 2, as the formula says. You
+# can always divide by 88, as a loop with one fixed ``batch_size`` does; this makes the last step 44
+# times shorter than the formula says. Or you can leave the batch out.
 
 own = descend(torch.sum, batch_size=88, epochs=1)
 fixed = descend(torch.sum, 88, batch_size=88, epochs=1)
@@ -222,17 +234,17 @@ assert all(torch.equal(a[0], b[0]) for a, b in zip(own[:5], fixed[:5], strict=Tr
 assert torch.allclose(own[5][0] - own[4][0], 44 * (fixed[5][0] - fixed[4][0]))
 
 # %%
-# In code the same model comes out of a sum and a mean again, if the step is told the length of
-# *this* batch.
+# In code, a sum and a mean give the same model again if the step receives the length of *this*
+# batch.
 
 same = descend(torch.mean, 1, batch_size=88, epochs=1)
 assert all(torch.allclose(a[0], b[0]) for a, b in zip(own, same, strict=True))
 
 # %%
-# Which one is best? The formula has a price. A mean of two rows is a step of full length that
-# scatters more than six times as much as the mean of 88. It comes once in every epoch, and
-# undoes part of what the five before it have done. Twelve runs from different shuffles, the
-# loss after each epoch:
+# Which way is best? The formula has a disadvantage. The mean of two rows makes a step of full
+# length whose scatter is more than six times that of the mean of 88. It comes once in every epoch
+# and undoes part of what the five steps before it achieved. Here is the loss after each epoch, over
+# twelve runs with different shuffles:
 
 pair, batch = (along[drawn[:, :size]].mean(dim=1).std() for size in (2, 88))
 assert pair > 6 * batch
@@ -253,12 +265,12 @@ curves = {
 }
 
 # %%
-# After the tenth epoch the loss above the least is more than eight times as large with the
-# formula as with either of the others, and these are as good as equal: two rows of 442 in one
-# tiny step, or in none, are no matter. So a last batch that is *very* short is best left out,
-# or given the weight of its rows. With a rest of half a batch little is left of this: at a
-# batch size of 59 the rest is 29 rows, and the formula's loss above the least is not twice that
-# of the other.
+# After the tenth epoch, the excess loss (the loss above the minimum) is more than eight times as
+# large with the formula as with either of the other ways. These two are almost equal: two rows out
+# of 442 hardly matter, whether they make one tiny step or none. So leave out a last batch that is
+# *very* short, or weight it by its number of rows. If the last batch is about half full, the effect
+# is small: at a batch size of 59 it has 29 rows, and the formula's excess loss is less than twice
+# that of the fixed divisor.
 
 late = {name: float(runs[:, 10:].mean()) for name, runs in curves.items()}
 assert late["its own length"] > 8 * late["the batch size"]
@@ -283,23 +295,24 @@ ax.text(29.6, 0.12, "divided by its own length", color="C0", ha="right")
 ax.text(29.6, 0.001, "divided by the batch size", color="C1", ha="right")
 ax.text(29.6, 0.0007, "or left out", color="C2", ha="right")
 ax.set(yscale="log", ylim=(5e-4, 0.2), xlim=(1, 30))
-ax.set(xlabel="epoch", ylabel="mean loss above the least")
-ax.set_title("A last batch of two rows, three ways")
+ax.set(xlabel="epoch", ylabel="excess loss")
+ax.set_title("Three ways to treat a last batch of two rows")
 fig.set_label(
-    "The mean loss above the least one after each epoch, on a logarithmic axis: the median of "
-    "twelve runs, with a band from the tenth to the ninetieth percentile. Where the short batch "
-    "is divided by its own length the loss stays near 0.02 with a wide band. Where it is "
-    "divided by the full batch size, or left out, both fall to less than 0.002."
+    "The excess loss after each epoch, on a logarithmic axis: the median of twelve "
+    "runs, with a band from the tenth to the ninetieth percentile. If the short batch "
+    "is divided by its own length, the loss stays near 0.02 with a wide band. If it "
+    "is divided by the full batch size, or left out, the loss falls to less than "
+    "0.002."
 )
 plt.show()
 
 # %%
-# The mean of the means
-# ---------------------
+# The mean of batch means is not the mean loss
+# --------------------------------------------
 #
-# The short batch plays a last trick after the training, in the report. The mean over the
-# batches of their mean losses is not the mean loss: the two rows at the end count as much as 88
-# others. Weigh each batch by its length, or keep the losses of the examples.
+# The short batch can also bias the report after training. The mean over the batches of their mean
+# losses is not the mean loss: the two rows at the end count as much as 88 others. Weight each batch
+# by its length, or keep the losses of the examples.
 
 parts = [
     per_example(best, *rows)
@@ -317,10 +330,9 @@ assert torch.isclose(weighted, torch.tensor(least, dtype=x.dtype))
 # Conclusion
 # ----------
 #
-# Divide once, by the length of the batch at hand: take the mean of the losses and pass nothing
-# to :func:`dlcore.optim.sgd_`, or take their sum and pass ``batch_size=len(batch)``. dlcore's
-# losses are per example, so that the choice is visible in the code, and
-# :func:`dlcore.optim.sgd_step` has nothing to divide by. :func:`dlcore.batches.minibatches`
-# leaves out a short last batch with ``drop_last=True``; the next epoch shuffles anew, and its
-# rows come back. Why the loss of a row is squared in the first place is the question of
-# :doc:`/auto_gallery/02_linear/plot_noise_to_loss`.
+# Divide once, by the length of the current batch: take the mean of the losses and pass nothing to
+# :func:`dlcore.optim.sgd_`, or take their sum and pass ``batch_size=len(batch)``. dlcore's losses
+# are per example, so the choice is visible in the code, and :func:`dlcore.optim.sgd_step` does not
+# divide. :func:`dlcore.batches.minibatches` leaves out a short last batch with ``drop_last=True``;
+# the next epoch shuffles again, so its rows are used then. Why the loss of a row is squared in the
+# first place is the subject of :doc:`/auto_gallery/02_linear/plot_noise_to_loss`.
