@@ -1,25 +1,38 @@
 r"""
-Which noise makes which loss?
-=============================
+Squared, Huber and absolute loss: which noise does each assume?
+===============================================================
 
-Linear regression takes the squared loss as if there were no other. Behind it stands an
+Maximum likelihood turns a density of the noise into a loss: minus its logarithm.
+
+In short
+--------
+
+Minimizing the squared loss is maximum likelihood for normal noise, the absolute loss for Laplace
+noise, and Huber's loss for normal noise with Laplace tails. A wrong loss costs accuracy: with a few
+outliers least squares fails, while Huber's loss costs only a few percent when there are none.
+
+.. math::
+
+    -\log P(\mathbf{y} \mid \mathbf{X})
+    = -\log\prod_{i=1}^{n} p(\epsilon_i)
+    = \sum_{i=1}^{n} -\log p\bigl(y_i - \mathbf{w}^\top\mathbf{x}_i - b\bigr)
+
+*Prerequisites: linear regression and probability densities. Time: 12 minutes.*
+
+From a noise density to a loss
+------------------------------
+
+Linear regression usually minimizes the squared loss, as if there were no other. This choice is an
 assumption about the noise :math:`\epsilon` in
 
 .. math::
 
     y = \mathbf{w}^\top\mathbf{x} + b + \epsilon .
 
-If the noise of the examples is independent, with density :math:`p`, then the parameters under
-which the data are most probable minimize
-
-.. math::
-
-    -\log P(\mathbf{y} \mid \mathbf{X})
-    = -\log\prod_{i=1}^{n} p(\epsilon_i)
-    = \sum_{i=1}^{n} -\log p\bigl(y_i - \mathbf{w}^\top\mathbf{x}_i - b\bigr) .
-
-So minus the logarithm of the noise's density *is* the loss. Which noise makes which loss, what
-does the wrong one cost, and what do a few wild labels do to each?
+If the noise is independent across examples and has density :math:`p`, then the parameters under
+which the data are most probable minimize the sum above. So minus the logarithm of the noise density
+*is* the loss. Which noise leads to which loss, what does a wrong loss cost, and how do a few
+outliers affect each loss?
 """
 
 import math
@@ -34,12 +47,12 @@ generator = torch.Generator().manual_seed(0)
 ink = plt.rcParams["text.color"]
 
 # %%
-# Three noises, three losses
-# --------------------------
+# Three noise densities and their losses
+# --------------------------------------
 #
-# The logarithm takes the exponential away. What is left of the normal density is the squared
-# loss over :math:`\sigma^2`, and of the Laplace density the absolute loss over its scale, each
-# up to a constant that no parameter can change.
+# The logarithm removes the exponential. For the normal density this leaves the squared loss divided
+# by :math:`\sigma^2`, and for the Laplace density the absolute loss divided by its scale, each up
+# to a constant that does not depend on the parameters.
 
 r = torch.linspace(-6, 6, 1201, dtype=torch.float64)
 zero = torch.zeros_like(r)
@@ -52,17 +65,16 @@ for size in (0.5, 1.0, 3.0):
     assert torch.allclose(constants[1], zero + math.log(2 * size))
 
 # %%
-# The ½ comes from the density too, and :class:`torch.nn.MSELoss` leaves it out: its values are
+# The ½ also comes from the density. :class:`torch.nn.MSELoss` leaves it out, so its values are
 # twice as large. Neither the ½ nor :math:`\sigma` moves the minimum.
 
 mse = torch.nn.MSELoss(reduction="none")
 assert torch.allclose(mse(r, zero), 2 * squared)
 
 # %%
-# Read the other way round, every loss tells which noise it expects. Huber's loss is squared up
-# to :math:`\delta` and straight from there on. So its noise is normal in the middle, with the
-# tails of a Laplace density: :math:`p(r) \propto e^{-l_\delta(r)}`, which has a finite
-# integral.
+# Conversely, every loss implies a noise density. Huber's loss is quadratic up to :math:`\delta` and
+# linear beyond. So its noise is normal in the middle and has the tails of a Laplace density:
+# :math:`p(r) \propto e^{-l_\delta(r)}`, which has a finite integral.
 
 delta = 1.345
 wide = torch.linspace(-60, 60, 120_001, dtype=torch.float64)
@@ -83,10 +95,10 @@ densities = {
 }
 
 # %%
-# The three differ in what a *large* residual can do. The slope of the loss is the force with
-# which an example pulls at the fit. Under the squared loss it grows with the residual, under
-# the others it stays: a label that is wrong by 4 pulls as hard as one that is wrong by 2, and
-# so does one that is wrong by a million.
+# The three losses differ in the influence of a *large* residual. The slope of the loss is the force
+# with which an example pulls the fit. With the squared loss it grows with the residual; with the
+# others it is constant: a label that is wrong by 4 pulls as hard as one that is wrong by 2, and so
+# does one that is wrong by a million.
 
 far = torch.tensor([2.0, 4.0, 1e6])
 pull = {
@@ -101,9 +113,9 @@ assert torch.allclose(pull["Huber"], torch.full_like(far, delta))
 assert torch.equal(pull["absolute"], torch.ones_like(far))
 
 # %%
-# The tails say the same. At a residual of 4 the normal density is 30 times smaller than Huber's
-# and nearly 70 times smaller than Laplace's: who expects normal noise bends the line rather
-# than believe in such a residual.
+# The tails of the densities explain this. At a residual of 4, the normal density is 30 times
+# smaller than Huber's and nearly 70 times smaller than Laplace's. Under normal noise such a
+# residual is so improbable that maximum likelihood bends the line towards the point instead.
 
 at_4 = (r - 4).abs().argmin()
 assert 30 < densities["Huber"][at_4] / densities["squared"][at_4] < 34
@@ -122,25 +134,25 @@ axes[1].text(5.2, 6.3, "Huber", color="C2", ha="right")
 axes[1].text(5.9, 3.5, "absolute", color="C1", ha="right")
 axes[0].set(xlim=(-4, 4), xlabel="noise", ylabel="density", ylim=(0, 0.55))
 axes[1].set(xlim=(-2, 6), xlabel="residual", ylabel="loss", ylim=(0, 7))
-axes[0].set_title("From a noise’s density …")
-axes[1].set_title("… to minus its log, a loss")
+axes[0].set_title("Density of the noise …")
+axes[1].set_title("… and minus its logarithm, the loss")
 fig.set_label(
-    "Two panels. Left, three densities around 0: the bell of normal noise, the pointed "
-    "Laplace density with its heavier tails, and Huber's, a bell with Laplace's tails. "
-    "Right, the losses that they make: a parabola, a V, and a parabola "
-    "that goes on as a straight line."
+    "Two panels. Left, three densities around 0: the bell of normal noise, the "
+    "pointed Laplace density with its heavier tails, and Huber's, a bell with Laplace "
+    "tails. Right, the corresponding losses: a parabola, a V, and a parabola that "
+    "continues as a straight line."
 )
 plt.show()
 
 # %%
-# Fitting with any of them
-# ------------------------
+# Fitting each loss by weighted least squares
+# -------------------------------------------
 #
-# Least squares has a closed form, the others do not, but weighted least squares is enough. Fit;
-# then give each example the weight :math:`\min(1, \delta/|r_i|)`, so that its squared loss
-# pulls as hard as its Huber loss would; and repeat. No round can raise the Huber loss. With a
-# very small :math:`\delta` this is the absolute loss. ``torch.func.vmap`` fits hundreds of data
-# sets at once.
+# Least squares has a closed form. The other losses do not, but repeated weighted least squares is
+# enough. Fit; give each example the weight :math:`\min(1, \delta/|r_i|)`, so that its weighted
+# squared loss has the slope of its Huber loss; and repeat. No round increases the Huber loss. With
+# a very small :math:`\delta` the result minimizes the absolute loss. ``torch.func.vmap`` fits
+# hundreds of data sets at once.
 
 solve = torch.func.vmap(lambda x, y, w: linear.least_squares(x, y, weights=w))
 
@@ -165,9 +177,9 @@ def fit(x, y, delta, rounds):
 # What does the wrong loss cost?
 # ------------------------------
 #
-# Now the truth is known: all parameters are zero, and what a fit finds instead is its error.
-# There are 300 data sets of 100 examples and 3 parameters, first with normal noise, then with
-# Laplace noise, and then with normal noise of which one value in ten is ten times as large.
+# Now the truth is known: all parameters are zero, so any estimate is an error. There are 300 data
+# sets of 100 examples and 3 parameters: first with normal noise, then with Laplace noise, and then
+# with normal noise in which one value in ten is ten times as large.
 
 n_sets, n, d = 300, 100, 2
 x = torch.randn(n_sets, n, d, generator=generator, dtype=torch.float64)
@@ -178,7 +190,7 @@ wild = torch.rand(n_sets, n, generator=generator) < 0.1
 noises = {
     "normal": normal,
     "Laplace": laplace,
-    "normal,\n10 % wild": torch.where(wild, 10 * normal, normal),
+    "normal,\n10 % outliers": torch.where(wild, 10 * normal, normal),
 }
 settings = {"squared": (math.inf, 1), "Huber": (delta, 20), "absolute": (0.01, 50)}
 cost, spread = {}, {}
@@ -191,13 +203,13 @@ for noise, y in noises.items():
         spread[noise, name] = float(squares.std()) * n / (d + 1) / math.sqrt(n_sets)
 
 # %%
-# The cost is the squared error of a parameter, times the number of examples; 1 is what least
-# squares pays for normal noise. Each of the two pure losses wins on the noise that it was made
-# for. The absolute loss needs about :math:`\pi/2` times the examples where the noise is normal;
-# where it is Laplace, least squares needs more than 1.5 times those of the absolute loss, and
-# twice in the limit of large :math:`n`. Huber's loss is never far from the best, and where one
-# label in ten is wild, it is the best of the three, while the squared error of least squares is
-# more than five times as large.
+# The cost is the mean squared error of a parameter, times the number of examples; for normal noise,
+# least squares has a cost of about 1. The squared and the absolute loss each win on the noise that
+# they assume. With normal noise, the absolute loss needs about :math:`\pi/2` times as many
+# examples. With Laplace noise, least squares needs more than 1.5 times as many examples as the
+# absolute loss, and twice as many in the limit of large :math:`n`. Huber's loss is never far from
+# the best. If one label in ten is an outlier, it is the best of the three, and the squared error of
+# least squares is more than five times as large.
 
 normal, laplace, mixed = noises
 for noise, winner in ((normal, "squared"), (laplace, "absolute"), (mixed, "Huber")):
@@ -224,23 +236,23 @@ ax.set_xticks([1, 2, 5, 10], labels=["1", "2", "5", "10"])
 ax.set_xticks([], minor=True)
 ax.set_yticks(range(3), labels=list(noises))
 ax.set(xlabel="squared error of a parameter, times n")
-ax.set_title("The loss that fits the noise wins; Huber’s is never far off")
+ax.set_title("The matching loss wins; Huber’s is never far off")
 fig.set_label(
-    "For three noises, the squared error of a parameter under each loss, with bars of two "
-    "standard errors, on a logarithmic axis. Normal noise: squared and Huber at about 1.1, "
-    "absolute 1.6. Laplace noise: absolute 1.3, Huber 1.5, squared 2. Normal noise with ten "
-    "percent wild values: Huber 1.6, absolute 2, squared 12."
+    "For three noises, the squared error of a parameter under each loss, with bars of "
+    "two standard errors, on a logarithmic axis. Normal noise: squared and Huber at "
+    "about 1.1, absolute 1.6. Laplace noise: absolute 1.3, Huber 1.5, squared 2. "
+    "Normal noise with ten percent outliers: Huber 1.6, absolute 2, squared 12."
 )
 plt.show()
 
 # %%
-# A decimal point slips
-# ---------------------
+# Real data with misplaced decimal points
+# ---------------------------------------
 #
-# On real data nobody tells what the noise is. scikit-learn's diabetes data hold ten
-# measurements of 442 patients, and how far the disease had gone a year later, a number from 25
-# to 346. Someone types these numbers in, and in some rows the decimal point slips: 151 becomes
-# 1510. The test rows stay clean. Twenty random splits, 300 rows to train on; Huber's
+# On real data the noise distribution is unknown. scikit-learn's diabetes data hold ten measurements
+# of 442 patients, and the progression of the disease one year later, a number from 25 to 346.
+# Suppose someone types these numbers in, and in some rows the decimal point slips: 151 becomes
+# 1510. The test rows stay clean. We use twenty random splits with 300 training rows. Huber's
 # :math:`\delta` is 60, about the standard deviation of the residuals on clean data.
 
 diabetes = load_diabetes()
@@ -267,12 +279,12 @@ errors = {name: torch.stack(values) for name, values in errors.items()}
 assert 50 < clean.std() < 60
 
 # %%
-# On clean labels least squares is as good as any: its predictions are off by 46 on average, and
-# so are those of the others, to within 2. One slipped point in fifty ruins it, by 10 or more,
-# and one in ten makes its error more than three times as large. The other two do not notice:
-# they are within 2 of their clean error, and would be if the point of one in ten slipped by three
-# places. What defeats them is not the size of the slips but their number: at 30 in a hundred
-# they have begun to lose their hold as well.
+# On clean labels the three losses are equally good: the predictions of least squares have a mean
+# absolute error of 46, and those of the others agree to within 2. One misplaced decimal point in
+# fifty increases the error of least squares by 10 or more, and one in ten makes it more than three
+# times as large. The other two losses stay within 2 of their clean error at up to one in ten, even
+# if the point is misplaced by three places. They are sensitive not to the size of the mistakes but
+# to their number: at 30 in a hundred, their error has risen by more than 5 as well.
 
 mean = {name: values.mean(dim=1) for name, values in errors.items()}
 at = {share: place for place, share in enumerate(shares)}
@@ -310,15 +322,15 @@ ax.text(22, 41.5, "absolute", color="C1", va="top")
 ax.set(yscale="log", ylim=(30, 600), xlim=(-0.5, 30.5))
 ax.set_yticks([50, 100, 200, 400], labels=["50", "100", "200", "400"])
 ax.set_yticks([], minor=True)
-ax.set(xlabel="training labels with a slipped decimal point, %")
+ax.set(xlabel="training labels with a misplaced decimal point, %")
 ax.set(ylabel="mean absolute error on clean test rows")
-ax.set_title("Least squares believes every label")
+ax.set_title("Least squares fails with a few wrong labels")
 fig.set_label(
-    "The mean absolute error on clean test rows, on a logarithmic axis, against the share of "
-    "corrupted training labels, with bands of one standard deviation over 20 splits. All three "
-    "losses start at 46. That of the squared loss climbs at once, to 150 at ten percent and 400 "
-    "at thirty. Those of Huber's and of the absolute loss stay near it up to ten percent and "
-    "reach 60 at thirty."
+    "The mean absolute error on clean test rows, on a logarithmic axis, against the "
+    "share of corrupted training labels, with bands of one standard deviation over 20 "
+    "splits. All three losses start at 46. The error of the squared loss rises at "
+    "once, to 150 at ten percent and 400 at thirty. The errors of Huber's loss and of "
+    "the absolute loss stay near 46 up to ten percent and reach 60 at thirty."
 )
 plt.show()
 
@@ -326,17 +338,17 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A loss is a belief about noise. :func:`dlcore.losses.squared_loss` is minus the logarithm of
-# :func:`dlcore.likelihood.normal_density`, :func:`dlcore.losses.absolute_loss` that of the
-# Laplace density, and :func:`dlcore.likelihood.negative_log_likelihood` sums either over a data
-# set, where the product of the densities themselves would long have been rounded to 0.
+# A loss is an assumption about the noise. :func:`dlcore.losses.squared_loss` is minus the logarithm
+# of :func:`dlcore.likelihood.normal_density`, and :func:`dlcore.losses.absolute_loss` is minus the
+# logarithm of the Laplace density. :func:`dlcore.likelihood.negative_log_likelihood` sums either
+# over a data set; the product of the densities themselves would underflow to 0.
 
 log_densities = likelihood.normal_log_density(clean.flatten(), std=float(clean.std()))
 assert log_densities.exp().prod() == 0
 assert likelihood.negative_log_likelihood(log_densities).isfinite()
 
 # %%
-# Where noise is normal, :func:`dlcore.linear.least_squares` wastes nothing and is exact in one
-# step. Where labels may be wild, :func:`dlcore.losses.huber_loss` costs a few percent and saves
-# the fit. For classes the same reasoning leads to the cross-entropy, which
+# If the noise is normal, :func:`dlcore.linear.least_squares` is the most efficient estimate and is
+# exact in one step. If there may be outliers, :func:`dlcore.losses.huber_loss` costs a few percent
+# and keeps the fit accurate. For classes, the same reasoning leads to the cross-entropy, which
 # :doc:`/auto_gallery/03_softmax/plot_softmax_regression_on_digits` minimizes.
