@@ -2,7 +2,7 @@ r"""
 Minibatch SGD: when do you divide by the batch size?
 ====================================================
 
-Divide the gradient once, in the loss or in the step: twice is slow, and never diverges.
+Divide the gradient by the batch size exactly once; dividing twice or never spoils the step.
 
 In short
 --------
