@@ -1,18 +1,34 @@
 r"""
-How hard is a softmax?
-======================
+Softmax temperature: how close is a softmax to a hardmax?
+=========================================================
 
-A classifier with :math:`q` classes first gives each of them a score, its *logit*, and then turns
-the logits into probabilities:
+The softmax from infinite temperature to zero, with ties, the softmin and the smooth maximum.
+
+In short
+--------
+
+As the temperature :math:`T` falls from ∞ to 0, the softmax moves from equal probabilities to the
+hardmax, the distribution that gives all probability to the largest logit; only tied logits keep
+equal shares. The temperature changes the confidence of a classifier, never its decision.
 
 .. math::
 
-    o_j = \sum_{i=1}^{d} x_i w_{ij} + b_j, \qquad
-    \operatorname{softmax}(\mathbf{o}/T)_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}} .
+    \operatorname{softmax}(\mathbf{o}/T)_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}}
 
-:math:`T` is the temperature, 1 as a rule. The name promises a soft version of something: of
-*hardmax*, which gives the whole probability to the largest logit. How does one become the other,
-what happens to a tie, and what is a softmin?
+*Prerequisites: exponentials and probabilities. Time: 12 minutes.*
+
+From logits to probabilities
+----------------------------
+
+A classifier with :math:`q` classes first computes a score for each class, its *logit*,
+
+.. math::
+
+    o_j = \sum_{i=1}^{d} x_i w_{ij} + b_j ,
+
+and then turns the logits into probabilities by the softmax above, usually with :math:`T = 1`. The
+name promises a soft version of the *hardmax*. How does one become the other, what happens to a tie,
+and what is a softmin?
 """
 
 import math
@@ -27,13 +43,13 @@ generator = torch.Generator().manual_seed(0)
 ink = plt.rcParams["text.color"]
 
 # %%
-# Three logits
-# ------------
+# Logits of a linear classifier
+# -----------------------------
 #
-# scikit-learn's bundled wines come from three growers. Four of their measurements,
-# standardized, are enough to tell the growers apart: 172 or more of the 178 wines. A single
-# layer holds a weight for each pair of a measurement and a grower, so that each logit has an
-# equation of its own, all with the same inputs.
+# scikit-learn's bundled wines come from three growers. Four standardized measurements are enough to
+# assign at least 172 of the 178 wines to the correct grower. A single layer has one weight for each
+# pair of a measurement and a grower, so each logit has an equation of its own, and all have the
+# same inputs.
 
 wine = load_wine()
 chosen = {"alcohol": 0, "flavanoids": 6, "colour": 9, "proline": 12}
@@ -49,8 +65,8 @@ by_hand = sum(x[:, i] * weight[i, 2] for i in range(4)) + bias[2]
 assert torch.allclose(logits[:, 2], by_hand)
 
 # %%
-# The first grower's wines have much proline, the second one's are pale and have little alcohol,
-# the third one's lack flavanoids.
+# The first grower's wines have much proline, the second grower's are pale and have little alcohol,
+# and the third grower's have few flavanoids.
 
 names = list(chosen)
 assert weight[:, 0].argmax() == names.index("proline")
@@ -88,13 +104,13 @@ fig.set_label(
 plt.show()
 
 # %%
-# From the centre to a corner
-# ---------------------------
+# Temperature on the probability simplex
+# --------------------------------------
 #
-# Three probabilities that sum to 1 are a point of a triangle: at each corner one class is
-# certain, in the centre all are equally likely, and on an edge one class is ruled out. As the
-# temperature falls from ∞ to 0, a softmax travels from the centre to a corner. Only differences
-# count: a constant added to all logits changes nothing.
+# Three probabilities that sum to 1 are a point of a triangle: at each corner one class is certain,
+# in the centre all classes are equally likely, and on an edge one class is excluded. As the
+# temperature falls from ∞ to 0, the softmax moves from the centre to a corner. Only differences of
+# logits matter: a constant added to all logits changes nothing.
 
 corners = torch.tensor([[0, 0], [1, 0], [0.5, math.sqrt(0.75)]], dtype=torch.float64)
 temperatures = torch.logspace(-3, 3, 400, dtype=torch.float64).tolist()
@@ -105,7 +121,7 @@ examples = {
 
 
 def path(function, o):
-    """Return the probabilities at each temperature, from cold to hot."""
+    """Return the probabilities at each temperature, lowest first."""
     return torch.stack([function(o, temperature=t) for t in temperatures])
 
 
@@ -116,11 +132,11 @@ for name, o in examples.items():
     assert torch.allclose(paths[name][-1], torch.full_like(o, 1 / 3), atol=1e-3)
 
 # %%
-# Where one logit is the largest, the cold limit is :func:`~dlcore.activations.hardmax`, and it
-# is reached fast: what is missing shrinks like :math:`e^{-g/T}` with the gap :math:`g` to the
-# next logit. But where two tie, the cold softmax stays in the middle between them, for it knows
-# no first and second. A hardmax has to choose, and by the rule of ``argmax`` it takes the
-# first.
+# If one logit is the largest, the limit at :math:`T = 0` is :func:`~dlcore.activations.hardmax`.
+# The softmax converges fast: the probability that the largest logit still lacks shrinks like
+# :math:`e^{-g/T}`, where :math:`g` is the gap to the next logit. If two logits tie, the limit of
+# the softmax is the midpoint between their corners, because the softmax treats them alike. A
+# hardmax has to choose one, and like ``argmax`` it takes the first.
 
 hard = {name: activations.hardmax(o) for name, o in examples.items()}
 assert torch.allclose(paths["(2, 1, 0)"][0], hard["(2, 1, 0)"])
@@ -131,10 +147,10 @@ for t in (0.05, 0.1, 0.2):
     assert torch.isclose(missing, torch.tensor(math.exp(-1 / t)).double(), rtol=0.01)
 
 # %%
-# Turning the signs of the logits round gives the *softmin*, the smallest logit's share. It
-# leaves the centre in the opposite direction: to first order in :math:`1/T`, softmax and
-# softmin are mirror images. Later they are not: softmin is proportional to one over the
-# softmax, and turns to another corner.
+# The softmax of the negated logits is the *softmin*, which favours the smallest logit. It leaves
+# the centre in the opposite direction: to first order in :math:`1/T`, softmax and softmin are
+# mirror images. At lower temperatures they are not: the softmin is proportional to one over the
+# softmax, and moves to another corner.
 
 o = examples["(2, 1, 0)"]
 soft_min = path(activations.softmin, o)
@@ -149,7 +165,7 @@ assert torch.allclose(
 
 
 def draw_triangle(ax, of="class"):
-    """Draw the simplex and what its corners mean."""
+    """Draw the simplex and the names of its corners."""
     ax.fill(*corners.T, fill=False, edgecolor=ink, linewidth=1)
     ax.text(-0.12, -0.04, f"{of} 1", va="top")
     ax.text(1.12, -0.04, f"{of} 2", ha="right", va="top")
@@ -188,25 +204,25 @@ ax.text(0.54, 0.25, "T = ∞", va="top")
 ax.text(0.26, 0.17, "softmax of\n(2, 1, 0)", color="C0", ha="center")
 ax.text(0.42, 0.41, "softmin of\n(2, 1, 0)", color="C1", ha="center")
 ax.text(0.79, 0.44, "softmax of\n(0, 2, 2), a tie", color="C2", va="center")
-ax.set_title("Cooling down, from the centre outwards")
+ax.set_title("As T falls, probabilities leave the centre")
 fig.set_label(
-    "A triangle whose corners stand for three classes. Three curves start in its centre. The "
-    "softmax of (2, 1, 0) bends into the corner of class 1, its softmin starts in the "
-    "opposite direction and bends into the corner of class 3, and the softmax of (0, 2, 2) goes "
-    "straight to the middle of the edge between classes 2 and 3."
+    "A triangle whose corners stand for three classes. Three curves start in its "
+    "centre. The softmax of (2, 1, 0) bends into the corner of class 1. Its softmin "
+    "starts in the opposite direction and bends into the corner of class 3. The "
+    "softmax of (0, 2, 2) goes straight to the middle of the edge between classes 2 "
+    "and 3."
 )
 plt.show()
 
 # %%
-# What a temperature changes
-# --------------------------
+# Confidence changes, decisions do not
+# ------------------------------------
 #
-# The wines again. A higher temperature draws all of them towards the centre, and a lower one
-# pushes them into the corners. But the order of the probabilities is that of the logits at
-# *every* temperature, so that no wine ever crosses a border. The temperature is a matter of
-# confidence alone, and the accuracy knows nothing of it. The confidence, the mean of the
-# largest probability, falls from above 0.97 at :math:`T = \frac14` to below 0.75 at :math:`T =
-# 4`.
+# Back to the wines. A higher temperature moves all of them towards the centre, and a lower one
+# towards the corners. But the order of the probabilities is that of the logits at *every*
+# temperature, so no wine crosses a decision boundary. The temperature changes only the confidence,
+# not the accuracy. The confidence, the mean of the largest probability, falls from above 0.97 at
+# :math:`T = \frac14` to below 0.75 at :math:`T = 4`.
 
 confidence = {}
 for t in (0.25, 1.0, 4.0):
@@ -230,23 +246,23 @@ for ax, t in zip(axes, (1, 4), strict=True):
     ax.set_title(f"The wines at T = {t}")
 fig.set_label(
     "The 178 wines as points of the triangle of probabilities, coloured by grower, at "
-    "temperature 1 and 4, with the borders between the decisions. At 1 most points are crowded "
-    "in the three corners, at 4 they form three clouds around the centre. None has "
-    "changed sides."
+    "temperatures 1 and 4, with the decision boundaries. At 1 most points are crowded "
+    "in the three corners, at 4 they form three clouds around the centre. No point "
+    "has crossed a boundary."
 )
 plt.show()
 
 # %%
-# Why the exponential? Among all distributions, the softmax is the one that maximizes the
-# expected logit plus :math:`T` times the entropy,
+# Why the exponential? Among all distributions, the softmax is the one that maximizes the expected
+# logit plus :math:`T` times the entropy,
 #
 # .. math::
 #
 #     \max_{\mathbf{p}}\ \sum_j p_j o_j + T\,H(\mathbf{p}) = T\log\sum_{k=1}^{q} e^{o_k/T} .
 #
-# The temperature is the price of certainty: at 0 only the score counts, at ∞ only the entropy.
-# A hundred thousand random distributions never do better, and the best value is a quantity of
-# its own.
+# The temperature is the weight of the entropy: at 0 only the expected logit counts, at ∞ only the
+# entropy. A hundred thousand random distributions never do better. The maximum itself is a useful
+# quantity, the subject of the next section.
 
 T = 0.7
 random = torch.rand(100_000, 3, generator=generator, dtype=o.dtype).log().neg()
@@ -259,19 +275,20 @@ for o in examples.values():
     assert best - 1e-3 < others.max() <= best + 1e-12
 
 # %%
-# The smooth maximum
-# ------------------
+# Log-sum-exp, the smooth maximum
+# -------------------------------
 #
-# That value, :func:`~dlcore.activations.log_sum_exp`, is what "softmax" sounds like: a smooth
-# version of the maximum itself, too large by :math:`T\log q` at most, where all entries tie.
-# Its gradient is the softmax. Its mirror is the smooth minimum
+# The maximum value is :func:`~dlcore.activations.log_sum_exp`. It is what the name "softmax"
+# suggests: a smooth version of the maximum itself. It exceeds the maximum by at most :math:`T\log
+# q`, the value when all entries tie. Its gradient is the softmax. Its mirror image is the smooth
+# minimum
 #
 # .. math::
 #
 #     -T\log\sum_{k=1}^{q} e^{-x_k/T} ,
 #
-# whose gradient is the softmin. So there are four things under two names: weights, soft and
-# hard; and values, the largest and the smallest.
+# whose gradient is the softmin. So the names "max" and "min" cover two kinds of function: vectors
+# of probabilities, soft or hard, and single values, exact or smooth.
 
 x = torch.linspace(-3, 3, 301, dtype=torch.float64)
 pairs = torch.stack([x, torch.zeros_like(x)], dim=1)
@@ -298,13 +315,14 @@ for (t, values), width in zip(smooth_max.items(), (3, 2, 1), strict=True):
     ax.plot(x, smooth_min[t], color="C1", linewidth=width)
 ax.text(-2.9, 1.3, "smooth maximum of x and 0", color="C0")
 ax.text(2.9, -1.4, "smooth minimum of x and 0", color="C1", ha="right")
-ax.text(2.9, -3, "thinner is colder:\nT = 1, 0.5, 0.2", ha="right")
+ax.text(2.9, -3, "thinner: lower T\n(1, 0.5, 0.2)", ha="right")
 ax.set(xlabel="x", ylabel="value", xticks=range(-3, 4))
-ax.set_title("The smooth maximum is above, the minimum below")
+ax.set_title("The smooth maximum lies above the maximum")
 fig.set_label(
-    "The smooth maximum of x and 0 for the temperatures 1, 0.5 and 0.2, three curves above the "
-    "bent line of the maximum, nearest to it where the temperature is lowest; and below the "
-    "bent line of the minimum their mirror images, the smooth minima."
+    "The smooth maximum of x and 0 for the temperatures 1, 0.5 and 0.2: three curves "
+    "above the kinked line of the maximum, closest to it at the lowest temperature. "
+    "Their mirror images, the smooth minima, lie below the kinked line of the "
+    "minimum."
 )
 plt.show()
 
@@ -312,11 +330,12 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A softmax is as hard as it is cold. :func:`dlcore.activations.softmax` takes the temperature,
-# :func:`dlcore.activations.hardmax` is its limit but for ties, and teaches nothing: its
-# gradient is zero. :func:`dlcore.activations.softmin` is the softmax of the negated logits, and
-# :func:`dlcore.activations.log_sum_exp` and :func:`dlcore.activations.smooth_min` are the
-# values whose gradients the two are. The logarithm of a sum of exponentials is also half of the
-# cross-entropy; why it has to be computed in one piece is the story of
-# :doc:`/auto_gallery/03_softmax/plot_where_exp_breaks`. How to tell whether a model's
-# confidence is deserved is asked in :doc:`/auto_gallery/03_softmax/plot_surprise`.
+# The lower the temperature, the closer the softmax is to the hardmax.
+# :func:`dlcore.activations.softmax` takes the temperature. :func:`dlcore.activations.hardmax` is
+# its limit except for ties, but it cannot be trained through, because its gradient is zero.
+# :func:`dlcore.activations.softmin` is the softmax of the negated logits. The gradients of
+# :func:`dlcore.activations.log_sum_exp` and :func:`dlcore.activations.smooth_min` are the softmax
+# and the softmin. The log-sum-exp is also part of the cross-entropy;
+# :doc:`/auto_gallery/03_softmax/plot_where_exp_breaks` explains why it must be computed as one
+# function. :doc:`/auto_gallery/03_softmax/plot_surprise` measures whether a model's confidence is
+# justified.
