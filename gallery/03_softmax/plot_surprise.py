@@ -1,21 +1,33 @@
 r"""
-How many bits is a digit?
-=========================
+Entropy, cross-entropy and KL divergence: how surprised is a classifier?
+========================================================================
 
-An outcome of probability :math:`p` is worth :math:`-\log p` of surprise: nothing if it was
-certain, one *bit* if it was the toss of a coin and the logarithm has base 2. Three
-expectations are made of it,
+Surprise in bits, from codes and coins to the calibration of a digit classifier.
+
+In short
+--------
+
+The cross-entropy is the expected surprise of an observer who believes :math:`Q` when the data
+follow :math:`P`; it exceeds the entropy of :math:`P` by the Kullback-Leibler divergence. A softmax
+regression on digits reduces the surprise of a class from 3.3 bits to less than 0.4.
 
 .. math::
 
     H(P) = -\sum_j p_j\log p_j, \qquad
     H(P, Q) = -\sum_j p_j\log q_j, \qquad
-    D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P) :
+    D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P)
 
-the *entropy*, how surprising the world :math:`P` is to someone who knows it; the
-*cross-entropy*, how surprising it is to someone who believes in :math:`Q`; and their
-difference, the *divergence* of Kullback and Leibler, the price of the wrong belief. A
-classifier is such a believer. How surprised is it?
+*Prerequisites: probabilities and logarithms. Time: 12 minutes.*
+
+Surprise and its expectations
+-----------------------------
+
+The *surprise* of an outcome of probability :math:`p` is :math:`-\log p`. It is zero if the outcome
+was certain. It is one *bit* if the outcome was the toss of a fair coin and the logarithm has base
+2. The formulas above are three expectations. The *entropy* is the expected surprise of an observer
+who knows the distribution :math:`P`. The *cross-entropy* is that of an observer who believes
+:math:`Q`. Their difference, the *Kullback-Leibler divergence*, is the cost of the wrong belief. A
+classifier is such an observer. How surprised is it?
 """
 
 import math
@@ -30,15 +42,15 @@ generator = torch.Generator().manual_seed(0)
 ink = plt.rcParams["text.color"]
 
 # %%
-# Surprise is length
-# ------------------
+# Surprise as code length
+# -----------------------
 #
-# Four letters come with the probabilities ½, ¼, ⅛ and ⅛. Who knows this writes them as 0, 10,
-# 110 and 111: each letter gets as many digits as it has bits of surprise, and no code can do
-# with fewer on average. Who believes that all four are equally likely writes 00, 01, 10 and 11.
-# The entropy is the length of the first code, 1.75 digits a letter, the cross-entropy that of
-# the second, 2, and the divergence is what the wrong belief costs, a quarter of a digit. A
-# message of 100 000 letters confirms it.
+# Four letters have the probabilities ½, ¼, ⅛ and ⅛. If you know this, you can encode them as 0, 10,
+# 110 and 111: each letter gets as many digits as it has bits of surprise, and no code is shorter on
+# average. If you believe that all four are equally likely, you encode them as 00, 01, 10 and 11.
+# The entropy is the mean length of the first code, 1.75 digits per letter, and the cross-entropy is
+# that of the second, 2. The divergence is the cost of the wrong belief, a quarter of a digit. A
+# message of 100 000 letters confirms this.
 
 p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
 uniform = torch.full_like(p, 0.25)
@@ -58,9 +70,10 @@ assert abs(per_letter[0] - 1.75) < 0.02
 assert per_letter[1] == 2
 
 # %%
-# With two letters it is a coin: the entropy is one bit for a fair one and falls to 0 as it gets
-# certain. Who takes the coin for fair pays one bit for each toss, whatever it does; the
-# difference is the divergence. Who takes a fair coin for a certain one pays without end.
+# For two letters, this is the toss of a coin. The entropy is one bit for a fair coin and falls to 0
+# as the coin becomes certain. If you believe that the coin is fair, you expect one bit of surprise
+# per toss for any coin; the difference is the divergence. If you believe that a fair coin always
+# falls on the same side, the divergence is infinite.
 
 heads = torch.linspace(0, 1, 201, dtype=torch.float64)
 coins = torch.stack([heads, 1 - heads], dim=1)
@@ -80,29 +93,30 @@ ax.fill_between(heads, entropy, color="C0", alpha=0.15, linewidth=0)
 ax.fill_between(heads, entropy, cross_entropy, color="C1", alpha=0.15, linewidth=0)
 ax.plot(heads, entropy, color="C0")
 ax.plot(heads, cross_entropy, color="C1")
-ax.text(
-    0.5, 0.4, "entropy: the surprise\nof who knows the coin", color="C0", ha="center"
-)
-ax.text(0.5, 1.04, "cross-entropy: of who takes it for fair", color="C1", ha="center")
+ax.text(0.5, 0.4, "entropy: surprise if you\nknow the coin", color="C0", ha="center")
+ax.text(0.5, 1.04, "cross-entropy: if you believe it is fair", color="C1", ha="center")
 ax.text(0.02, 0.86, "divergence", color="C1")
-ax.set(xlim=(0, 1), ylim=(0, 1.2), xlabel="probability of heads", ylabel="bits a toss")
+ax.set(
+    xlim=(0, 1), ylim=(0, 1.2), xlabel="probability of heads", ylabel="bits per toss"
+)
 ax.set_yticks([0, 0.5, 1], labels=["0", "½", "1"])
-ax.set_title("What a coin is worth, and what the wrong belief adds")
+ax.set_title("Entropy plus divergence is cross-entropy")
 fig.set_label(
-    "Against the probability of heads: the entropy, an arch from 0 through 1 bit at one half "
-    "back to 0, and the cross-entropy of who takes the coin for fair, a level line at 1 bit. "
-    "The area between the two is the divergence."
+    "Against the probability of heads: the entropy, an arch from 0 through 1 bit at "
+    "one half back to 0, and the cross-entropy of an observer who believes that the "
+    "coin is fair, a horizontal line at 1 bit. The area between the two is the "
+    "divergence."
 )
 plt.show()
 
 # %%
-# The wrong way round
-# -------------------
+# Forward and reverse KL divergence
+# ---------------------------------
 #
-# The divergence is not symmetric, and that matters as soon as a simple distribution has to
-# stand for a complicated one. :math:`P` has two humps; :math:`Q` may be any normal
-# distribution. Minimizing :math:`D(P\,\Vert\,Q)` and minimizing :math:`D(Q\,\Vert\,P)` is not
-# the same. Both are computed here on a grid, for every mean and standard deviation of a table.
+# The divergence is not symmetric, and this matters when a simple distribution has to approximate a
+# complicated one. :math:`P` has two modes; :math:`Q` may be any normal distribution. Minimizing
+# :math:`D(P\,\Vert\,Q)` and minimizing :math:`D(Q\,\Vert\,P)` give different results. We compute
+# both on a grid, for every mean and standard deviation of a table.
 
 x = torch.linspace(-8, 8, 321, dtype=torch.float64)
 
@@ -127,12 +141,13 @@ forward = information.kl_divergence(target, normals)
 reverse = information.kl_divergence(normals, target)
 
 # %%
-# :math:`D(P\,\Vert\,Q)` is averaged over :math:`P`: wherever there are data, :math:`Q` has to
-# be ready for them. The best one covers both humps, with the mean and the standard deviation of
-# :math:`P`, and is most probable in the valley between, where hardly anything ever is. This is
-# what maximum likelihood does. :math:`D(Q\,\Vert\,P)` is averaged over :math:`Q`: it may not
-# claim what :math:`P` rules out, but may forget the rest. The best one sits on the higher hump,
-# and there is a second-best on the other.
+# The forward divergence :math:`D(P\,\Vert\,Q)` is averaged over :math:`P`, so :math:`Q` must be
+# large wherever there are data. The best :math:`Q` covers both modes and has the mean and the
+# standard deviation of :math:`P`. It is largest in the valley between the modes, where data are
+# rare. Maximum likelihood minimizes this divergence. The reverse divergence :math:`D(Q\,\Vert\,P)`
+# is averaged over :math:`Q`, so :math:`Q` must be small wherever :math:`P` is small, but may miss
+# parts of :math:`P`. The best :math:`Q` covers only the higher mode, and a local minimum covers the
+# other.
 
 mean, std = table[forward.argmin()].tolist()
 true_mean = float((truth * x).sum())
@@ -157,27 +172,27 @@ ax.fill_between(x, truth / width, color=ink, alpha=0.15, linewidth=0)
 ax.plot(x, normals[forward.argmin()] / width, color="C0")
 ax.plot(x, normals[reverse.argmin()] / width, color="C1")
 ax.plot(x, normals[second] / width, color="C1", linestyle="--")
-ax.text(-6.8, 0.12, "least D(P‖Q):\ncovers all", color="C0")
-ax.text(-2.7, 0.5, "least D(Q‖P):\ntakes one hump", color="C1", ha="right")
-ax.text(3.1, 0.5, "its second choice", color="C1")
+ax.text(-6.8, 0.12, "min D(P‖Q):\ncovers both", color="C0")
+ax.text(-2.7, 0.5, "min D(Q‖P):\ncovers one mode", color="C1", ha="right")
+ax.text(3.1, 0.5, "local minimum", color="C1")
 ax.text(-2, 0.08, "P", ha="center")
 ax.set(xlim=(-7, 7), ylim=(0, 0.65), xlabel="x", ylabel="density")
-ax.set_title("One normal distribution for two humps")
+ax.set_title("A normal distribution fitted to two modes")
 fig.set_label(
-    "A density of two humps, shaded, and three normal densities. One is low and wide and "
-    "covers both humps. One is narrow and sits on the higher hump, on the left; a third, dashed, "
-    "sits on the lower one."
+    "A density with two modes, shaded, and three normal densities. One is low and "
+    "wide and covers both modes. One is narrow and covers the higher mode, on the "
+    "left. A third, dashed, covers the lower mode."
 )
 plt.show()
 
 # %%
-# A classifier in bits
-# --------------------
+# The surprise of a classifier in bits
+# ------------------------------------
 #
-# Now real data: 1797 digits of 8 × 8 pixels, a third of them kept back for the test. Before a
-# digit is seen its class is nearly a fair choice of ten, :math:`\log_2 10 = 3.32` bits. After a
-# look at the pixels, a softmax regression believes in ten probabilities, and its cross-entropy
-# loss on the test digits is the surprise that is left.
+# Now real data: 1797 digits of 8 × 8 pixels, a third of them held out for the test. Before you see
+# a digit, its class is nearly a fair choice out of ten, :math:`\log_2 10 = 3.32` bits. From the
+# pixels, a softmax regression predicts ten probabilities, and its cross-entropy loss on the test
+# digits is the remaining surprise.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data) / 16
@@ -196,19 +211,19 @@ assert abs(prior_bits - math.log2(10)) < 0.05
 assert left < 0.4
 
 # %%
-# Less than 0.4 of the 3.32 bits are left: the pixels tell at least 2.9 bits about the digit.
-# Two to the power of the loss is the *perplexity*: the classifier is as uncertain as in a fair
-# choice between not quite 1.3 classes, down from ten.
+# Less than 0.4 of the 3.32 bits remain: the pixels carry at least 2.9 bits about the digit. Two to
+# the power of the loss is the *perplexity*: the classifier is as uncertain as in a fair choice
+# between fewer than 1.3 classes, down from ten.
 
 assert prior_bits - left > 2.9
 assert 2**left < 1.3
 assert abs(float(information.perplexity(shares)) - 10) < 0.1
 
 # %%
-# The mean hides how uneven surprise is. More than half of all digits cost less than a tenth of
-# a bit, while the most surprising one in twenty make nearly half of the sum. A mistake costs
-# more than one bit, for the right class got less than half of the probability. Above each of
-# the eight most surprising digits stands what it is and what it was taken for.
+# The mean hides how uneven the surprise is. More than half of all digits cost less than a tenth of
+# a bit, while the most surprising one in twenty contribute nearly half of the sum. A mistake costs
+# more than one bit, because the correct class got less than half of the probability. The figure
+# shows the eight most surprising digits, each with its true and its predicted class.
 
 order = bits.argsort(descending=True)
 read_as = logits.argmax(dim=1)
@@ -224,20 +239,20 @@ for ax, k in zip(axes.flat, order.tolist(), strict=False):
     ax.spines[:].set_visible(True)
     ax.set_title(f"{labels[test[k]]} or {read_as[k]}?")
 fig.set_label(
-    "The eight digits of the test set that surprise the classifier most, as grey images, each "
-    "with its true class, the class it was taken for, and its surprise, from about 6 down to "
-    "about 3.5 bits."
+    "The eight test digits with the largest surprise, as grey images, each with its "
+    "true class, its predicted class, and its surprise, from about 6 down to about "
+    "3.5 bits."
 )
 plt.show()
 
 # %%
-# Is the confidence deserved?
-# ---------------------------
+# Calibration: is the confidence justified?
+# -----------------------------------------
 #
-# A classifier also has an opinion on how surprised it will be: the entropy of its own
-# probabilities. If that opinion is right it is *calibrated*, on average. Too weak a penalty
-# makes it sure of what it has learned by heart: this one expects less than half of the surprise
-# that it meets.
+# A classifier also predicts its own surprise: the entropy of its probabilities. If this prediction
+# is correct on average, the classifier is *calibrated* in this sense. Too weak a penalty makes it
+# overconfident, because it overfits: this model expects less than half of the surprise that it
+# observes.
 
 weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=1e-3)
 logits = linear.linear(pixels[test], weight, bias)
@@ -245,7 +260,7 @@ temperatures = [k / 20 for k in range(10, 101)]
 
 
 def in_bits(rows):
-    """Return the bits that the model expects, and those it meets, at each temperature."""
+    """Return the mean expected and the mean observed surprise in bits, at each temperature."""
     warm = torch.stack([logits[rows] / t for t in temperatures])
     expected = information.entropy(activations.softmax(warm), base=2)
     met = losses.cross_entropy(warm, labels[test][rows].expand(91, -1)) / math.log(2)
@@ -257,12 +272,12 @@ at_one = temperatures.index(1.0)
 assert expected[at_one] < 0.5 * met[at_one]
 
 # %%
-# A temperature above 1 takes some of the confidence back. As it rises, the model expects more
-# surprise, and at first meets less. Where it meets the least, it expects what it meets: the
-# derivative of the cross-entropy with respect to :math:`1/T` is the difference between the mean
-# logit that the model expects and the mean logit of the right class, and where this is zero the
-# two surprises are the same. The accuracy has not changed, but the calibration error, the gap
-# between confidence and accuracy, is smaller than it was.
+# A temperature above 1 reduces the confidence. As it rises, the expected surprise rises, and the
+# observed surprise falls at first. At the minimum of the observed surprise, the two are equal. The
+# reason is the derivative of the cross-entropy with respect to :math:`1/T`: it is the difference
+# between the mean logit that the model expects and the mean logit of the correct class, and where
+# this is zero, the two surprises are the same. The accuracy has not changed, but the calibration
+# error, the gap between confidence and accuracy, is smaller.
 
 best = int(met.argmin())
 assert temperatures[best] > 1.3
@@ -279,8 +294,9 @@ errors = [
 assert errors[1] < errors[0]
 
 # %%
-# Here the temperature was read off the test rows, to show what it does. In use it is found on
-# other rows than those it is judged by: found on the one half, it helps the other.
+# Here we chose the temperature on the test rows, to show its effect. In practice, choose it on
+# other rows than those you report: a temperature chosen on one half of the rows also helps on the
+# other.
 
 _, of_first = in_bits(slice(0, 300))
 _, of_second = in_bits(slice(300, None))
@@ -292,21 +308,22 @@ ax.plot(temperatures, met, color="C1")
 ax.plot(temperatures, expected, color="C0")
 ax.plot(temperatures[best], met[best], "o", color=ink, markersize=8)
 ax.annotate(
-    "the least surprise,\nand as much as expected",
+    "minimum: observed\nequals expected surprise",
     (temperatures[best], float(met[best])),
     (0, -14),
     textcoords="offset points",
     va="top",
 )
-ax.text(0.7, 0.37, "met", color="C1")
+ax.text(0.7, 0.37, "observed", color="C1")
 ax.text(3.4, 0.6, "expected", color="C0", ha="right")
-ax.set(ylim=(0, 0.8), xlim=(0.5, 4), xlabel="temperature", ylabel="bits a digit")
+ax.set(ylim=(0, 0.8), xlim=(0.5, 4), xlabel="temperature", ylabel="bits per digit")
 ax.set_yticks([0, 0.25, 0.5, 0.75], labels=["0", "¼", "½", "¾"])
-ax.set_title("Where the surprise is least, it is expected")
+ax.set_title("At the best temperature, surprise is as expected")
 fig.set_label(
-    "The mean surprise on the test digits against the temperature of the softmax. What the model "
-    "expects rises from almost 0. What it meets falls from over 0.4 bits, has its minimum of 0.2 at a "
-    "temperature of 1.9, exactly where the two curves cross, and rises again."
+    "The mean surprise on the test digits against the temperature of the softmax. The "
+    "expected surprise rises from almost 0. The observed surprise falls from over 0.4 "
+    "bits, has its minimum of 0.2 at a temperature of 1.9, exactly where the two "
+    "curves cross, and rises again."
 )
 plt.show()
 
@@ -314,16 +331,16 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A class is worth :math:`\log_2 10` bits before the look and about 0.3 after it.
-# :func:`dlcore.information.entropy`, :func:`dlcore.information.cross_entropy` and
-# :func:`dlcore.information.kl_divergence` take ``base=2`` for bits;
-# :func:`dlcore.losses.cross_entropy`, which trains a classifier, is in nats, 0.69 to the bit,
-# and takes logits. Its sum is a negative log-likelihood: to make the data most probable and to
-# be surprised least are one aim, for classes as in
-# :doc:`/auto_gallery/02_linear/plot_noise_to_loss` for numbers. Which way round a divergence is
-# taken decides whether the fit covers everything or picks one hump. And
-# :func:`dlcore.metrics.calibration_error` asks whether a model knows what it does not know; the
-# temperature that mends it is that of :doc:`/auto_gallery/03_softmax/plot_softmax_family`.
+# The surprise of a digit's class is :math:`\log_2 10` bits without the pixels and less than 0.4
+# bits with them. :func:`dlcore.information.entropy`, :func:`dlcore.information.cross_entropy` and
+# :func:`dlcore.information.kl_divergence` take ``base=2`` for bits.
+# :func:`dlcore.losses.cross_entropy`, the loss that trains a classifier, takes logits and is in
+# nats; a bit is 0.69 nats. Its sum is a negative log-likelihood: maximizing the likelihood of the
+# data and minimizing the surprise are the same, for classes here and for numbers in
+# :doc:`/auto_gallery/02_linear/plot_noise_to_loss`. The direction of a divergence decides whether
+# the fit covers all modes or only one. :func:`dlcore.metrics.calibration_error` measures whether
+# the confidence matches the accuracy; the temperature that corrects it is that of
+# :doc:`/auto_gallery/03_softmax/plot_softmax_family`.
 
 likelihoods = -losses.cross_entropy(logits, labels[test])
 total = likelihood.negative_log_likelihood(likelihoods)
