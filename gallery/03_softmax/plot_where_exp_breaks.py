@@ -1,18 +1,36 @@
 r"""
-Where does exp break?
-=====================
+Stable cross-entropy and log-sum-exp: where does exp overflow?
+==============================================================
 
-On paper a classifier takes the softmax of its logits, and the loss is minus the logarithm of the probability of
-the right class,
+Three formulas for one loss: two fail once the logits differ by about 50 to 100 in float32.
+
+In short
+--------
+
+If you compute the softmax first and its logarithm afterwards, the loss or its gradient fails in
+float32 once two logits differ by about 50 to 100. Compute the loss from the logits by the
+log-sum-exp instead; value and gradient are then correct for every gap that the format can hold.
+
+.. math::
+
+    l(\mathbf{o}, y) = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o), \qquad \bar o = \max_k o_k
+
+*Prerequisites: softmax and floating-point numbers. Time: 10 minutes.*
+
+The loss and the limits of float32
+----------------------------------
+
+On paper, a classifier takes the softmax of its logits, and the loss is minus the logarithm of the
+probability of the correct class,
 
 .. math::
 
     l(\mathbf{o}, y) = -\log\hat y_y, \qquad \hat y_j = \frac{e^{o_j}}{\sum_k e^{o_k}}, \qquad
     \frac{\partial l}{\partial \mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y .
 
-But :math:`e^{89}` is more than float32 can hold, and :math:`e^{-104}` is less than its smallest number. There are three
-ways to compute this loss that are the same on paper. How large may the gap between two logits be until each of them
-breaks, and what does it do then?
+But :math:`e^{89}` is larger than the largest number of float32, and :math:`e^{-104}` is smaller
+than its smallest positive number. There are three ways to compute this loss that are equivalent on
+paper. Up to which gap between two logits does each of them work, and how does it fail beyond?
 """
 
 import math
@@ -23,32 +41,31 @@ import torch
 from dlcore import activations, losses
 
 # %%
-# One loss, three ways
-# --------------------
+# Naive, shifted and fused loss
+# -----------------------------
 #
-# The *naive* way follows the formula. The *shifted* way subtracts the largest logit first, which
-# changes no probability and keeps every exponential at most 1. The *fused* way never forms
-# the probabilities: the logarithm is taken on paper,
-# :math:`-\log\hat y_y = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o)` with :math:`\bar o = \max_k o_k`, and
-# what is left is computed.
+# The *naive* loss follows the formula. The *shifted* loss subtracts the largest logit first, which
+# changes no probability and keeps every exponential at most 1. The *fused* loss never computes the
+# probabilities: it simplifies the logarithm first, :math:`-\log\hat y_y = \log\sum_k e^{o_k - \bar
+# o} - (o_y - \bar o)` with :math:`\bar o = \max_k o_k`, and computes the result.
 
 
 def naive(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the loss by exp, sum, division and log, as written."""
+    """Return the loss by exp, sum, division and log, as in the formula."""
     exps = logits.exp()
     probabilities = exps / exps.sum(-1, keepdim=True)
     return -probabilities.gather(-1, labels[:, None])[:, 0].log()
 
 
 def shifted(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the same after subtracting the largest logit."""
+    """Return the naive loss after subtracting the largest logit."""
     return naive(logits - logits.amax(-1, keepdim=True), labels)
 
 
 ways = {"naive": naive, "shifted": shifted, "fused": losses.cross_entropy}
 
 # %%
-# For moderate logits they agree.
+# For moderate logits the three agree.
 
 generator = torch.Generator().manual_seed(0)
 logits = torch.randn(100, 10, generator=generator, dtype=torch.float64)
@@ -57,9 +74,9 @@ for loss in ways.values():
     assert torch.allclose(loss(logits, labels), naive(logits, labels), rtol=1e-12)
 
 # %%
-# The naive way does not need a mistake to break. At the logits (100, 0) the first class is as
-# good as certain, but in float32 its probability is ∞/∞. The shift mends this, and it is
-# what :func:`dlcore.activations.softmax` does.
+# The naive loss fails even for a correct prediction. At the logits (100, 0) the first class is
+# almost certain, but in float32 its probability is computed as ∞/∞. The shift corrects this, and
+# :func:`dlcore.activations.softmax` uses it.
 
 sure = torch.tensor([[100.0, 0.0]])
 first, second = torch.tensor([0]), torch.tensor([1])
@@ -68,13 +85,13 @@ assert shifted(sure, first) == 0
 assert activations.softmax(sure)[0, 0] == 1
 
 # %%
-# The value
-# ---------
+# The value: overflow and underflow
+# ---------------------------------
 #
-# A mistake is what a loss is there for. So from now on the label is the class with
-# the *smaller* logit. At logits :math:`(g, 0)` the loss is
-# :math:`\log(1 + e^g)`, as good as the gap :math:`g` itself, and its gradient is
-# :math:`(\sigma(g), -\sigma(g))`, soon as good as :math:`(1, -1)`.
+# A loss matters most for wrong predictions. So from now on the label is the class with the
+# *smaller* logit. At the logits :math:`(g, 0)` the loss is :math:`\log(1 + e^g)`, almost the gap
+# :math:`g` itself, and its gradient is :math:`(\sigma(g), -\sigma(g))`, which soon is almost
+# :math:`(1, -1)`.
 
 
 def measure(name: str, gaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,9 +107,9 @@ measured = {name: measure(name, gaps) for name in ways}
 truth = gaps + torch.log1p(torch.exp(-gaps))
 
 # %%
-# In float32 the naive way loses the value where :math:`e^g` overflows, from a gap of 89 on; the
-# shifted way loses it where :math:`e^{-g}` is rounded to 0, from 104 on. Both then return ∞. Subtracting the
-# largest logit has only moved the cliff. The fused way has none.
+# In float32 the naive loss fails from a gap of 89 on, where :math:`e^g` overflows. The shifted loss
+# fails from 104 on, where :math:`e^{-g}` underflows to 0. Both then return ∞. Subtracting the
+# largest logit only moves the limit; the fused loss has none.
 
 limits = torch.finfo(torch.float32)
 overflow = math.log(limits.max)
@@ -105,15 +122,15 @@ for name, last in [("naive", overflow), ("shifted", underflow), ("fused", math.i
     assert (loss[gaps > last] == math.inf).all()
 
 # %%
-# In the figures the three lines lie on top of each other, the fused one widest and lowest, as
-# long as they agree.
+# In the figures the three lines coincide as long as the losses agree. The fused line is the widest
+# and lies below the others.
 
 widths = {"fused": 12, "shifted": 6, "naive": 2}
 colors = {"fused": "C0", "shifted": "C1", "naive": "C2"}
 
 
 def draw(ax: plt.Axes, values: dict[str, torch.Tensor]) -> None:
-    """Draw each way's line over the gaps as far as it is finite, and mark where it ends."""
+    """Draw the finite part of each line over the gaps, and mark its end."""
     for name, width in widths.items():
         finite = values[name].isfinite()
         x, y = gaps[finite], values[name][finite]
@@ -129,25 +146,25 @@ ax.text(91, 78, "naive: ∞ from 89 on", color="C2")
 ax.text(110, 97, "shifted: ∞\nfrom 104 on", color="C1", va="center")
 ax.text(116, 127, "fused", color="C0", ha="right", va="center")
 ax.set(xlim=(0, 150), ylim=(0, 150), xlabel="gap between the logits", ylabel="loss")
-ax.set(title="In float32 two of the three losses end")
+ax.set(title="In float32 two of the three losses become infinite")
 fig.set_label(
-    "The loss against the gap between the logits, in float32. All three ways follow the same "
-    "rising line. The naive one ends at a gap of 88, the shifted one at 103, and the "
-    "fused one goes on to the edge of the figure at 150."
+    "The loss against the gap between the logits, in float32. All three losses follow "
+    "the same rising line. The naive one ends at a gap of 88, the shifted one at 103, "
+    "and the fused one continues to the edge of the figure at 150."
 )
 plt.show()
 
 # %%
-# The gradient
-# ------------
+# The gradient fails earlier
+# --------------------------
 #
-# Training sees the gradient only, and the gradient breaks earlier. The chain rule takes the naive way
-# backwards through the division, where :math:`e^{-2g}` arises. That is rounded to 0 at half the gap:
-# from 52 on the gradient is *zero* while the loss is still right. Nothing warns, and
-# the example that is most wrong teaches nothing. From 89 on it is NaN.
+# Training uses only the gradient, and the gradient fails earlier than the value. The derivative of
+# the naive division contains :math:`e^{-2g}`, which underflows to 0 at half the gap: from 52 on the
+# gradient is *zero* although the loss is still correct. There is no warning, and training ignores
+# the most wrong example. From 89 on the gradient is NaN.
 #
-# The shifted way has the right gradient up to 88. Then the logarithm's slope, 1 over a
-# probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is still right up to 103.
+# The shifted loss has the correct gradient up to 88. Then the derivative of the logarithm, 1 over a
+# probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is correct up to 103.
 
 _, of_naive = measured["naive"]
 assert torch.allclose(of_naive[4:43], torch.ones(39), atol=0.01)
@@ -169,26 +186,27 @@ ax.text(92, 0.9, "shifted: NaN\nfrom 89 on", color="C1", va="top")
 ax.text(130, 1.07, "fused", color="C0", ha="right", va="center")
 ax.set(xlim=(0, 150), ylim=(-0.1, 1.15), yticks=[0, 0.5, 1])
 ax.set(xlabel="gap between the logits", ylabel="gradient at the larger logit")
-ax.set_title("Their gradients end earlier, one in a silent zero")
+ax.set_title("The gradients fail earlier, one with a silent zero")
 fig.set_label(
-    "The gradient at the larger logit against the gap, in float32. The fused way rises to 1 and "
-    "stays there up to the edge at 150. The shifted one does so up to a gap of 88, where it "
-    "ends. The naive one jumps to 1.1 at 51, falls to 0 at 52, stays there, and ends at 88."
+    "The gradient at the larger logit against the gap, in float32. The fused gradient "
+    "rises to 1 and stays there up to the edge at 150. The shifted gradient does so "
+    "up to a gap of 88, where it ends. The naive gradient jumps to 1.1 at 51, falls "
+    "to 0 at 52, stays there, and ends at 88."
 )
 plt.show()
 
 # %%
-# Four formats
-# ------------
+# Four floating-point formats
+# ---------------------------
 #
-# A format breaks where its exponents end, however many digits it has. bfloat16 shares its exponents with
-# float32, and breaks near the same gaps. float16 has more digits but fewer exponents: there the naive way
-# breaks at a gap of 8. And float64 breaks, too, only later. For
-# each format, up to which gap are both the value and the gradient right to 2 %?
+# The limit depends on the exponent range of a format, not on its number of digits. bfloat16 has the
+# exponents of float32 and fails at similar gaps. float16 has more digits but fewer exponents: there
+# the naive loss fails at a gap of 8. float64 also fails, only later. For each format, up to which
+# gap are both the value and the gradient correct to 2 %?
 
 
 def reach(name: str, dtype: torch.dtype, gaps: torch.Tensor) -> float:
-    """Return the last gap up to which value and gradient are right to 2 %."""
+    """Return the largest gap up to which value and gradient are correct to 2 %."""
     loss, gradient = measure(name, gaps.to(dtype))
     gaps = gaps.to(dtype).double()
     right = (loss.double() - gaps - torch.log1p(torch.exp(-gaps))).abs() <= 0.02 * gaps
@@ -211,7 +229,7 @@ for dtype, (of_naive, of_shifted) in reached.items():
 print({str(dtype).removeprefix("torch."): gaps for dtype, gaps in reached.items()})
 
 # %%
-# The fused way has no such gap. It is right at every power of ten that the format holds.
+# The fused loss has no such limit. It is correct at every power of ten that the format can hold.
 
 for dtype in formats:
     largest = math.floor(math.log10(torch.finfo(dtype).max))
@@ -228,26 +246,28 @@ for row, last in enumerate(reached.values()):
         align = "right" if name == "naive" else "left"
         place = {"xytext": (0, 11), "textcoords": "offset points", "ha": align}
         ax.annotate(text, (gap, row), color=colors[name], **place)
-ax.annotate("fused: no end", (4e3, 0), color=colors["fused"], **place)
+ax.annotate("fused: no limit", (4e3, 0), color=colors["fused"], **place)
 ax.texts[-1].set(ha="right")
 ax.set(xscale="log", xlim=(2, 4e3), xticks=[10, 100, 1000])
 ax.set_xticklabels(["10", "100", "1000"])
 ax.set_yticks(range(4), [str(dtype).removeprefix("torch.") for dtype in formats])
 ax.set(ylim=(3.4, -0.6), xlabel="gap between the logits")
-ax.set_title("Where value and gradient are right")
+ax.set_title("Gaps at which value and gradient are correct")
 fig.set_label(
-    "For each format, up to which gap value and gradient are right, on a logarithmic axis. "
-    "naive and shifted: 7 and 11 in float16, 45 and 88 in bfloat16, 50 and 88 in float32, 370 "
-    "and 709 in float64. The fused way goes on to the right edge in all four."
+    "The largest gap at which value and gradient are correct, for each format, on a "
+    "logarithmic axis. naive and shifted: 7 and 11 in float16, 45 and 88 in bfloat16, "
+    "50 and 88 in float32, 370 and 709 in float64. The line of the fused loss reaches "
+    "the right edge in all four."
 )
 plt.show()
 
 # %%
-# What one bad example does
-# -------------------------
+# One bad example ends the training
+# ---------------------------------
 #
-# One such example in a batch is enough. At a gap of 95 both broken ways give it a gradient of NaN, the mean over
-# the batch carries it into the weights, and the next step ends the training. The fused way goes on.
+# One such example in a batch is enough. At a gap of 95, the naive and the shifted loss give it a
+# gradient of NaN. The mean over the batch propagates this NaN to the weights, and the training is
+# lost after the next step. With the fused loss it continues.
 
 x = torch.rand(32, 4, generator=generator)
 labels = torch.randint(10, (32,), generator=generator)
@@ -265,13 +285,13 @@ for name, loss in ways.items():
 # Conclusion
 # ----------
 #
-# There is no safe logarithm of a probability that is already rounded. So a classifier returns its logits, and
-# the loss takes them: :func:`dlcore.losses.cross_entropy` for classes and
-# :func:`dlcore.losses.logistic_loss` for a yes or no are right, in value and gradient, at every gap that a
-# format can hold.
-# :func:`dlcore.activations.softmax` is for reading probabilities, and
+# No logarithm can restore a probability that has been rounded to 0. So let a classifier return its
+# logits, and let the loss take them: :func:`dlcore.losses.cross_entropy` for classes and
+# :func:`dlcore.losses.logistic_loss` for binary labels have a correct value and gradient at every
+# gap that a format can hold. Use :func:`dlcore.activations.softmax` to read probabilities, and
 # :func:`dlcore.activations.log_softmax` for their logarithms. If you have probabilities from
-# elsewhere, :func:`dlcore.losses.cross_entropy_from_probabilities` takes them, and says ∞ where they are 0.
+# elsewhere, use :func:`dlcore.losses.cross_entropy_from_probabilities`, which returns ∞ where they
+# are 0.
 
 hopeless = torch.tensor([[1e4, 0.0]])
 assert losses.cross_entropy(hopeless, second) == 1e4
