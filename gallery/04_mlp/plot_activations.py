@@ -1,19 +1,31 @@
 r"""
-Which activation lets gradients through?
-========================================
+Activation functions: which ones let gradients through?
+=======================================================
 
-An affine map of an affine map is an affine map: without something in between, a hundred
-layers are one. That something is the activation :math:`\phi`, applied to every entry alone,
-and for learning its slope counts more than its values. Backpropagation multiplies by
-:math:`\phi'` once in every layer,
+Seven activation functions and their slopes: where they vanish, and what that means for depth.
+
+In short
+--------
+
+Backpropagation multiplies by the slope of the activation once per layer. The slope of the sigmoid
+is at most ¼, so ten layers divide the gradient by a million or more; tanh, ReLU, pReLU, softplus,
+GELU and swish can have slope 1, and keep the gradient with suitable weights.
 
 .. math::
 
     h_k = \phi(z_k), \qquad
-    \frac{\partial J}{\partial z_k} = \frac{\partial J}{\partial h_k}\,\phi'(z_k),
+    \frac{\partial J}{\partial z_k} = \frac{\partial J}{\partial h_k}\,\phi'(z_k)
 
-so a slope that is always small makes the gradient vanish. Here are seven activations with their
-slopes: how large they get, where they are zero, and what that means for depth.
+*Prerequisites: derivatives and the chain rule. Time: 10 minutes.*
+
+Why the slope matters
+---------------------
+
+The composition of affine maps is an affine map: without activations, a hundred layers are
+equivalent to one. The activation :math:`\phi` is applied to each entry separately. For training,
+its slope matters more than its values: if :math:`\phi'` is small everywhere, the gradient vanishes.
+This tutorial shows seven activations with their slopes: how large the slopes become, where they are
+zero, and what this means for deep networks.
 """
 
 import math
@@ -26,11 +38,12 @@ from dlcore import activations, likelihood, mlp
 ink = plt.rcParams["text.color"]
 
 # %%
-# Why bend at all
-# ---------------
+# Without activations, a network is one affine map
+# ------------------------------------------------
 #
-# First the claim above. A network of three layers with the identity as its activation is the
-# one layer that the product of its weights makes. With any of the others it is not.
+# First we check the claim above. A network of three layers with the identity as its activation
+# equals a single layer, whose weight is the product of the three weights. With any of the other
+# activations it does not.
 
 generator = torch.Generator().manual_seed(0)
 params = mlp.init_mlp([4, 16, 16, 3], generator=generator, dtype=torch.float64)
@@ -41,8 +54,8 @@ for name in ("relu", "sigmoid", "tanh", "softplus", "gelu", "swish"):
     assert not torch.allclose(mlp.mlp(params, inputs, activation=name), one_layer)
 
 # %%
-# Slopes are computed by automatic differentiation, one for each point. A formula on paper
-# should say the same; it stands with each function in its documentation.
+# We compute the slope at each point by automatic differentiation, and compare it with the formula
+# in the documentation of each function.
 
 x = torch.linspace(-6, 6, 1201, dtype=torch.float64)
 functions = {
@@ -80,7 +93,7 @@ for name in functions:
 
 
 def draw(names, ylim, label):
-    """Draw each activation and its slope in a panel of its own."""
+    """Draw each activation and its slope in a separate panel."""
     size = (6, 3.2)
     fig, axes = plt.subplots(
         1, len(names), figsize=size, sharey=True, layout="constrained"
@@ -97,13 +110,13 @@ def draw(names, ylim, label):
 
 
 # %%
-# Those that saturate
-# -------------------
+# Saturating activations: sigmoid and tanh
+# ----------------------------------------
 #
-# The sigmoid maps the line to (0, 1) and tanh, the same curve stretched, to (−1, 1). Both
-# flatten out on both sides. The sigmoid's slope is nowhere above a *quarter*, that of tanh
-# nowhere above 1, and both reach it at 0 only. At 5 the one is below 0.007, the other below
-# 0.0002.
+# The sigmoid maps the real line to (0, 1), and tanh, the same curve rescaled, maps it to (−1, 1).
+# Both become flat on both sides. The slope of the sigmoid is at most a *quarter* and that of tanh
+# at most 1, and both reach their maximum only at 0. At 5 the slope of the sigmoid is below 0.007
+# and that of tanh below 0.0002.
 
 assert torch.allclose(values["tanh"], 2 * activations.sigmoid(2 * x) - 1)
 for name, bound, at_5 in [("sigmoid", 0.25, 0.007), ("tanh", 1, 0.0002)]:
@@ -116,7 +129,7 @@ axes = draw(
     ("sigmoid", "tanh"),
     (-1.15, 1.15),
     "Two panels, the sigmoid and tanh with their slopes. The sigmoid rises from 0 to 1, and its "
-    "slope is a low hump of height one quarter. tanh rises from -1 to 1, and its slope is a hump of "
+    "slope is a low peak of height one quarter. tanh rises from -1 to 1, and its slope is a peak of "
     "height 1.",
 )
 axes[0].text(3.9, 0.85, "value", color="C0", ha="right", va="top")
@@ -124,10 +137,10 @@ axes[0].text(2.2, 0.2, "slope", color="C1", ha="left")
 plt.show()
 
 # %%
-# Rounding makes it worse. In float32 the slope of tanh, :math:`1 - \tanh^2 x`, is exactly zero
-# at 10, where it should be :math:`8\cdot 10^{-9}`. That of the sigmoid is zero at 20, but not
-# at −20, where :math:`\sigma` is small and keeps its digits. A unit that far out learns nothing
-# any more.
+# Rounding makes it worse. In float32 the slope of tanh, :math:`1 - \tanh^2 x`, is computed as
+# exactly zero at 10, where it should be :math:`8\cdot 10^{-9}`. The slope of the sigmoid is
+# computed as zero at 20, but not at −20, where :math:`\sigma` is small and has full relative
+# precision. A unit so far out does not learn any more.
 
 ten, twenty = torch.tensor(10.0), torch.tensor(20.0)
 assert torch.func.grad(activations.tanh)(ten) == 0
@@ -136,13 +149,13 @@ assert torch.func.grad(activations.sigmoid)(twenty) == 0
 assert torch.func.grad(activations.sigmoid)(-twenty) > 2e-9
 
 # %%
-# Those with a kink
-# -----------------
+# Piecewise linear activations: ReLU and pReLU
+# --------------------------------------------
 #
-# ReLU has only two slopes, 1 and 0. Where it is on, a gradient passes unchanged, through any
-# number of layers; where it is off, nothing passes, and a unit that is off for every example is
-# dead. pReLU leaves a slope :math:`\alpha` on that side, a quarter here, and learns it: its
-# gradient with respect to :math:`\alpha` is :math:`\min(z, 0)`.
+# ReLU has only two slopes, 1 and 0. Where it is on, a gradient passes unchanged, through any number
+# of layers; where it is off, no gradient passes. A unit that is off for every example is dead.
+# pReLU has a slope :math:`\alpha` on that side, a quarter here, and learns it: its gradient with
+# respect to :math:`\alpha` is :math:`\min(z, 0)`.
 
 assert set(slopes["ReLU"].tolist()) == {0, 1}
 assert set(slopes["pReLU"].tolist()) <= {0.25, 1, 0.625}
@@ -152,8 +165,8 @@ assert torch.allclose(of_alpha(torch.tensor(0.25, dtype=x.dtype)), x.clamp(max=0
 axes = draw(
     ("ReLU", "pReLU"),
     (-1.15, 2.3),
-    "Two panels, ReLU and pReLU with their slopes. ReLU is 0 up to 0 and then rises with slope 1; "
-    "its slope jumps from 0 to 1. pReLU has the slope one quarter on the left, so that its values "
+    "Two panels, ReLU and pReLU with their slopes. ReLU is 0 for negative z and then rises with "
+    "slope 1; its slope jumps from 0 to 1. pReLU has slope one quarter on the left, so its values "
     "are negative there.",
 )
 axes[0].text(1.3, 1.9, "value", color="C0", ha="right")
@@ -161,13 +174,13 @@ axes[0].text(3.9, 0.8, "slope", color="C1", ha="right", va="top")
 plt.show()
 
 # %%
-# Those that are smooth
-# ---------------------
+# Smooth activations: softplus, GELU and swish
+# --------------------------------------------
 #
-# Softplus rounds the kink off: it is the smooth maximum of :math:`z` and 0, and its slope is
-# the sigmoid. GELU and swish are :math:`z` times a probability, of a normal and of a logistic
-# variable to be smaller. They dip below zero, to −0.17 and −0.28, and their slopes leave the
-# range from 0 to 1 a little: from −0.13 to 1.13, and from −0.10 to 1.10.
+# Softplus is a smooth ReLU: it is the smooth maximum of :math:`z` and 0, and its slope is the
+# sigmoid. GELU and swish are :math:`z` times a probability, namely that a normal or a logistic
+# variable is smaller than :math:`z`. They fall below zero, to −0.17 and −0.28, and their slopes
+# leave the range from 0 to 1 slightly: from −0.13 to 1.13, and from −0.10 to 1.10.
 
 stacked = torch.stack([x, torch.zeros_like(x)], dim=1)
 assert torch.allclose(values["softplus"], activations.log_sum_exp(stacked))
@@ -186,20 +199,20 @@ axes = draw(
     ("softplus", "GELU", "swish"),
     (-0.5, 2.3),
     "Three panels, softplus, GELU and swish with their slopes. Softplus rises from 0, and its "
-    "slope is the sigmoid. GELU and swish dip below 0 before they rise, and their slopes "
-    "dip below 0 and later rise a little above 1.",
+    "slope is the sigmoid. GELU and swish fall slightly below 0 before they rise, and their slopes "
+    "fall below 0 and later rise slightly above 1.",
 )
 axes[0].text(0.6, 1.9, "value", color="C0", ha="right")
 axes[0].text(3.9, 0.82, "slope", color="C1", ha="right", va="top")
 plt.show()
 
 # %%
-# What is left after many layers
+# The gradient after many layers
 # ------------------------------
 #
-# Two numbers tell what an activation does to a gradient in one layer: the largest slope it has,
-# the best case; and the root mean square of its slope if the pre-activations are standard
-# normal, which a good initialization aims at,
+# Two numbers describe the effect of an activation on a gradient in one layer. One is the largest
+# slope, the best case. The other is the root mean square of the slope if the pre-activations are
+# standard normal, which a good initialization aims at,
 #
 # .. math::
 #
@@ -212,12 +225,12 @@ typical = {name: math.sqrt(weights @ s**2) for name, s in slopes.items()}
 print({name: round(size, 3) for name, size in typical.items()})
 
 # %%
-# For the sigmoid even the best case is a quarter: whatever the data and the biases, ten layers
-# divide the gradient by a million or more, and 75 layers leave less than the smallest number of
-# float32. Its typical slope is 0.21. All the others can keep a gradient as it is in the best
-# case, and have typical slopes between 0.5 and 0.75. The weights have to make up for the rest:
-# ReLU's typical slope is :math:`\sqrt{1/2}`, and this is where the :math:`\sqrt2` of He's
-# initialization comes from.
+# For the sigmoid, even the best case is a quarter. Whatever the data and the biases, the slopes of
+# ten layers divide the gradient by a million or more, and those of 75 layers reduce it below the
+# smallest positive number of float32. Its typical slope is 0.21. In the best case, all the others
+# keep the gradient unchanged, and their typical slopes are between 0.5 and 0.75. The weights have
+# to make up for this: ReLU's typical slope is :math:`\sqrt{1/2}`, the reason for the factor
+# :math:`\sqrt2` in He initialization.
 
 assert math.isclose(largest["sigmoid"], 0.25)
 assert 0.25**10 < 1e-6
@@ -239,16 +252,16 @@ ax.axvline(1, color=ink, linewidth=1, linestyle="--", zorder=0)
 top = len(order) - 1
 ax.text(typical[order[top]], top + 0.35, "typical", color="C0", ha="center")
 ax.text(1.02, top + 0.35, "largest", color="C1")
-ax.text(1.02, -0.1, "kept as it is", va="center")
+ax.text(1.02, -0.1, "unchanged", va="center")
 ax.set_yticks(range(len(order)), labels=order)
 ax.set(
     xlim=(0, 1.3), ylim=(-0.5, top + 0.8), xlabel="factor on the gradient in one layer"
 )
-ax.set_title("Even at its best, the sigmoid takes three quarters")
+ax.set_title("The sigmoid keeps at most a quarter of the gradient")
 fig.set_label(
-    "For each activation, the typical and the largest slope. Sigmoid: 0.21 and 0.25. The others, "
-    "softplus, swish, GELU, tanh, ReLU and pReLU, have typical slopes between 0.54 and 0.73, "
-    "and largest ones from 1 to 1.13."
+    "The typical and the largest slope of each activation. Sigmoid: 0.21 and 0.25. "
+    "The others, softplus, swish, GELU, tanh, ReLU and pReLU, have typical slopes "
+    "between 0.54 and 0.73, and largest slopes from 1 to 1.13."
 )
 plt.show()
 
@@ -256,12 +269,12 @@ plt.show()
 # Conclusion
 # ----------
 #
-# :func:`dlcore.activations.sigmoid` belongs at the output, where a probability is wanted, and
+# Use :func:`dlcore.activations.sigmoid` at the output, for a probability, and
 # :func:`dlcore.activations.relu`, :func:`dlcore.activations.gelu` or
-# :func:`dlcore.activations.swish` in between. :func:`dlcore.activations.prelu` mends dead units
-# with a slope to learn, :func:`dlcore.activations.tanh` is the one that saturates but starts
-# with slope 1, and :func:`dlcore.activations.softplus` is for numbers that must be positive.
-# How weights and slopes together decide over a whole network is measured by
-# :func:`dlcore.propagation.signal_propagation`, and used in
-# :doc:`/auto_gallery/07_propagation/plot_xavier_understood`. What a network makes of its bends
-# is the subject of :doc:`/auto_gallery/04_mlp/plot_mlp_looked_into`.
+# :func:`dlcore.activations.swish` in the hidden layers. :func:`dlcore.activations.prelu` prevents
+# dead units by a learned slope. :func:`dlcore.activations.tanh` saturates, but its slope at 0 is 1.
+# :func:`dlcore.activations.softplus` is for values that must be positive.
+# :func:`dlcore.propagation.signal_propagation` measures the joint effect of weights and slopes in a
+# whole network; :doc:`/auto_gallery/07_propagation/plot_xavier_understood` uses it.
+# :doc:`/auto_gallery/04_mlp/plot_mlp_looked_into` shows what a network can represent with these
+# functions.
