@@ -1,18 +1,32 @@
 r"""
-What does dropout change?
-=========================
+Dropout: how does noise regularize a network?
+=============================================
 
-In each training step, dropout sets every hidden value :math:`h` to 0 with probability :math:`p`,
-and divides those that it keeps by :math:`1 - p`:
+Dropout keeps the mean of every hidden value and adds variance, which acts as a penalty on the
+weights.
+
+In short
+--------
+
+In each training step, dropout sets every hidden value :math:`h` to 0 with probability :math:`p` and
+divides the values that it keeps by :math:`1 - p`, so the mean stays the same and only the variance
+grows. On the standardized inputs of a linear model, this noise has on average the effect of a ridge
+penalty; in a network, it makes single examples harder to memorize.
 
 .. math::
 
     h' = \begin{cases} 0 & \text{with probability } p \\ h / (1 - p) & \text{otherwise,} \end{cases} \qquad
     \mathrm{E}[h'] = h, \qquad \operatorname{Var}[h'] = \frac{h^2\,p}{1 - p} .
 
-When the network is used, nothing is dropped, and nothing has to be rescaled, since the mean has
-been right all along. So what dropout changes is not the mean but the variance. What is noise good
-for?
+*Prerequisites:* :doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` and
+:doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>`. *Reading time:* 10
+minutes.
+
+Setting
+-------
+
+When the network is used, nothing is dropped. Nothing has to be rescaled either, because the mean
+was right all along. So dropout changes the variance and not the mean. What is this noise good for?
 """
 
 import matplotlib.pyplot as plt
@@ -25,13 +39,13 @@ from dlcore import activations, init, linear, losses, optim, regularization
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# The mean stays, the variance does not
-# -------------------------------------
+# Dropout keeps the mean and adds variance
+# ----------------------------------------
 #
-# Take one hidden value of 2 and drop it 20 000 times for each :math:`p`. Divided by
-# :math:`1-p`, it keeps its mean; undivided, the mean falls to :math:`2(1-p)`, and the
-# network would have to be rescaled afterwards. The price of the division is variance: as
-# much as :math:`h^2` at :math:`p = \frac12`, and without bound as :math:`p` goes to 1.
+# Take one hidden value of 2 and drop it 20 000 times for each :math:`p`. Divided by :math:`1-p`, it
+# keeps its mean. Without the division, the mean falls to :math:`2(1-p)`, and the network would have
+# to be rescaled afterwards. The price of the division is variance: it reaches :math:`h^2` at
+# :math:`p = \frac12` and grows without bound as :math:`p` goes to 1.
 
 h = torch.full((20_000,), 2.0, dtype=torch.float64)
 rates = [0.05 * i for i in range(19)]
@@ -55,20 +69,20 @@ axes[0].set(title="The mean stays", ylabel="mean", ylim=(0, 2.6))
 axes[1].plot(rates, formula, color="C0", linewidth=1)
 axes[1].plot(rates, dropped.var(1), "o", color="C0", markersize=4)
 axes[1].text(0.75, 22, r"$h^2 p\,/\,(1-p)$", color="C0", ha="right")
-axes[1].set(title="the variance does not", ylabel="variance")
+axes[1].set(title="The variance grows", ylabel="variance")
 for ax in axes:
     ax.set(xlabel="p", xticks=[0, 0.5, 1], xlim=(-0.03, 1))
 fig.set_label(
     "Mean and variance of a hidden value of 2 against the probability p, measured and "
-    "by the formula. The mean stays at 2; without the division it falls in a straight "
-    "line towards 0. The variance rises from 0 through 4 at one half to 36 at 0.9."
+    "from the formula. The mean stays at 2; without the division it falls in a straight "
+    "line towards 0. The variance rises from 0 to 4 at one half and to 36 at 0.9."
 )
 plt.show()
 
 # %%
-# Both ends are ordinary. At :math:`p = 0` nothing is dropped; code that keeps where
-# ``torch.rand(...) > p`` drops what draws an exact 0. At :math:`p = 1` all is dropped, and
-# nothing is divided by 0.
+# The limits of :math:`p` need no special care. At :math:`p = 0` nothing is dropped. In contrast,
+# code that keeps a value where ``torch.rand(...) > p`` drops it whenever the draw is exactly 0. At
+# :math:`p = 1` everything is dropped, and nothing is divided by 0.
 
 assert regularization.dropout(h, 0.0, generator=generator).equal(h)
 assert not torch.tensor(0.0) > 0
@@ -76,10 +90,10 @@ assert (regularization.dropout(h, 1.0, generator=generator) == 0).all()
 assert regularization.dropout(h, 0.5, training=False) is h
 
 # %%
-# Noise is a penalty
-# ------------------
+# Dropout in a linear model is ridge regression
+# ---------------------------------------------
 #
-# In a linear model the effect of dropout on the inputs can be computed. The noise adds its
+# In a linear model, the effect of dropout on the inputs can be computed. The noise adds its
 # variance to the loss:
 #
 # .. math::
@@ -88,10 +102,10 @@ assert regularization.dropout(h, 0.5, training=False) is h
 #     = \tfrac12\sum_i \bigl(\mathbf{w}^\top\mathbf{x}_i + b - y_i\bigr)^2
 #     + \tfrac12\,\frac{p}{1 - p} \sum_j w_j^2 \sum_i x_{ij}^2 .
 #
-# If the columns are standardized, :math:`\sum_i x_{ij}^2 = n`, and this is ridge regression
-# with the penalty :math:`np/(1-p)`. To see it, copy the 442 diabetes patients 500 times,
-# drop another fifth of the values in each copy, and fit plain least squares to them all. It
-# finds the ridge solution: noise and penalty are one thing.
+# If the columns are standardized, :math:`\sum_i x_{ij}^2 = n`, and this is ridge regression with
+# the penalty :math:`np/(1-p)`. To check this, we copy the 442 diabetes patients 500 times, drop a
+# fifth of the values in each copy independently, and fit plain least squares to all copies. The fit
+# finds the ridge solution: here the noise and the penalty are the same thing.
 
 diabetes = load_diabetes(scaled=False)
 x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
@@ -118,21 +132,21 @@ ax.text(6.1, -0.2, "least squares on noisy copies", color="C2", ha="center")
 ax.set_xticks(place, diabetes.feature_names)
 ax.set(ylabel="weight", title="Least squares on noisy copies is ridge regression")
 fig.set_label(
-    "The ten weights of three fits to the diabetes data. Those of least squares on "
+    "The ten weights of three fits to the diabetes data. The weights of least squares on "
     "copies with dropped values lie on the bars of ridge regression in every column. "
-    "Those of plain least squares lie elsewhere, farthest for s1, s2 and s5."
+    "The weights of plain least squares differ from them, most for s1, s2 and s5."
 )
 plt.show()
 
 # %%
-# A hundred noisy labels
-# ----------------------
+# Training a network on noisy labels
+# ----------------------------------
 #
-# A network is not linear, but the idea carries over. Give one with 64 hidden units 100
-# images of digits, a fifth of which bear a wrong label. It has weights enough to learn them
-# all by heart. Ten such networks are trained, each on its own images, with the same steps,
-# start and labels once without dropout and once with :math:`p = \frac12` on the hidden
-# units.
+# A network is not linear, but the idea carries over. We train a network with 64 hidden units on 100
+# images of digits, about a fifth of which have a wrong label. It has enough weights to memorize all
+# of them. We train ten such networks, each on its own images. Each is trained twice with the same
+# number of steps, the same initial weights and the same labels: once without dropout, and once with
+# :math:`p = \frac12` on the hidden units.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -155,7 +169,7 @@ start = [
 
 
 def outputs(params: list[Tensor], x: Tensor, p: float) -> Tensor:
-    """Return the logits of all networks, each for its own images."""
+    """Return the logits of each network for its own images."""
     hidden = activations.relu(x @ params[0] + params[1])
     return (
         regularization.dropout(hidden, p, generator=generator) @ params[2] + params[3]
@@ -169,7 +183,7 @@ def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def train(p: float) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Return the networks, and in every fifth step their accuracy and what they have by heart."""
+    """Return the networks, and every five steps their accuracy and share of memorized wrong labels."""
     biases = init.zeros((n_networks, 1, 64)), init.zeros((n_networks, 1, 10))
     params = [start[0].clone(), biases[0], start[1].clone(), biases[1]]
     accuracies, shares = [], []
@@ -190,10 +204,10 @@ _, accuracy_without, share_without = train(0.0)
 params, accuracy_with, share_with = train(0.5)
 
 # %%
-# Without dropout, the networks know nearly all wrong labels by heart after 200 steps. With
-# dropout they know fewer, in every one of the ten pairs, as no hidden unit can rely on
-# another to be there. What belongs to many images is learned in spite of the noise; what
-# belongs to a single one is not, or later.
+# Without dropout, the networks have memorized nearly all wrong labels after 200 steps. With dropout
+# they have memorized fewer, in every one of the ten pairs, because no hidden unit can rely on
+# another one being present. A pattern that many images share is learned in spite of the noise. A
+# pattern that belongs to a single image is not learned, or is learned later.
 
 assert share_without[-1].mean() > 0.9
 assert (share_with[-1] < share_without[-1]).all()
@@ -210,19 +224,19 @@ for share, color in [(share_without, "C1"), (share_with, "C0")]:
 ax.text(70, 0.88, "without\ndropout", color="C1", ha="right", va="center")
 ax.text(165, 0.36, "with dropout", color="C0", ha="center")
 ax.set(xlabel="step", ylabel="share of the wrong labels", ylim=(0, 1.03))
-ax.set_title("Wrong labels that are known by heart")
+ax.set_title("Dropout slows the memorization of wrong labels")
 fig.set_label(
-    "Mean and range over ten networks of the share of wrong labels that they "
-    "reproduce, against the step. Without dropout it rises to 1 within 200 steps; with "
-    "dropout more slowly, to about 0.8."
+    "The share of wrong labels that the networks reproduce against the step, as mean and "
+    "range over ten networks. Without dropout it rises to 1 within 200 steps; with "
+    "dropout it rises more slowly, to about 0.8."
 )
 plt.show()
 
 # %%
-# On new digits, dropout is behind at first, since it learns more slowly, and then ahead: by
-# some 4 digits in 100 at the end. By then the other networks have given away what they once
-# knew. They were best after about 50 steps, and stopping them there would have saved as
-# much. But one has to know when.
+# On new digits, dropout is behind at first, since it learns more slowly. At the end it is ahead by
+# about 4 digits in 100, because by then the other networks have got worse again. They were best
+# after about 50 steps, and stopping them there would have gained as much. But you have to know when
+# to stop.
 
 gain = accuracy_with - accuracy_without
 error = gain[-1].std() / n_networks**0.5
@@ -240,22 +254,22 @@ ax.axhline(0, color=ink, linewidth=1, linestyle="--")
 ax.plot(steps, gain, color="C0", linewidth=1, alpha=0.5)
 ax.plot(steps, gain.mean(1), color="C0", linewidth=3)
 ax.set(xlabel="step", ylabel="accuracy with − without")
-ax.set_title("What dropout gains on new digits")
+ax.set_title("Gain in accuracy from dropout on new digits")
 fig.set_label(
-    "The difference in accuracy on new digits with and without dropout, for ten pairs "
-    "of networks and on average, against the step. It begins below 0, crosses it after "
-    "some 50 steps, and is 0.04 on average at the end, above 0 for nearly every pair."
+    "The accuracy on new digits with dropout minus that without, against the step, for "
+    "ten pairs of networks and on average. It begins below 0, crosses 0 after about 50 "
+    "steps, and is 0.04 on average at the end, above 0 for nearly every pair."
 )
 plt.show()
 
 # %%
-# When the network is used
-# ------------------------
+# Dropout at prediction time
+# --------------------------
 #
-# Now nothing is dropped. For the logits this is the mean over all that dropout could have
-# done, exactly, since the layer behind the dropped units is linear: the mean over 200 draws
-# differs by no more than chance. For the probabilities it is not: a softmax bends. The mean
-# of the noisy probabilities is less sure of itself than the probabilities without noise.
+# When the network is used, nothing is dropped. For the logits this gives exactly the mean over all
+# dropout masks, since the layer after the dropped units is linear: the mean over 200 draws differs
+# only by sampling noise. For the probabilities it does not, because the softmax is not linear. The
+# mean of the noisy probabilities is less confident than the probabilities without noise.
 
 x_few = x_new[:, :100]
 quiet = outputs(params, x_few, 0.0)
@@ -271,12 +285,10 @@ assert less_sure < sure - 0.02
 # Conclusion
 # ----------
 #
-# Dropout keeps the mean of every hidden value and adds variance, and the training pays for
-# variance as for a penalty: for a linear model it *is* the penalty of
-# :func:`dlcore.linear.ridge`, which
-# :doc:`/auto_gallery/06_regularization/plot_weight_decay` looks into. In a network it keeps
-# single examples from being learned by heart. :func:`dlcore.regularization.dropout` does
-# it, with a generator and to the exact probability;
-# :func:`dlcore.regularization.dropout_mask` gives the factors alone, when one draw is
-# needed in several places. With 100 labels, a fifth of them wrong, it was worth four digits
-# in a hundred, and it took more steps to get there.
+# Dropout keeps the mean of every hidden value and adds variance. Training pays for the variance as
+# for a penalty: for a linear model it *is* the penalty of :func:`dlcore.linear.ridge`, which
+# :doc:`/auto_gallery/06_regularization/plot_weight_decay` examines. In a network, dropout makes it
+# harder to memorize single examples. :func:`dlcore.regularization.dropout` takes a generator and
+# drops with exactly the given probability. :func:`dlcore.regularization.dropout_mask` returns the
+# factors alone, for when one draw is needed in several places. With 100 labels, a fifth of them
+# wrong, dropout gained four digits in a hundred and needed more steps.
