@@ -26,6 +26,7 @@ PLAIN_MODULES: dict[str, ModuleType] = {}
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     parser.addoption("--seed", type=int, default=0, help="the seed that every test starts from")
+    parser.addoption("--device", action="append", help="run the table of tests on this device alone")
     parser.addoption("--checked", action="store_true", help="check annotations at every call, try more examples (CI)")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from numpydoc.docscrape import FunctionDoc
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._pytree import tree_map
 
 import dlcore
@@ -32,9 +34,16 @@ def on_floating(change: Callable[[Tensor], Any], tree: Any) -> Any:
     return tree_map(lambda x: change(x) if is_floating(x) else x, tree)
 
 
-def draws(entry: Entry, n: int = 1) -> list[tuple[Any, ...]]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" in metafunc.fixturenames:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        present = ["cpu", *([accelerator.type] if accelerator else [])]
+        metafunc.parametrize("device", metafunc.config.getoption("--device") or present)
+
+
+def draws(entry: Entry, device: str = "cpu", n: int = 1) -> list[tuple[Any, ...]]:
     generator = torch.Generator().manual_seed(0)
-    return [entry.make(generator) for _ in range(n)]
+    return [on_tensors(lambda x: x.to(device), entry.make(generator)) for _ in range(n)]
 
 
 def called(library: ModuleType, name: str) -> Callable[..., Any]:
@@ -64,14 +73,12 @@ def as_function_of_floats(call: Callable[..., Any], args: tuple[Any, ...]) -> tu
 def total(tree: Any) -> Tensor:
     """Sum everything that came back, each output weighted differently, so that no gradient cancels."""
     outputs = [x for x in (tree if isinstance(tree, tuple) else (tree,)) if is_floating(x)]
-    return sum(
-        ((x * torch.linspace(0.5, 1.5, x.numel(), dtype=x.dtype).reshape(x.shape)).sum() for x in outputs),
-        start=torch.zeros((), dtype=outputs[0].dtype),
-    )
+    weights = [torch.linspace(0.5, 1.5, x.numel(), dtype=x.dtype, device=x.device).reshape(x.shape) for x in outputs]
+    return sum(((x * w).sum() for x, w in zip(outputs, weights, strict=True)), start=outputs[0].new_zeros(()))
 
 
-def check_gradient(library: ModuleType, name: str) -> None:
-    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name])[0])
+def check_gradient(library: ModuleType, name: str, device: str) -> None:
+    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name], device)[0])
     inputs = [x.clone().requires_grad_() for x in floats]
 
     assert inputs
@@ -88,8 +95,8 @@ def check_gradient(library: ModuleType, name: str) -> None:
     assert torch.autograd.gradgradcheck(of_floats, inputs)
 
 
-def check_func_grad(library: ModuleType, name: str) -> None:
-    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name])[0])
+def check_func_grad(library: ModuleType, name: str, device: str) -> None:
+    of_floats, floats = as_function_of_floats(called(library, name), draws(TABLE[name], device)[0])
     inputs = [x.clone().requires_grad_() for x in floats]
 
     by_transform = torch.func.grad(lambda *xs: total(of_floats(*xs)), argnums=tuple(range(len(floats))))(*floats)
@@ -98,9 +105,9 @@ def check_func_grad(library: ModuleType, name: str) -> None:
     torch.testing.assert_close(by_transform, by_autograd)
 
 
-def check_vmap(library: ModuleType, name: str) -> None:
+def check_vmap(library: ModuleType, name: str, device: str) -> None:
     call = called(library, name)
-    rows = draws(TABLE[name], 3)
+    rows = draws(TABLE[name], device, 3)
     places = [i for i, x in enumerate(rows[0]) if isinstance(x, Tensor)]
     stacked = [torch.stack([row[i] for row in rows]) if i in places else x for i, x in enumerate(rows[0])]
 
@@ -114,10 +121,10 @@ def check_vmap(library: ModuleType, name: str) -> None:
         torch.testing.assert_close(batched, torch.stack(looped))
 
 
-def check_compile(library: ModuleType, name: str) -> None:
+def check_compile(library: ModuleType, name: str, device: str) -> None:
     torch.compiler.reset()
     call = called(library, name)
-    of_floats, floats = as_function_of_floats(call, draws(TABLE[name])[0])
+    of_floats, floats = as_function_of_floats(call, draws(TABLE[name], device)[0])
     eager, traced = ([x.clone().requires_grad_() for x in floats] for _ in range(2))
 
     expected = of_floats(*eager)
@@ -130,9 +137,9 @@ def check_compile(library: ModuleType, name: str) -> None:
         )
 
 
-def check_dtypes(library: ModuleType, name: str) -> None:
+def check_dtypes(library: ModuleType, name: str, device: str) -> None:
     call = called(library, name)
-    args = draws(TABLE[name])[0]
+    args = draws(TABLE[name], device)[0]
     # the inputs are first rounded to the coarsest dtype: what differs then is the computation, not its input
     args = on_floating(lambda x: x.to(torch.bfloat16).to(torch.float16).to(torch.float64), args)
     expected = call(*args)
@@ -146,9 +153,9 @@ def check_dtypes(library: ModuleType, name: str) -> None:
                 assert (got.to(torch.float64) - want).abs().max() <= bound
 
 
-def check_non_contiguous(library: ModuleType, name: str) -> None:
+def check_non_contiguous(library: ModuleType, name: str, device: str) -> None:
     call = called(library, name)
-    args = draws(TABLE[name])[0]
+    args = draws(TABLE[name], device)[0]
 
     spread = on_tensors(lambda x: torch.stack([x, x], dim=-1)[..., 0], args)
 
@@ -156,7 +163,7 @@ def check_non_contiguous(library: ModuleType, name: str) -> None:
     torch.testing.assert_close(call(*spread), call(*args))
 
 
-def check_empty(library: ModuleType, name: str) -> None:
+def check_empty(library: ModuleType, name: str, device: str) -> None:
     empty = TABLE[name].empty
     assert empty is not None, f"the entry of {name} does not say what it does with no rows"
     if isinstance(empty, Refusal):
@@ -164,20 +171,24 @@ def check_empty(library: ModuleType, name: str) -> None:
     else:
         args, shape = empty
 
-        result = called(library, name)(*args)
+        result = called(library, name)(*on_tensors(lambda x: x.to(device), args))
 
         assert tuple(result.shape) == shape
 
 
-def check_meta(library: ModuleType, name: str) -> None:
+def check_meta(library: ModuleType, name: str, device: str) -> None:
     call = called(library, name)
-    args = draws(TABLE[name])[0]
+    args = draws(TABLE[name], device)[0]
 
-    actual = call(*on_tensors(lambda x: x.to("meta"), args))
+    metas = on_tensors(lambda x: x.to("meta"), args)
+    actual = call(*metas)
 
     for got, want in zip(*(x if isinstance(x, tuple) else (x,) for x in (actual, call(*args))), strict=True):
         assert got.is_meta
         assert (got.shape, got.dtype) == (want.shape, want.dtype)
+    # Unlike meta tensors alone, FakeTensorMode raises where devices meet; a shuffle on the CPU has no values in it.
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, suppress(DataDependentOutputException):
+        call(*on_tensors(mode.from_tensor, metas))
 
 
 def check_refusal(library: ModuleType, name: str, refusal: Refusal) -> None:
@@ -210,19 +221,19 @@ def test_exemptions_name_known_layers_and_give_a_reason() -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_layer(name: str, layer: str, plain: ModuleType) -> None:
+def test_layer(name: str, layer: str, device: str, plain: ModuleType) -> None:
     if layer not in TABLE[name].exempt:
-        CHECKS[layer](plain, name)
+        CHECKS[layer](plain, name, device)
     else:
         # An exemption that is not needed is a lie on the evidence page: whatever stops the check will do.
         with pytest.raises(Exception):  # noqa: B017, PT011
-            CHECKS[layer](plain, name)
+            CHECKS[layer](plain, name, device)
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_annotations_hold_for_every_dtype(name: str) -> None:
+def test_annotations_hold_for_every_dtype(name: str, device: str) -> None:
     call = called(dlcore, name)
-    args = draws(TABLE[name])[0]
+    args = draws(TABLE[name], device)[0]
     dtypes = DTYPES if "dtypes" not in TABLE[name].exempt else DTYPES[:2]
 
     for dtype in dtypes:

@@ -22,7 +22,7 @@ LAYERS = {
     "dtypes": "float64, float32, bfloat16 and float16 keep their dtype and agree",
     "non_contiguous": "strides do not change the result",
     "empty": "what it does with no rows is written in the entry",
-    "meta": "shapes and dtypes come out without values",
+    "meta": "shapes and dtypes come out without values, and no tensor is made on another device",
 }
 
 
@@ -76,6 +76,11 @@ def normal(*shape: int) -> Callable[[Generator], tuple[Tensor]]:
 def draw(generator: Generator, *shape: int) -> Tensor:
     """Draw a standard normal tensor in float64."""
     return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+
+def seeded(like: Tensor) -> Generator:
+    """Return a generator of seed 0 on the device of a tensor; for one without values, on the CPU."""
+    return Generator("cpu" if like.is_meta else like.device).manual_seed(0)
 
 
 def integers(x: Tensor) -> Tensor:

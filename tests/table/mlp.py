@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from dlcore.linear import LinearParams
 
-from . import Entry, Refusal, draw
+from . import Entry, Refusal, draw, seeded
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 LABELS = torch.tensor([0, 2])
@@ -97,8 +97,7 @@ def first_layer(init_mlp: Callable[..., Any]) -> Callable[..., Any]:
     """Multiply inputs by first weights of their width, dtype and device, drawn from one seed."""
 
     def output(x: Tensor, **options: Any) -> Tensor:
-        generator = Generator().manual_seed(0)
-        params = init_mlp([x.shape[1], 3, 2], generator=generator, dtype=x.dtype, device=x.device, **options)
+        params = init_mlp([x.shape[1], 3, 2], generator=seeded(x), dtype=x.dtype, device=x.device, **options)
         return x @ params[0].weight + params[0].bias
 
     return output

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import Entry, Refusal, draw, integers
+from . import Entry, Refusal, draw, integers, seeded
 
 SOURCE = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.5, 2.0]])
 TARGET = torch.tensor([[1.0, 1.0], [2.0, 0.5]])
@@ -22,7 +22,7 @@ def of_weights(estimate: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]
     """Return the weights, and the ratio at the target's rows."""
 
     def call(source: Tensor, target: Tensor, **kwargs: Any) -> tuple[Tensor, ...]:
-        ratio = estimate(source, target, generator=Generator().manual_seed(0), **kwargs)
+        ratio = estimate(source, target, generator=seeded(source), **kwargs)
         return ratio.weights, ratio(target)
 
     return call

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from dlcore.shift.detect import _fused, _mmd
 
-from . import Entry, Pair, Refusal, draw
+from . import Entry, Pair, Refusal, draw, seeded
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
 Y = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
@@ -35,7 +35,7 @@ def numbers(test: Callable[..., Any]) -> Callable[..., Tensor]:
 
     def call(x: Tensor, y: Tensor, **kwargs: Any) -> Tensor:
         if "n_permutations" in kwargs:
-            kwargs["generator"] = torch.Generator().manual_seed(0)
+            kwargs["generator"] = seeded(x)
         result = test(x, y, **kwargs)
         return torch.tensor([result.statistic, result.p_value])
 
