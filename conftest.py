@@ -34,7 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put the annotation checker in front of the library, if it is asked for, before any test imports it."""
     checked = config.getoption("--checked")
     settings.load_profile("checked" if checked else "quick")
-    importlib.import_module("dlcore")
+    library = importlib.import_module("dlcore")
+    for name in library.__all__:
+        getattr(library, name)  # each module is imported when it is first used
     if checked:
         from jaxtyping import install_import_hook  # noqa: PLC0415  # takes time that only this run has
 

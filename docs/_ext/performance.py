@@ -20,7 +20,7 @@ LIBRARY = """\
 The library
 -----------
 
-Measured on {date}: {machine}. {kept} of {count} medians are within their targets. ``import dlcore`` takes
+Measured on {date}: {machine}. {kept} of {count} medians are within their targets. Importing all of dlcore takes
 {import_milliseconds:.0f} ms once torch is there. The last column compares the bytes that the work has to move in that
 time with what a plain copy or sum moves. To measure again: ``tox run -e bench -- --json docs/measured/library.json``.
 
