@@ -7,26 +7,33 @@ missing, its substitute is used and ``import dlcore`` still works.
 
 import importlib
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
+import torch.utils.data
 from torch import Tensor
 
 __all__ = [
     "FakeTensor",
     "PyTree",
     "TreeSpec",
+    "backward",
     "cholesky",
+    "collate",
     "eigenvalues",
     "eigh",
     "foreach_add_",
     "foreach_copy_",
     "foreach_mul_",
     "foreach_zero_",
+    "fork_rng",
     "generator_option",
     "is_functorch_wrapped_tensor",
     "is_leaf",
+    "loadable",
+    "manual_seed",
     "pytree",
     "qr",
     "singular_values",
@@ -41,9 +48,13 @@ __all__ = [
 T = TypeVar("T")
 
 # Public functions without types.
+backward: Callable[[Tensor, Tensor], None] = Tensor.backward
 cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
+collate: Callable[[list[Any]], Any] = torch.utils.data.default_collate
 eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
+fork_rng: Callable[..., AbstractContextManager[None]] = torch.random.fork_rng
+manual_seed: Callable[[int], torch.Generator] = torch.manual_seed
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
@@ -62,6 +73,12 @@ def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def generator_option(generator: torch.Generator | None) -> dict[str, Any]:
     """Return keywords for a random function; ``torch.compile`` rejects ``generator=None`` when a shape changes."""
     return {} if generator is None else {"generator": generator}
+
+
+def loadable(cls: type[T]) -> type[T]:
+    """Let :func:`torch.load` make objects of a class of plain data in its safe mode, which is the default."""
+    torch.serialization.add_safe_globals([cls])
+    return cls
 
 
 def _private(path: str, otherwise: T) -> T:

@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_rank, check_same_dtype
+from dlcore._torch import loadable
 
 
+@loadable
 class LinearParams(NamedTuple):
     r"""The parameters of a linear model, :math:`\mathbf{X}\mathbf{W} + \mathbf{b}`.
 

@@ -4,7 +4,8 @@ A run has a weight for each example, validation data, a progress bar, and a reco
 loss is not finite, and its state resumes as if the run had never been interrupted.
 """
 
-from ._fit import fit
+from ._fit import epochs, fit
 from ._history import DivergenceError, History
+from ._module import fit_
 
-__all__ = ["DivergenceError", "History", "fit"]
+__all__ = ["DivergenceError", "History", "epochs", "fit", "fit_"]

@@ -1,47 +1,38 @@
-"""Minibatch stochastic gradient descent."""
+"""Minibatch stochastic gradient descent on pure parameters: epoch by epoch, and to the end."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import torch
-from jaxtyping import Float, Shaped
+import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
+from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from dlcore._checks import (
-    check_count,
-    check_losses,
-    check_nonnegative,
-    check_number,
-    check_weights,
-    number_of_rows,
-)
+from dlcore._checks import check_count, check_number
 from dlcore._descent import decay_of_leaves
 from dlcore._torch import PyTree
 from dlcore._trees import floating_leaves
-from dlcore.batches import minibatches
 
-from ._history import DivergenceError, History, initial_state, resumed_state
-from ._run import Run
+from ._data import training_batches, validation_batches
+from ._history import History, initial_state, resumed_state
+from ._loop import Rate, check_rate, state_of, train
+from ._run import Run, Step
 
-__all__ = ["fit"]
-
-Data = Shaped[Any, "_ ..."] | Sequence[Shaped[Any, "_ ..."]]
+__all__ = ["epochs", "fit"]
 
 
 def fit(
     loss: Callable[..., Tensor],
     params: PyTree,
-    data: Data,
+    data: Any,  # noqa: ANN401
     *,
     epochs: int,
-    batch_size: int,
-    lr: float | Callable[[int], float],
+    batch_size: int | None = None,
+    lr: Rate,
     momentum: float = 0.0,
     weight_decay: PyTree = 0.0,
+    step: Step | None = None,
     weights: Float[Tensor, "n"] | None = None,
-    validation: Data | None = None,
+    validation: Any = None,  # noqa: ANN401
     shuffle: bool = True,
     progress: bool | None = None,
     resume: Mapping[str, Any] | History | None = None,
@@ -60,22 +51,26 @@ def fit(
     :math:`\beta_i` the weight of example :math:`i`. The mean divides by the length of its own batch, also if the last
     one is short. No argument is changed, except that ``generator`` advances.
 
-    If the batches are drawn from a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run
-    of 10 epochs, to the bit.
+    With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit.
+    What the loss draws from torch's global generator, as dropout does, then depends on the given one, too. A
+    ``KeyboardInterrupt`` passes, and its attribute ``history`` holds the epochs that were completed.
 
     Parameters
     ----------
     loss : callable
-        Maps parameters and a batch, ``loss(params, *rows)``, to one loss per example, shape (rows,).
+        Maps parameters and a batch, ``loss(params, *rows)``, to one loss per example, shape (rows,). If it has a
+        parameter ``training``, it gets True on the training data and False on the validation data.
     params : Tensor, or nested sequences and mappings of Tensor
         The parameters :math:`\mathbf{w}` to start from. If some of them require a gradient, those that do not are
         frozen; a tensor that occurs twice is one parameter, with the weight decay of its first place.
-    data : Tensor or numpy.ndarray, shape (n, ...), or a sequence of them
-        The training data: row i of each of them belongs to example i.
+    data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
+        The training data: row i of each tensor belongs to example i. The parts of a sequence are arguments of their own
+        for the loss, a mapping is one argument. The batches of a :class:`torch.utils.data.DataLoader` are used as they
+        are; they are moved to the device of the parameters.
     epochs : int, at least 0
         How many times to go over the data; with ``resume``, how many times more.
-    batch_size : int, at least 1
-        How many examples a batch holds.
+    batch_size : int, at least 1, or None
+        How many examples a batch holds; None for a data loader, which has its own batches.
     lr : float, at least 0, or callable
         The learning rate :math:`\eta`, or a schedule such as :func:`~dlcore.optim.cosine_schedule`, which maps the
         number of steps taken before to the rate.
@@ -83,13 +78,17 @@ def fit(
         The fraction :math:`\mu` of the velocity that is kept.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
         The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
+    step : callable, optional
+        Another step in place of the one above, ``step(params, grads, state, lr=lr)``, which returns new parameters and
+        a new state and gets None as the first state: :func:`~dlcore.optim.momentum_step`, or a function of the caller
+        that clips the gradients or has a rate for each parameter.
     weights : Tensor, shape (n,), at least 0, optional
         The importance weights :math:`\beta`; 1 by default. The loss is not computed for examples of weight 0, which
         still count in the length of their batch.
-    validation : Tensor or numpy.ndarray, shape (m, ...), or a sequence of them, optional
-        Data to measure the loss on, all at once, after each epoch.
+    validation : as ``data``, optional
+        Data to measure the loss on after each epoch, in batches.
     shuffle : bool, default True
-        Draw the order of the rows anew in each epoch.
+        Draw the order of the rows anew in each epoch, unless they come from a data loader.
     progress : bool, optional
         Show a progress bar; by default where standard error is a terminal.
     resume : History or dict, optional
@@ -111,15 +110,19 @@ def fit(
     ValueError
         If a number is out of its range, also one that a schedule returns.
     ValueError
-        If ``weight_decay`` does not have the structure of ``params``.
+        If ``weight_decay``, or what ``step`` returns, does not have the structure of ``params``.
+    ValueError
+        If ``step`` is given together with ``momentum`` or ``weight_decay``.
+    TypeError
+        If the data hold something else than tensors and arrays, or cannot be indexed.
     ValueError
         If the data have no rows, or differ in their number of rows.
+    ValueError
+        If ``batch_size`` is given with a data loader, or ``weights`` with a data loader or a data set.
     ValueError
         If a weight is negative, infinite or NaN.
     ValueError
         If ``loss`` does not return one value per example, or one that does not depend on ``params``.
-    TypeError
-        If ``data`` or ``validation`` is a mapping, a data set or a data loader.
     ValueError
         If ``resume`` belongs to other parameters, or to a run with a generator where none is given.
     DivergenceError
@@ -127,6 +130,8 @@ def fit(
 
     See Also
     --------
+    epochs : The same, one epoch at a time.
+    fit_ : Trains a module in place.
     dlcore.optim.momentum_step : One step, as a pure function.
     torch.optim.SGD : The same step in place, for a training loop written by hand.
 
@@ -149,87 +154,183 @@ def fit(
     >>> counts = torch.tensor([2.0, 1.0, 0.0])
     >>> fit(lambda w, x: w * x, torch.tensor(0.0), data, weights=counts, epochs=1, batch_size=3, lr=0.75).params
     tensor(-1.)
+
+    Clip the gradients before each step:
+
+    >>> from dlcore import optim
+    >>> def step(w, g, state, lr):
+    ...     return optim.sgd_step(w, optim.clip_gradients(g, max_norm=1.0), lr=lr), state
+    >>> fit(lambda w, x: w * x, torch.tensor(0.0), data, step=step, epochs=1, batch_size=3, lr=0.5).params
+    tensor(-0.5000)
     """
-    leaves, structure = floating_leaves("params", params)
     check_count("epochs", epochs, 0)
-    check_count("batch_size", batch_size, 1)
-    epochs, batch_size = int(epochs), int(batch_size)
-    if not callable(lr):  # a schedule's rates are numbers only when it is called
-        check_nonnegative("lr", lr)
+    run, passes = _start(
+        loss,
+        params,
+        data,
+        int(epochs),
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        step=step,
+        weights=weights,
+        validation=validation,
+        shuffle=shuffle,
+        progress=progress,
+        resume=resume,
+        generator=generator,
+    )
+    history = run.history(state_of(generator))
+    try:
+        for _ in passes:
+            history = run.history(state_of(generator))
+    except KeyboardInterrupt as stop:
+        stop.history = history  # pyright: ignore[reportAttributeAccessIssue]
+        raise
+    return history
+
+
+def epochs(
+    loss: Callable[..., Tensor],
+    params: PyTree,
+    data: Any,  # noqa: ANN401
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: Rate,
+    momentum: float = 0.0,
+    weight_decay: PyTree = 0.0,
+    step: Step | None = None,
+    weights: Float[Tensor, "n"] | None = None,
+    validation: Any = None,  # noqa: ANN401
+    shuffle: bool = True,
+    progress: bool | None = None,
+    resume: Mapping[str, Any] | History | None = None,
+    generator: Generator | None = None,
+) -> Iterator[History]:
+    r"""Return an iterator that trains for one epoch at a time and yields the history up to its end.
+
+    .. math::
+
+        \mathbf{w}_t = \operatorname{epoch}(\mathbf{w}_{t-1}), \qquad t = 1, 2, \dots
+
+    where an epoch takes the steps of :func:`fit` over all batches once. What else training needs, such as early
+    stopping, the best parameters so far or a rate that follows the losses, is a line or two in the caller's loop. Each
+    history has parameters of its own, which later epochs do not change. If the loop is interrupted, its variable holds
+    the last epoch that was completed.
+
+    Parameters
+    ----------
+    loss, params, data : callable, parameters and data
+        As for :func:`fit`.
+    epochs : int, at least 0, optional
+        How many epochs there are; without end by default.
+    batch_size, lr, momentum, weight_decay, step, weights, validation, shuffle, progress, resume, generator : optional
+        As for :func:`fit`, also in what is required.
+
+    Returns
+    -------
+    iterator of History
+        The history after each epoch. Arguments are checked at the call; the first epoch begins with the first
+        ``next``. A :class:`DivergenceError` ends the iterator as it ends :func:`fit`.
+
+    Raises
+    ------
+    TypeError
+        As for :func:`fit`.
+    ValueError
+        As for :func:`fit`.
+
+    See Also
+    --------
+    fit : All epochs at once.
+    torch.optim.lr_scheduler.ReduceLROnPlateau : A rate that follows the losses, as a class.
+
+    References
+    ----------
+    .. [1] L. Prechelt, "Early stopping -- but when?", in *Neural Networks: Tricks of the Trade*, 1998.
+
+    Examples
+    --------
+    Early stopping: end when the validation loss has not improved for two epochs, and keep the best parameters. These
+    data pull the parameter past the 1 that is best for validation:
+
+    >>> half_square = lambda w, x: (w - x) ** 2 / 2
+    >>> start, data, options = torch.tensor(0.0), torch.full((2,), 2.0), {"batch_size": 2, "lr": 0.25}
+    >>> for history in epochs(half_square, start, data, validation=torch.ones(1), **options):
+    ...     if history.validation_loss[-1] == min(history.validation_loss):
+    ...         best = history
+    ...     if len(history.validation_loss) - len(best.validation_loss) == 2:
+    ...         break
+    >>> best.params, history.params
+    (tensor(0.8750), tensor(1.3672))
+
+    Anything can be measured while training, here the distance to the minimum:
+
+    >>> [float(2 - history.params) for history in epochs(half_square, start, data, epochs=3, **options)]
+    [1.5, 1.125, 0.84375]
+
+    A rate that the loop changes; here it is halved while the loss is above the first:
+
+    >>> rate = 3.0
+    >>> for history in epochs(half_square, start, data, epochs=4, batch_size=2, lr=lambda step: rate):
+    ...     if history.train_loss[-1] > history.train_loss[0]:
+    ...         rate /= 2
+    >>> rate, history.train_loss
+    (0.375, [2.0, 8.0, 32.0, 8.0])
+    """
+    if epochs is not None:
+        check_count("epochs", epochs, 0)
+    run, passes = _start(
+        loss,
+        params,
+        data,
+        None if epochs is None else int(epochs),
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        step=step,
+        weights=weights,
+        validation=validation,
+        shuffle=shuffle,
+        progress=progress,
+        resume=resume,
+        generator=generator,
+    )
+    return (run.history(state_of(generator)) for _ in passes)
+
+
+def _start(
+    loss: Callable[..., Tensor],
+    params: PyTree,
+    data: Any,  # noqa: ANN401
+    n_epochs: int | None,
+    *,
+    batch_size: int | None,
+    lr: Rate,
+    momentum: float,
+    weight_decay: PyTree,
+    step: Step | None,
+    weights: Tensor | None,
+    validation: Any,  # noqa: ANN401
+    shuffle: bool,
+    progress: bool | None,
+    resume: Mapping[str, Any] | History | None,
+    generator: Generator | None,
+) -> tuple[Run, Iterator[int]]:
+    """Check all arguments, and return the parameters of the run and the iterator that trains them."""
+    leaves, structure = floating_leaves("params", params)
+    check_rate(lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     decays = decay_of_leaves(structure, weight_decay)
-    columns = _columns("data", data)
-    validation_columns = None if validation is None else _columns("validation", validation)
-    n = len(columns[0])
-    has_absent_rows = False
-    if weights is not None:
-        check_weights("weights", weights, n=n)
-        columns.append(weights)
-        has_absent_rows = not bool(weights.all())
-    if isinstance(resume, History):
-        resume = resume.state
-    state = initial_state(leaves) if resume is None else resumed_state(resume, leaves, generator)
-
-    run = Run(structure, leaves, state, momentum=momentum, decays=decays)
-    with _progress_bar(epochs * math.ceil(n / batch_size), progress) as bar, torch.enable_grad():
-        for epoch in range(len(run.train_loss), len(run.train_loss) + epochs):
-            epoch_start, total, batch = _state_of(generator), 0.0, 0
-            batches = minibatches(*columns, batch_size=batch_size, shuffle=shuffle, generator=generator)
-            for batch, rows in enumerate(batches):
-                count = len(rows[0])
-                if has_absent_rows:  # of weight 0, for which the loss may be infinite or NaN
-                    rows = [x[rows[-1] > 0] for x in rows]  # noqa: PLW2901
-                rows, beta = (rows, None) if weights is None else (rows[:-1], rows[-1])  # noqa: PLW2901
-                rate = _rate(lr, run.step)
-                mean = run.learn(_losses(loss, run.params, rows), beta, rate, count=count)
-                if not math.isfinite(mean):
-                    raise DivergenceError("loss", mean, epoch, batch, run.history_before_divergence(epoch_start))
-                total += mean * count
-                bar.update()
-            if (value := run.nonfinite_value()) is not None:
-                raise DivergenceError("params", value, epoch, batch, run.history_before_divergence(epoch_start))
-            run.train_loss.append(total / n)
-            if validation_columns is not None:
-                with torch.no_grad():
-                    run.validation_loss.append(_losses(loss, run.params, validation_columns).mean().item())
-            bar.set_postfix(loss=run.train_loss[-1])
-    return run.history(_state_of(generator))
-
-
-def _rate(lr: float | Callable[[int], float], step: int) -> float:
-    """Return the learning rate of a step, at least 0; a schedule is called for it."""
-    if not callable(lr):
-        return lr
-    rate = lr(step)
-    check_nonnegative(f"lr({step})", rate)
-    return rate
-
-
-def _state_of(generator: Generator | None) -> Tensor | None:
-    return None if generator is None else generator.get_state()
-
-
-def _columns(name: str, data: Data) -> list[Tensor]:
-    """Return the data as tensors, which must have one number of rows, and at least one."""
-    if isinstance(data, Mapping | DataLoader | Dataset):
-        cure = "tuple(data.values())" if isinstance(data, Mapping) else "the tensors of the data set, such as (x, y)"
-        kind = type(cast("object", data)).__name__
-        raise TypeError(f"{name} must be a tensor, an array or a sequence of them, got {kind}; pass {cure}")
-    parts = cast("Sequence[Any]", data if isinstance(data, tuple | list) else [data])
-    columns = [torch.as_tensor(x) for x in parts]
-    if number_of_rows(**{f"{name}[{place}]": x for place, x in enumerate(columns)}) == 0:
-        raise ValueError(f"{name} must have a row, got none")
-    return columns
-
-
-def _losses(loss: Callable[..., Tensor], params: PyTree, rows: Sequence[Tensor]) -> Tensor:
-    losses = loss(params, *rows)
-    check_losses(losses, len(rows[0]))
-    return losses
-
-
-def _progress_bar(n_batches: int, progress: bool | None) -> Any:  # noqa: ANN401  # tqdm has no types
-    """Return a bar that counts batches, or one that stays silent."""
-    from tqdm import tqdm  # noqa: PLC0415  # not before it is needed: importing the library stays fast
-
-    return tqdm(total=n_batches, unit="batch", disable=None if progress is None else not progress)
+    if step is not None and (momentum or any(decays)):
+        raise ValueError("momentum and weight_decay must be 0 with a step, which has its own: use functools.partial")
+    state = initial_state(leaves)
+    if resume is not None:
+        state = resumed_state(resume, leaves, generator, momentum=momentum > 0)
+    run = Run(structure, leaves, state, momentum=momentum, decays=decays, step=step)
+    batches = training_batches(data, run.device, batch_size=batch_size, shuffle=shuffle, weights=weights)
+    held_out = None if validation is None else validation_batches(validation, run.device, batch_size=batch_size)
+    return run, train(run, loss, batches, held_out, epochs=n_epochs, lr=lr, progress=progress, generator=generator)

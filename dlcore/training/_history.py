@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcore._torch import PyTree
+from dlcore._torch import PyTree, loadable
 
 __all__ = ["STATE_NAMES", "DivergenceError", "History", "initial_state", "resumed_state"]
 
-STATE_NAMES = ("params", "velocity", "step", "generator", "train_loss", "validation_loss")
+STATE_NAMES = ("params", "optimizer", "step", "generator", "train_loss", "validation_loss")
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class History:
     """The trained parameters and the record of their training: ``plt.plot(history.train_loss)`` shows it.
@@ -24,7 +25,7 @@ class History:
         The parameters after the last step.
     state : dict
         What the run needs to continue, in plain containers of numbers and tensors: :func:`torch.save` writes it, and
-        :func:`torch.load` reads it back.
+        :func:`torch.load` reads it back, as it does a whole History once dlcore is imported.
 
     Examples
     --------
@@ -63,7 +64,7 @@ class DivergenceError(FloatingPointError):
         The batch in the epoch, counted from 0.
     history : History
         The epochs before, and the last parameters at which the loss of a batch was finite. Its state resumes from them,
-        with zero velocity, at the start of the epoch that failed.
+        with a step that has no past, at the start of the epoch that failed.
 
     Examples
     --------
@@ -91,18 +92,21 @@ class DivergenceError(FloatingPointError):
 
 def initial_state(params: list[Tensor]) -> dict[str, Any]:
     """Return the state of a run before its first step."""
-    return dict(zip(STATE_NAMES, (params, [], 0, None, [], []), strict=True))
+    return dict(zip(STATE_NAMES, (params, None, 0, None, [], []), strict=True))
 
 
 def resumed_state(
-    state: Mapping[str, Any], params: list[Tensor], generator: torch.Generator | None
+    resume: Mapping[str, Any] | History, params: list[Tensor], generator: torch.Generator | None, *, momentum: bool
 ) -> Mapping[str, Any]:
     """Return the state of the run to continue, and set the generator to where it stopped."""
+    state = resume.state if isinstance(resume, History) else resume
     if missing := [name for name in STATE_NAMES if name not in state]:
         raise ValueError(f"resume must be the state of a History, got one without {missing}")
     expected, got = ([tuple(x.shape) for x in leaves] for leaves in (params, state["params"]))
     if got != expected:
         raise ValueError(f"resume must hold parameters with the shapes of params, {expected}, got {got}")
+    if momentum and state["optimizer"] and not isinstance(state["optimizer"], list):
+        raise ValueError("resume must hold the velocity of a run with momentum, got the state of another step")
     if state["generator"] is not None:
         if generator is None:
             raise ValueError("generator must be given to resume a run that had one, got None")
