@@ -136,7 +136,6 @@ def mean_and_factors(losses: Tensor, weights: Tensor | None, count: int) -> tupl
 def nonfinite_value(before: list[Tensor], after: list[Tensor]) -> float | None:
     """Return a value that is infinite or NaN and was finite before, or None."""
     for x, y in zip(before, after, strict=True):
-        made = y[x.isfinite() & ~y.isfinite()]
-        if len(made):
+        if not bool(y.isfinite().all()) and len(made := y[x.isfinite() & ~y.isfinite()]):
             return made[0].item()
     return None
