@@ -20,11 +20,13 @@ from torch import Generator, Tensor
 from . import init
 from ._checks import check_number
 from ._network import ACTIVATIONS, LOSSES, SCHEMES, layer_values, named
+from ._torch import loadable
 from .linear import LinearParams
 
 __all__ = ["Gradients", "Trace", "backward", "forward", "gradients", "init_mlp", "mlp"]
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class Trace:
     """Every value of the computational graph of one pass, by its name in the formulas of :func:`forward`.
@@ -57,6 +59,7 @@ class Trace:
     penalty: float
 
 
+@loadable
 class Gradients(NamedTuple):
     """The gradient of the objective at each value of a :class:`Trace`, as :func:`gradients` computes it.
 

@@ -1,5 +1,6 @@
 """The multilayer perceptron and its gradients by hand against autograd, torch's modules and the chain rule."""
 
+import io
 import math
 from itertools import pairwise
 from types import ModuleType
@@ -410,3 +411,15 @@ def test_backward_is_autograd_for_labels_that_do_not_sum_to_one(labels: list[flo
     trace = mlp.forward(identity, o, y)
 
     torch.testing.assert_close(mlp.gradients(trace).o, torch.autograd.grad(trace.L, o)[0])
+
+
+def test_a_trace_and_its_gradients_are_loaded_in_the_safe_mode() -> None:
+    trace = mlp.forward(mlp.init_mlp([3, 2]), torch.randn(4, 3), torch.tensor([0, 1, 1, 0]))
+    file = io.BytesIO()
+    torch.save((trace, mlp.gradients(trace)), file)
+    file.seek(0)
+
+    loaded, gradients = torch.load(file, weights_only=True)
+
+    assert torch.equal(loaded.J, trace.J)
+    assert torch.equal(gradients.x, mlp.gradients(trace).x)

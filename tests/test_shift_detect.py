@@ -1,5 +1,6 @@
 """Two-sample tests against their formulas and all splits, the level they keep, and the shifts they find."""
 
+import io
 import itertools
 import math
 from collections.abc import Callable
@@ -658,3 +659,12 @@ def test_a_result_refuses_what_is_no_level(plain: ModuleType) -> None:
         test.rejects("5%")
     with pytest.raises(ValueError, match=r"threshold needs a null distribution by permutation, which Kolmog"):
         test.threshold()
+
+
+def test_a_result_is_loaded_in_the_safe_mode() -> None:
+    result = detect.ks_test(torch.randn(20, 2), torch.randn(20, 2))
+    file = io.BytesIO()
+    torch.save(result, file)
+    file.seek(0)
+
+    assert str(torch.load(file, weights_only=True)) == str(result)

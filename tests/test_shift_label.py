@@ -1,5 +1,6 @@
 """Label shift against independent solutions, and what other packages get wrong without a word."""
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -954,3 +955,18 @@ def test_correcting_and_calibrating_refuse_integers(plain: ModuleType) -> None:
         shift.correct(labels[:3])
     with pytest.raises(TypeError, match=r"^logits must be a real floating-point tensor, got torch.int64$"):
         calibrate(labels[:3])
+
+
+def test_a_calibrator_and_an_estimate_are_loaded_in_the_safe_mode() -> None:
+    source, labels, target, _ = sample(0, [0.2, 0.8])
+    estimate = label.bbse(source, labels, target)
+    calibrator = label.bias_corrected_temperature(source.log(), labels)
+    file = io.BytesIO()
+    torch.save((estimate, calibrator), file)
+    file.seek(0)
+
+    loaded_estimate, loaded_calibrator = torch.load(file, weights_only=True)
+
+    assert torch.equal(loaded_estimate.weights, estimate.weights)
+    assert str(loaded_estimate.report) == str(estimate.report)
+    assert torch.equal(loaded_calibrator(target.log()), calibrator(target.log()))

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_weights
+from dlcore._torch import loadable
 
 from ._weights import effective_sample_size, fit_tail, pareto_shape, tail_length
 
@@ -20,6 +21,7 @@ MIN_CONFIRMING_WEIGHTS = 10  # the shortest tail that is fitted to confirm a sha
 HARMLESS_RATIO = 2.0  # largest weight over the mean, up to which n_eff >= n / 2 whatever the tail
 
 
+@loadable
 @dataclass(frozen=True)
 class WeightReport:
     r"""The diagnostics of importance weights, as Python numbers.

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_floating, check_same_dtype, check_values
-from dlcore._torch import split
+from dlcore._torch import loadable, split
 
 __all__ = [
     "MAX_CENTRES",
@@ -74,6 +74,7 @@ def row_blocks(x: Tensor, columns: int) -> tuple[Tensor, ...]:
     return split(x, max(MAX_BLOCK_ENTRIES // columns, 1))
 
 
+@loadable
 @dataclass(frozen=True)
 class Standard:
     """The columns of the rows, or of the caller's function of them, scaled to mean 0 and standard deviation 1."""
@@ -93,6 +94,7 @@ class Standard:
         return len(self.mean)
 
 
+@loadable
 @dataclass(frozen=True)
 class Products:
     """The standard columns, and the product of every two of them."""
@@ -111,6 +113,7 @@ class Products:
         return self.columns.size * (self.columns.size + 3) // 2
 
 
+@loadable
 @dataclass(frozen=True)
 class Kernels:
     """A Gaussian kernel around each centre, on the standard columns; preceded by these columns, if they are kept."""

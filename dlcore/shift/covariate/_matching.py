@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dlcore._checks import check_number
 from dlcore._numerics import capped_simplex_projection
+from dlcore._torch import loadable
 
 from ._classifier import domain_scores
 from ._features import Standard, check_samples, evenly_spaced_rows, row_blocks, squared_distances, standardize
@@ -21,6 +22,7 @@ STEPS_PER_CHECK = 10  # of the gap
 MAX_GAP = 1e-4  # between the value and the minimum, in squared distance of kernel means
 
 
+@loadable
 @dataclass(frozen=True)
 class Smoothed:
     """The logarithm of the kernel-weighted mean weight of the rows around a point."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating
+from dlcore._torch import loadable
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
 from ._features import row_blocks
@@ -32,6 +33,7 @@ KS_QUANTILE_99 = math.sqrt(-math.log(0.01) / 2)  # of the one-sided Kolmogorov-S
 MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class LogRatio:
     r"""A map of points to the logarithm of a ratio, in float64.
@@ -95,6 +97,7 @@ class DomainScores(NamedTuple):
         return accuracy, 0.5 + KS_QUANTILE_99 / 2 * noise
 
 
+@loadable
 @dataclass(frozen=True)
 class LogLinear:
     """A log-ratio that is linear in features."""
@@ -108,6 +111,7 @@ class LogLinear:
         return self.features(x) @ self.weight + self.bias
 
 
+@loadable
 @dataclass(frozen=True)
 class RatioReport(WeightReport):
     r"""Diagnostics of the weights and of the two samples, as Python numbers.
@@ -187,6 +191,7 @@ class RatioReport(WeightReport):
         return "\n".join([*lines, *added, verdict])
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class DensityRatio:
     r"""The estimated ratio of the target's density to the source's: weights, a function of new points, and a report.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
-from dlcore._torch import eigh, solve
+from dlcore._torch import eigh, loadable, solve
 
 from ._classifier import domain_scores
 from ._features import (
@@ -30,6 +30,7 @@ PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FLOOR = 1e-12  # of the mean ratio on the target: the least value, in place of 0, so that it has a logarithm
 
 
+@loadable
 @dataclass(frozen=True)
 class KernelSum:
     """The logarithm of a sum of kernels, which is cut off at a floor."""

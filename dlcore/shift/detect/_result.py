@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
+from dlcore._torch import loadable
 
 __all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
 
@@ -15,6 +16,7 @@ LITTLE_DISTANCE = 0.05  # Kolmogorov–Smirnov D: no share of values below a thr
 MAX_SPLIT_ENTRIES = 2**22  # entries of the matrix of permuted indicators that is drawn at a time
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class ShiftTest:
     r"""The result of a two-sample test as Python numbers; ``print`` shows it as a sentence.

@@ -9,6 +9,7 @@ from torch import Tensor
 from dlcore._checks import check_floating, check_integer, check_nonnegative, check_values
 from dlcore._newton import Derivatives, Objective, minimize_convex
 from dlcore._numerics import accumulation_dtype
+from dlcore._torch import loadable
 from dlcore.shift.label._rows import check_logits
 
 __all__ = ["Calibrator", "bias_corrected_temperature"]
@@ -18,6 +19,7 @@ TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
 REMEDY = "lower penalty, or the range of logits"
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class Calibrator:
     r"""A map from logits to calibrated probabilities, for source and target alike.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlcore._checks import check_floating
 from dlcore._numerics import accumulation_dtype, percentile_interval
-from dlcore._torch import svd, vector_norm
+from dlcore._torch import loadable, svd, vector_norm
 from dlcore.importance import effective_sample_size
 from dlcore.shift.label._rows import ClassifierOutputs, normalized_rows
 
@@ -21,6 +21,7 @@ RULE_OF_THREE = 3  # rows: a class that is absent from m rows has, at 95 % confi
 ROUNDING = 1e-9  # probability by which the projection onto the simplex changes a distribution
 
 
+@loadable
 @dataclass(frozen=True)
 class LabelShiftReport:
     r"""The diagnostics of an estimate of label shift, as Python numbers.
@@ -152,6 +153,7 @@ class LabelShiftReport:
         )
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class LabelShift:
     r"""The prior of the classes in the target, and the weights that it gives to the source.
