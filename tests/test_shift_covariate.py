@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from dlcore import _newton, datasets, importance
 from dlcore.shift import covariate
-from dlcore.shift.covariate import _classifier, _features, _kliep, _logistic, _matching, _ratio, _ulsif
+from dlcore.shift.covariate import _balance, _classifier, _features, _kliep, _logistic, _matching, _ratio, _ulsif
 
 
 def matched(source: Tensor, target: Tensor, *, generator: Generator | None = None) -> covariate.DensityRatio:
@@ -317,6 +317,13 @@ def test_report_holds_the_measures_of_the_weights_and_of_the_domains() -> None:
     )
 
 
+def balance(differences: list[float], z: float = 1.0) -> covariate.Balance:
+    """Return a balance of columns with these standardized differences."""
+    d = torch.tensor(differences, dtype=torch.float64)
+    order = d.abs().argsort(descending=True)
+    return covariate.Balance(order, d[order], 0 * d, d[order], z * d[order].sign())
+
+
 def test_report_prints_in_lines() -> None:
     report = covariate.RatioReport(
         400,
@@ -325,9 +332,11 @@ def test_report_prints_in_lines() -> None:
         1.3,
         0.2,
         n_target=300,
+        n_unsupported=3,
         separability=0.75,
         weighted_accuracy=0.52,
         accuracy_by_chance=0.56,
+        balance=balance([0.05, -0.08]),
         features="linear",
     )
 
@@ -337,9 +346,10 @@ def test_report_prints_in_lines() -> None:
         "  mean weight            1",
         "  largest weight         1.3 (0.3% of the sum)",
         "  Pareto shape           0.20 (trusted below 0.62)",
-        "  rows of the target     300",
+        "  rows of the target     300 (3 not represented)",
         "  separability           75.0% of pairs (trusted below 98%)",
         "  weighted accuracy      0.52 (trusted up to 0.63)",
+        "  largest difference     0.08 standard deviations of column 1",
         "  features               linear",
         "Trust these weights: their effective sample size is 390 of 400.",
     ]
@@ -390,16 +400,16 @@ def test_separability_does_not_depend_on_the_order_of_the_rows(
 
 
 def test_rows_of_no_weight_count_alike_where_none_has_any() -> None:
-    scores = _ratio.DomainScores(torch.tensor([0, 1]), torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
+    scores = _ratio.DomainScores(torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
 
-    assert scores.weighted_accuracy(torch.tensor([0.0, 0.0, 3.0]).double())[0] == 0.75
-    assert scores.weighted_accuracy(torch.tensor([3.0, 0.0, 3.0]).double())[0] == 1.0
+    assert scores.weighted_accuracy(torch.tensor([0.0, 0.0]).double())[0] == 0.75
+    assert scores.weighted_accuracy(torch.tensor([3.0, 0.0]).double())[0] == 1.0
 
 
 def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
 
-    area = _ratio.DomainScores(torch.arange(50), of_source, of_target).separability()
+    area = _ratio.DomainScores(of_source, of_target).separability()
 
     labels = [0] * 50 + [1] * 70
     assert area == pytest.approx(roc_auc_score(labels, torch.cat([of_source, of_target]).numpy()), abs=1e-12)
@@ -409,15 +419,136 @@ def test_accuracy_is_that_of_the_best_threshold() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
     weights = torch.rand(50).double()
 
-    accuracy, _ = _ratio.DomainScores(torch.arange(50), of_source, of_target).weighted_accuracy(weights)
+    accuracy, _ = _ratio.DomainScores(of_source, of_target).weighted_accuracy(weights)
 
     right = [
         float(weights[of_source <= at].sum() / weights.sum() + (of_target > at).double().mean()) / 2
         for at in torch.cat([of_source, of_target])
     ]
     assert accuracy == pytest.approx(max(right), abs=1e-12)
-    backwards = _ratio.DomainScores(torch.arange(70), of_target + 9, of_target)
+    backwards = _ratio.DomainScores(of_target + 9, of_target)
     assert backwards.weighted_accuracy(torch.ones(70))[0] == 0.5
+
+
+def test_balance_is_its_formula() -> None:
+    source, target = torch.randn(40, 3, dtype=torch.float64), 2 + 3 * torch.randn(30, 3, dtype=torch.float64)
+    weights = torch.rand(40, dtype=torch.float64)
+    columns = _features.standardize(source, target)
+
+    found = _balance.balance_of(source, target, weights, columns)
+
+    mean = (weights[:, None] * source).sum(0) / weights.sum()
+    gap = mean - target.mean(0)
+    pooled = ((source.var(0, correction=0) + target.var(0, correction=0)) / 2).sqrt()
+    noise = (weights.square()[:, None] * (source - mean).square()).sum(0) / weights.sum() ** 2
+    noise = (noise + target.var(0, correction=0) / 30).sqrt()
+    order = (gap / pooled).abs().argsort(descending=True)
+    assert torch.equal(found.columns, order)
+    torch.testing.assert_close(found.source_mean, mean[order])
+    torch.testing.assert_close(found.target_mean, target.mean(0)[order])
+    torch.testing.assert_close(found.difference, (gap / pooled)[order])
+    torch.testing.assert_close(found.z, (gap / noise)[order])
+
+
+@pytest.mark.parametrize("weights", [torch.zeros(4), torch.ones(4)])
+def test_constant_columns_are_balanced_unless_their_constants_differ(weights: Tensor) -> None:
+    source, target = torch.tensor([[7.1, 0.0]]).double().expand(4, 2), torch.tensor([[7.1, 1.0]]).double().expand(3, 2)
+
+    found = _balance.balance_of(source, target, weights.double(), _features.standardize(source, target))
+
+    assert found.columns.tolist() == [1, 0]
+    assert found.difference[0] < -1e6
+    assert (found.difference[1], found.z[1]) == (0, 0)
+
+
+def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:
+    lines = str(balance([0.01 * j for j in range(12)])).splitlines()
+
+    assert lines[0] == "column  weighted source     target  difference       z"
+    assert lines[1] == "    11             0.11          0        0.11     1.0"
+    assert len(lines) == 12
+    assert lines[-1] == "and 2 more columns with smaller differences"
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "Trust these weights: their effective sample size is 390 of 400."),
+        (
+            {"n_unsupported": 16},
+            "Do not trust these weights: no source row represents 16 of the 300 rows of the target.",
+        ),
+        (
+            {"balance": balance([0.05, -0.2, 0.15], z=4.0)},
+            "Do not trust these weights: column 1 of the weighted source is 0.2 standard deviations from the target's "
+            "mean.",
+        ),
+        ({"balance": balance([0.05, -0.2], z=2.7)}, "Trust these weights: their effective sample size is 390 of 400."),
+        ({"balance": balance([0.09], z=9.0)}, "Trust these weights: their effective sample size is 390 of 400."),
+        (
+            {"n_target": 27, "n_unsupported": 0},
+            "Too few rows to tell: a column can differ by 0.51 standard deviations by chance, with an effective sample "
+            "size of 390 and 27 rows of the target.",
+        ),
+        (
+            {"n_target": 27, "n_unsupported": 0, "balance": balance([0.0])},
+            "Trust these weights: their effective sample size is 390 of 400.",
+        ),
+    ],
+)
+def test_verdict_follows_support_balance_and_power(change: dict[str, Any], verdict: str) -> None:
+    report = covariate.RatioReport(
+        400,
+        390.0,
+        1.0,
+        1.3,
+        0.2,
+        n_target=300,
+        n_unsupported=15,
+        separability=0.75,
+        weighted_accuracy=0.52,
+        accuracy_by_chance=0.56,
+        balance=balance([0.05]),
+        features="linear",
+    )
+
+    changed = dataclasses.replace(report, **change)
+
+    assert changed.verdict == verdict
+    assert changed.trustworthy is verdict.startswith("Trust")
+
+
+@pytest.mark.parametrize("name", ["linear", "auto", "kliep", "ulsif"])
+def test_target_rows_that_no_source_row_represents_are_counted_and_refused(name: str) -> None:
+    source, target = torch.randn(2000, 2, dtype=torch.float64), torch.randn(800, 2, dtype=torch.float64)
+    target[:80, 0] += 8
+
+    ratio = ESTIMATORS[name](source, target)
+
+    assert 80 <= ratio.report.n_unsupported < 100
+    assert ratio.report.n_unsupported == int((ratio(target) > ratio.weights.max() * (1 + 1e-6)).sum())
+    assert not ratio.report.trustworthy
+
+
+def test_ratio_of_a_blind_classifier_is_refused_with_all_rows_where_a_sample_would_pass() -> None:
+    shift = drawn(64_000, 64_000, 1, mean=0, std=0.6)
+
+    report = covariate.logistic_ratio(shift.source, shift.target, features="linear").report
+
+    assert report.accuracy_by_chance < 0.51
+    assert "a classifier still separates the weighted source from the target, with accuracy 0.6" in report.verdict
+
+
+@pytest.mark.parametrize("n", [(500, 20), (40, 40)])
+@every_estimator
+def test_few_rows_are_too_few_to_tell(estimate: Callable[..., covariate.DensityRatio], n: tuple[int, int]) -> None:
+    shift = drawn(*n, mean=0.2)
+
+    report = estimate(shift.source, shift.target).report
+
+    assert not report.trustworthy
+    assert "too few rows to tell" in report.verdict.lower() or report.verdict.startswith("Do not trust")
+    assert report.hidden_difference > 0.5
 
 
 # The logistic ratio

@@ -165,7 +165,7 @@ print(ratio.report)
 assert abs(odds.mean() - 0.125) < 0.02
 assert abs(8 * odds.mean() - 1) < 0.1
 assert abs(ratio.report.mean_weight - 1) < 0.1
-assert "that of a density ratio is 1" in importance.diagnose(odds).verdict
+assert "a density ratio has mean 1" in importance.diagnose(odds).verdict
 assert ratio.report.trustworthy
 assert ratio.report.features == "linear"
 
@@ -376,7 +376,7 @@ assert sum(trusted) < 34
 # -----------------------
 #
 # Where the source has no example, :math:`q = 0 < p`, there is nothing to be weighted. The
-# classifier then tells the domains apart almost without fail, and the report says so.
+# classifier then separates the domains almost without fail, and the report says so.
 
 apart = datasets.gaussian_shift(1000, 125, mean=5 * MEAN, generator=generator)
 hopeless = covariate.logistic_ratio(apart.source, apart.target, generator=generator)
@@ -391,7 +391,7 @@ assert hopeless.report.separability > 0.98
 #
 # A classifier of the domains is all that covariate shift asks for:
 # :func:`dlcore.shift.covariate.logistic_ratio` chooses its features, has the factor
-# :math:`n/m`, and its report says what the weights are worth. They go into the ``weights``
+# :math:`n/m`, and its report gives their effective sample size. They go into the ``weights``
 # of :func:`dlcore.linear.least_squares` and its like, and into
 # :func:`dlcore.risk.importance_weighted_risk`. They helped here because a line was the
 # wrong model, so that it matters where it is fitted. With the right one there is nothing

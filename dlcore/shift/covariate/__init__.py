@@ -6,10 +6,20 @@ by :math:`w(\mathbf{x}) = p(\mathbf{x}) / q(\mathbf{x})`, then represent the tar
 from a sample of each, without estimating the densities, and reports when not to trust it.
 """
 
+from ._balance import Balance
 from ._kliep import kliep
 from ._logistic import logistic_ratio
 from ._matching import kernel_mean_matching
 from ._ratio import DensityRatio, LogRatio, RatioReport
 from ._ulsif import ulsif
 
-__all__ = ["DensityRatio", "LogRatio", "RatioReport", "kernel_mean_matching", "kliep", "logistic_ratio", "ulsif"]
+__all__ = [
+    "Balance",
+    "DensityRatio",
+    "LogRatio",
+    "RatioReport",
+    "kernel_mean_matching",
+    "kliep",
+    "logistic_ratio",
+    "ulsif",
+]

@@ -13,8 +13,8 @@ from dlcore._newton import Derivatives, minimize_convex
 from dlcore._regression import minimize
 from dlcore._torch import solve_triangular
 
-from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows
-from ._ratio import DomainScores
+from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows, map_rows
+from ._ratio import DomainScores, LogLinear
 
 __all__ = [
     "MAX_FEATURES",
@@ -30,12 +30,13 @@ __all__ = [
     "domain_scores",
     "fit_all_rows",
     "held_out",
+    "scores_of_all_rows",
 ]
 
 PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
 MAX_FEATURES = 300  # products or kernels: more are tried only if the caller names them
 MIN_GAIN = 2.0  # of the log-loss, in standard errors, for which products or kernels are taken
-MAX_SCORED_ROWS = 2**10  # of each domain, on which the separability is measured
+MAX_FITTED_ROWS = 2**10  # of each domain, to which a classifier that only measures the separability is fitted
 TOLERANCE = 1e-4  # of the log-likelihood; the step after the last would gain about its square
 SMALLEST_CURVATURE = 1e-17  # of a row's log-loss: below the rounding of probabilities near 1
 REMEDY = "raise penalty, or drop columns of source and target that depend on others"
@@ -132,19 +133,30 @@ def choose_features(
 
 
 def domain_scores(source: Tensor, target: Tensor, columns: Standard, linear: Classifier | None = None) -> DomainScores:
-    """Return held-out scores of a linear or quadratic domain classifier, on evenly spaced rows.
+    """Return held-out scores of a linear or quadratic domain classifier, chosen on evenly spaced rows.
 
     ``linear`` is the classifier on the columns of all rows, if it is known; it is used if the rows are few enough.
     """
-    source_index, target_index = (evenly_spaced_rows(x, MAX_SCORED_ROWS) for x in (source, target))
-    n, m = len(source_index), len(target_index)
-    if linear is not None and not len(linear.logits) == len(source) + len(target) == n + m:
+    source_index, target_index = (evenly_spaced_rows(x, MAX_FITTED_ROWS) for x in (source, target))
+    if linear is not None and not len(linear.logits) == len(source) + len(target) == len(source_index) + len(
+        target_index
+    ):
         linear = None
     choice = choose_features(
         source[source_index], target[target_index], columns, candidates=("quadratic",), linear=linear
     )
-    logits = choice.classifier.logits
-    return DomainScores(source_index, logits[:n], logits[n:])
+    return scores_of_all_rows(choice, source, target, source_index, target_index)
+
+
+def scores_of_all_rows(
+    choice: Choice, source: Tensor, target: Tensor, source_index: Tensor, target_index: Tensor
+) -> DomainScores:
+    """Return the held-out scores of the rows of the choice, and of the others, to which it was not fitted."""
+    features, (params, _, logits, *_) = choice.features, choice.classifier
+    logit = LogLinear(features, params[:-1], float(params[-1]))
+    on_source, on_target = (map_rows(logit, x, features.size) for x in (source, target))
+    on_source[source_index], on_target[target_index] = logits[: len(source_index)], logits[len(source_index) :]
+    return DomainScores(on_source, on_target)
 
 
 def best_on_path(

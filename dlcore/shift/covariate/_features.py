@@ -19,6 +19,7 @@ __all__ = [
     "Standard",
     "check_samples",
     "evenly_spaced_rows",
+    "map_rows",
     "random_row_indices",
     "row_blocks",
     "sample_rows",
@@ -72,6 +73,15 @@ def evenly_spaced_rows(x: Tensor, max_rows: int) -> Tensor:
 def row_blocks(x: Tensor, columns: int) -> tuple[Tensor, ...]:
     """Return views of consecutive rows, few enough to be mapped to that many columns of float64."""
     return split(x, max(MAX_BLOCK_ENTRIES // columns, 1))
+
+
+def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, columns: int) -> Tensor:
+    """Return the number that a function gives for each row, in float64, by blocks that it maps to that many columns."""
+    values, start = x.new_empty(len(x), dtype=torch.float64), 0
+    for rows in row_blocks(x, columns):  # a list of results would fragment the memory
+        values[start : start + len(rows)] = function(rows)
+        start += len(rows)
+    return values
 
 
 @loadable

@@ -137,8 +137,9 @@ def kliep(
         theta = fit(phi(source_sample), phi(target_sample), best.penalties, columns.mean.new_zeros(phi.size))
         return ratio_with_report(
             source,
+            target,
             LogRatio(LogLinear(phi, theta, 0.0), source.shape[1], phi.size),
-            n_target=len(target),
+            columns=columns,
             scores=[domain_scores(source, target, columns)],
             features=name,
             max_mean_error=0.0,

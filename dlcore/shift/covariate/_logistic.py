@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_number
 
-from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows
+from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows, scores_of_all_rows
 from ._features import MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
-from ._ratio import DensityRatio, DomainScores, LogLinear, LogRatio, ratio_with_report
+from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["logistic_ratio"]
 
@@ -120,21 +120,22 @@ def logistic_ratio(
             penalties=PENALTIES if penalty is None else (penalty,),
             generator=generator,
         )
-        phi, classifier, n = choice.features, choice.classifier, len(source_index)
+        phi, classifier = choice.features, choice.classifier
         log_odds = math.log(len(target) / len(source))
         params = classifier.params
         if len(classifier.logits) < len(source) + len(target):
-            bias_shift = log_odds - math.log(len(target_index) / n)
+            bias_shift = log_odds - math.log(len(target_index) / len(source_index))
             params = fit_all_rows(source, target, phi, classifier, bias_shift)
         theta, b = params[:-1], float(params[-1])
-        scores = [DomainScores(source_index, classifier.logits[:n], classifier.logits[n:])]
+        scores = [scores_of_all_rows(choice, source, target, source_index, target_index)]
+        plain = standardize(source, target) if callable(features) else columns
         if features not in {"auto", "quadratic"}:  # these may not see how the domains differ
-            plain = standardize(source, target) if callable(features) else columns
             scores.append(domain_scores(source, target, plain, classifier if features == "linear" else None))
         return ratio_with_report(
             source,
+            target,
             LogRatio(LogLinear(phi, theta, b - log_odds), source.shape[1], phi.size),
-            n_target=len(target),
+            columns=plain,
             scores=scores,
             features="given" if callable(features) else choice.name,
         )

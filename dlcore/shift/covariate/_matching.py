@@ -119,7 +119,11 @@ def kernel_mean_matching(
             kappa += (squared_distances(z, columns(rows)) / (-2 * width**2)).exp().sum(1)
         weights = _match(kernel, kappa * len(source) / len(target), maximum)
         ratio = LogRatio(Smoothed(columns, z, weights.log(), width), source.shape[1], len(source))
-        report = report_on(weights, len(target), [domain_scores(source, target, columns)], "kernel")
+        scores = domain_scores(source, target, columns)
+        n_unsupported = int((scores.on_target > scores.on_source.max()).sum())
+        report = report_on(
+            weights, source, target, columns=columns, scores=[scores], features="kernel", n_unsupported=n_unsupported
+        )
         return DensityRatio(weights.to(source.dtype), report, ratio)
 
 

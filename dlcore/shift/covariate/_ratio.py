@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,8 @@ from dlcore._checks import check_floating
 from dlcore._torch import loadable
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
-from ._features import row_blocks
+from ._balance import Balance, balance_of
+from ._features import Standard, map_rows
 
 __all__ = [
     "MIN_TARGET_ROWS",
@@ -30,6 +32,10 @@ MAX_SEPARABILITY = 0.98  # of normal distributions three standard deviations apa
 MIN_TARGET_ROWS = 10
 MAX_EXCESS_ACCURACY = 0.07  # above chance: of normal distributions a third of a standard deviation apart
 KS_QUANTILE_99 = math.sqrt(-math.log(0.01) / 2)  # of the one-sided Kolmogorov-Smirnov statistic, Smirnov's limit
+MAX_UNSUPPORTED = 0.05  # share of the target's rows
+MAX_HIDDEN_DIFFERENCE = 0.5  # standard deviations, by which the mean of a column may differ by chance
+NORMAL_QUANTILE_99 = NormalDist().inv_cdf(0.995)  # two-sided
+ROUNDING = 1e-9  # of the logarithm of a ratio
 MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
 
@@ -70,9 +76,8 @@ class LogRatio:
 
 
 class DomainScores(NamedTuple):
-    """Held-out scores of the domain classifier, and the indices of the source rows they belong to."""
+    """Held-out scores of the domain classifier for all rows."""
 
-    source_index: Tensor
     on_source: Tensor
     on_target: Tensor
 
@@ -85,7 +90,7 @@ class DomainScores(NamedTuple):
     def weighted_accuracy(self, weights: Tensor) -> tuple[float, float]:
         """Return the accuracy of the best threshold between the weighted source and the target, and that by chance."""
         # weights that are all 0 count alike
-        weights = weights[self.source_index].clamp_min(torch.finfo(weights.dtype).tiny)
+        weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)
         ordered, order = self.on_source.sort()
         cumulative = weights[order].cumsum(0)
         source_below = cumulative[torch.searchsorted(ordered, ordered, right=True) - 1].double() / cumulative[-1]
@@ -130,6 +135,9 @@ class RatioReport(WeightReport):
         How heavy the tail is; NaN where there is no tail to fit.
     n_target : int
         The number of rows of the target.
+    n_unsupported : int
+        The number of target rows whose ratio is larger than every weight of the source, so that no source row
+        represents them; for kernel means, those that the classifier scores higher than every source row.
     separability : float, in [½, 1]
         How well a classifier separates the domains: the share of pairs of held-out rows, one of each domain, in which
         the target's has the larger score. About ½ if the domains are the same, or if the classifier does worse than
@@ -138,6 +146,8 @@ class RatioReport(WeightReport):
         The balanced accuracy with which the same classifier separates the weighted source from the target: about ½ if
         the weights make the source look like the target. By chance alone, it exceeds ``accuracy_by_chance`` once in
         a hundred times.
+    balance : Balance
+        The mean of each column in the weighted source and in the target.
     features : str
         The features in which the log-ratio is linear, or the kernel of which the ratio is a sum.
 
@@ -149,43 +159,82 @@ class RatioReport(WeightReport):
     --------
     Separable domains can have weights that look healthy. The report detects them:
 
-    >>> weights, domains = (400, 390.0, 1.0, 1.3, 0.2), {"n_target": 400, "accuracy_by_chance": 0.55}
-    >>> RatioReport(*weights, **domains, separability=1, weighted_accuracy=1, features="linear").verdict
+    >>> import dlcore
+    >>> source = torch.linspace(0, 1, 200).reshape(-1, 1)
+    >>> report = dlcore.shift.covariate.kliep(source, source + 2).report
+    >>> report.verdict
     'Do not trust these weights: a classifier separates the domains in 100% of pairs, so they hardly overlap.'
 
-    It also detects weights that leave the domains as different as they were:
+    Weights that leave the domains different are detected, too. Here the target lies in the middle of the source, and
+    no line tells where:
 
-    >>> RatioReport(*weights, **domains, separability=0.8, weighted_accuracy=0.75, features="linear").verdict
-    'Do not trust these weights: a classifier still separates the weighted source from the target, with accuracy 0.75.'
+    >>> report = dlcore.shift.covariate.logistic_ratio(source, source / 4 + 3 / 8, features="linear").report
+    >>> round(report.effective_sample_size), round(report.weighted_accuracy, 1)
+    (200, 0.9)
+    >>> report.trustworthy
+    False
     """
 
     n_target: int
+    n_unsupported: int
     separability: float
     weighted_accuracy: float
     accuracy_by_chance: float
+    balance: Balance
     features: str
 
+    @property
+    def hidden_difference(self) -> float:
+        """The standardized difference of a column that chance exceeds once in a hundred times; 0 if none varies."""
+        if not bool(self.balance.difference.any()):
+            return 0.0
+        return NORMAL_QUANTILE_99 * math.sqrt(1 / max(self.effective_sample_size, 1) + 1 / self.n_target)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether there is no objection to the weights, and enough rows to raise one."""
+        return not self._objection() and self.hidden_difference <= MAX_HIDDEN_DIFFERENCE
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says whether to trust the weights, and why not."""
+        if not self._objection() and not self.trustworthy:
+            return (
+                f"Too few rows to tell: a column can differ by {self.hidden_difference:.2g} standard deviations by "
+                f"chance, with an effective sample size of {self.effective_sample_size:.3g} and {self.n_target} rows "
+                f"of the target."
+            )
+        return super().verdict
+
     def _objection(self) -> str:
-        """Return the reason not to trust the weights, or an empty string."""
-        if self.separability >= MAX_SEPARABILITY:
-            return f"a classifier separates the domains in {self.separability:.0%} of pairs, so they hardly overlap"
-        if self.n_target < MIN_TARGET_ROWS:
-            return f"the target has {self.n_target} row{'' if self.n_target == 1 else 's'}, fewer than ten"
-        if objection := super()._objection():
-            return objection
-        if self.weighted_accuracy > self.accuracy_by_chance + MAX_EXCESS_ACCURACY:
-            accuracy = f"{self.weighted_accuracy:.2f}"
-            return f"a classifier still separates the weighted source from the target, with accuracy {accuracy}"
-        return ""
+        """Return the first reason not to trust the weights, or an empty string."""
+        rows = f"{self.n_target} row{'' if self.n_target == 1 else 's'}"
+        weights = super()._objection()
+        objections = {
+            f"a classifier separates the domains in {self.separability:.0%} of pairs, so they hardly overlap": (
+                self.separability >= MAX_SEPARABILITY
+            ),
+            f"the target has {rows}, fewer than ten": self.n_target < MIN_TARGET_ROWS,
+            weights: weights != "",
+            f"no source row represents {self.n_unsupported} of the {rows} of the target": (
+                self.n_unsupported > MAX_UNSUPPORTED * self.n_target
+            ),
+            self.balance.objection: self.balance.objection != "",
+            "a classifier still separates the weighted source from the target, with accuracy "
+            f"{self.weighted_accuracy:.2f}": self.weighted_accuracy > self.accuracy_by_chance + MAX_EXCESS_ACCURACY,
+        }
+        return next((objection for objection, holds in objections.items() if holds), "")
 
     def __str__(self) -> str:
         """Return the report in lines."""
         *lines, verdict = super().__str__().splitlines()
+        worst = abs(float(self.balance.difference[0]))
         trusted = min(self.accuracy_by_chance + MAX_EXCESS_ACCURACY, 1.0)
         added = (
-            f"  rows of the target     {self.n_target}",
+            f"  rows of the target     {self.n_target} ({self.n_unsupported} not represented)",
             f"  separability           {self.separability:.1%} of pairs (trusted below {MAX_SEPARABILITY:.0%})",
             f"  weighted accuracy      {self.weighted_accuracy:.2f} (trusted up to {trusted:.2f})",
+            f"  largest difference     {worst:.2f} standard deviations of column {int(self.balance.columns[0])}",
             f"  features               {self.features}",
         )
         return "\n".join([*lines, *added, verdict])
@@ -240,35 +289,54 @@ class DensityRatio:
 
 def ratio_with_report(
     source: Tensor,
+    target: Tensor,
     model: LogRatio,
     *,
-    n_target: int,
+    columns: Standard,
     scores: Sequence[DomainScores],
     features: str,
     max_mean_error: float = MAX_MEAN_ERROR,
 ) -> DensityRatio:
     """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1."""
-    log_weights, start = source.new_empty(len(source), dtype=torch.float64), 0
-    for rows in row_blocks(source, model.size):  # a list of results would fragment the memory
-        log_weights[start : start + len(rows)] = model(rows)
-        start += len(rows)
+    log_weights = map_rows(model, source, model.size)
     log_mean = float(log_weights.logsumexp(0)) - math.log(len(source))
     if not abs(math.expm1(min(log_mean, 1.0))) <= max_mean_error:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
+    beyond = map_rows(model, target, model.size) > log_weights.max() + ROUNDING
     weights = log_weights.exp()
-    return DensityRatio(weights.to(source.dtype), report_on(weights, n_target, scores, features), model)
+    report = report_on(
+        weights,
+        source,
+        target,
+        columns=columns,
+        scores=scores,
+        features=features,
+        n_unsupported=int(beyond.sum()),
+    )
+    return DensityRatio(weights.to(source.dtype), report, model)
 
 
-def report_on(weights: Tensor, n_target: int, scores: Sequence[DomainScores], features: str) -> RatioReport:
+def report_on(
+    weights: Tensor,
+    source: Tensor,
+    target: Tensor,
+    *,
+    columns: Standard,
+    scores: Sequence[DomainScores],
+    features: str,
+    n_unsupported: int,
+) -> RatioReport:
     """Return the report on weights, using the domain classifier that separates the two samples best."""
     accuracies = (each.weighted_accuracy(weights) for each in scores)
     accuracy, by_chance = max(accuracies, key=lambda pair: pair[0] - pair[1])
     return RatioReport(
         **asdict(diagnose(weights)),
-        n_target=n_target,
+        n_target=len(target),
+        n_unsupported=n_unsupported,
         separability=max(0.5, *(each.separability() for each in scores)),
         weighted_accuracy=accuracy,
         accuracy_by_chance=by_chance,
+        balance=balance_of(source, target, weights, columns),
         features=features,
     )

@@ -143,8 +143,9 @@ def ulsif(
         theta = solve(penalized, h)
         return ratio_with_report(
             source,
+            target,
             LogRatio(KernelSum(phi, theta, FLOOR * float(h @ theta)), source.shape[1], len(centres)),
-            n_target=len(target),
+            columns=columns,
             scores=[domain_scores(source, target, columns)],
             features="kernel",
         )
