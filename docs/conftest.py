@@ -1,13 +1,13 @@
-"""The pages are run as a reader would run them."""
+"""Run the examples on the pages as a reader would run them."""
 
 from types import ModuleType
 
 import pytest
 
-collect_ignore = ["conf.py", "_ext"]  # they hold no examples, and need what a build of the site has
+collect_ignore = ["conf.py", "_ext"]  # they have no examples and need the packages of the site's build
 
 
 @pytest.fixture(autouse=True)
 def as_a_reader(plain: ModuleType) -> ModuleType:
-    """Give the pages the library without the annotation checker: an error reads as a reader will see it."""
+    """Run the pages without the annotation checker, so that errors read as a reader sees them."""
     return plain

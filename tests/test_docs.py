@@ -352,10 +352,10 @@ def test_index_follows_the_layers_from_the_lowest(tmp_path: Path, other: str) ->
     found = chapters.sections(names, chapters.layers(tmp_path / "pyproject.toml"))
 
     assert {title: [name.removeprefix("dlcore.") for name in names] for title, names in found.items()} == {
-        "The formulas, each alone": ["norms", "optim"],
-        "What is minimized": ["losses"],
-        "What is done with it": ["mlp", "training"],
-        "What is learned from that": ["propagation", "shift", "new"],
+        "Building blocks": ["norms", "optim"],
+        "Losses, penalties and risk": ["losses"],
+        "Networks, training and model selection": ["mlp", "training"],
+        "Signal propagation and distribution shift": ["propagation", "shift", "new"],
     }
 
 

@@ -1,4 +1,7 @@
-"""autosummary lists only the modules it is given: this finds them, in the order of the layers in ``pyproject.toml``."""
+"""The API index: all public modules of dlcore, ordered by the layers in ``pyproject.toml``.
+
+autosummary lists only the modules that it is given; this extension finds them.
+"""
 
 import importlib
 import inspect
@@ -13,19 +16,19 @@ from typing import Any
 import dlcore
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
-SECTIONS = {  # the title of a section of the index, and a module of its lowest layer
-    "The formulas, each alone": "norms",
-    "What is minimized": "losses",
-    "What is done with it": "mlp",
-    "What is learned from that": "shift",
+SECTIONS = {  # the title of each section of the index, and a module in the lowest layer of that section
+    "Building blocks": "norms",
+    "Losses, penalties and risk": "losses",
+    "Networks, training and model selection": "mlp",
+    "Signal propagation and distribution shift": "shift",
 }
 
 PAGE = """\
 API
 ===
 
-Each module of ``dlcore`` is a chapter: one question, and the functions that answer it. :doc:`All functions <functions>`
-on one page, with their formulas, are found by typing.
+Each module of ``dlcore`` is a chapter: a topic and its functions. The page :doc:`All functions <functions>` lists every
+function with its formula and has a filter.
 
 .. toctree::
    :hidden:
@@ -53,7 +56,7 @@ def public_modules(package: ModuleType, prefix: str) -> dict[str, ModuleType]:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return what a module's ``__all__`` names, in the order of the text that defines it; submodules first."""
+    """Return the names in a module's ``__all__`` in the order of their definitions, submodules first."""
 
     def place(name: str) -> tuple[str, int]:
         value = inspect.unwrap(getattr(module, name))
@@ -63,7 +66,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def layers(pyproject: Path = PYPROJECT) -> list[list[str]]:
-    """Return the modules of each layer that import-linter holds ``dlcore`` to, lowest first; none if it does not."""
+    """Return the modules of each layer in the import-linter contract of ``dlcore``, lowest first; none without one."""
     tools = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     for contract in tools.get("importlinter", {}).get("contracts", []):
         if contract["type"] == "layers" and contract.get("containers", ["dlcore"]) == ["dlcore"]:
@@ -72,7 +75,7 @@ def layers(pyproject: Path = PYPROJECT) -> list[list[str]]:
 
 
 def sections(names: Sequence[str], order: list[list[str]]) -> dict[str, list[str]]:
-    """Return the modules of each section, by layer and then by name; one that is in no layer comes last."""
+    """Return the modules of each section, ordered by layer and then by name; modules in no layer come last."""
     title = next(iter(SECTIONS)) if order else "Modules"
     found: dict[str, list[str]] = {title: []}
     for layer in order:
@@ -83,7 +86,7 @@ def sections(names: Sequence[str], order: list[list[str]]) -> dict[str, list[str
 
 
 def write(folder: Path) -> dict[str, list[str]]:
-    """Write the page that lists every module, and return each module's names for its page's template."""
+    """Write the page that lists every module, and return the names of each module for the page template."""
     top = public_modules(dlcore, "dlcore.")
     page = PAGE
     for title, names in sections(list(top), layers()).items():
@@ -113,7 +116,7 @@ def write(folder: Path) -> dict[str, list[str]]:
 
 
 def functions(names_of: dict[str, list[str]]) -> Iterator[tuple[str, dict[str, Callable[..., Any]]]]:
-    """Yield each module that has public functions with these, in the order of the index."""
+    """Yield each module that has public functions, with these functions, in the order of the index."""
     top = sorted({".".join(module.split(".")[:2]) for module in names_of})
     order = [name for names in sections(top, layers()).values() for name in names]
     for module in sorted(names_of, key=lambda module: (order.index(".".join(module.split(".")[:2])), module)):
@@ -124,7 +127,7 @@ def functions(names_of: dict[str, list[str]]) -> Iterator[tuple[str, dict[str, C
 
 
 def sources(names_of: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return for each public module the modules in which its functions and classes are written."""
+    """Return, for each public module, the modules that define its functions and classes."""
     return {
         module: sorted(
             {
@@ -143,7 +146,7 @@ def question(module: str) -> str:
 
 
 def write_if_changed(file: Path, text: str) -> None:
-    """Write a page, unless it says the same already: what is not touched is not read again."""
+    """Write a page if its text changed, because Sphinx reads every file again that was written."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

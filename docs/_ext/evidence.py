@@ -1,8 +1,7 @@
-"""pytest writes no page: this one shows for each function what the last test run verified.
+"""The evidence page: what the last test run verified of each function.
 
-The runs write JSON, ``pytest --evidence FILE`` in the build folder and ``python -m benchmarks --json FILE`` in
-``docs/measured``; these pages are made of nothing else. What was not run, or ran on code that is no longer this code,
-is shown as not run.
+The page is made only from the JSON files that ``pytest --evidence FILE`` writes into the build folder. Tests that were
+not run, or that ran on a different version of the code, are shown as not run.
 """
 
 import json
@@ -18,7 +17,7 @@ import library_code
 
 from tests.table import LAYERS, Entry, gather
 
-COLUMNS = {  # the heading of a column, and the kinds of tests whose outcome it shows
+COLUMNS = {  # the heading of each column, and the kind of tests whose outcome it shows
     "example": "doctest",
     "gradient": "gradient",
     "grad": "func_grad",
@@ -35,13 +34,13 @@ PAGE = """\
 Evidence
 ========
 
-What has been verified of each function, and what does not hold. {run}
+What the tests verified of each function, and which properties do not hold. {run}
 
-The page :doc:`performance` tells how fast the functions are.
+For timings, see :doc:`performance`.
 
 .. raw:: html
 
-   <details class="legend"><summary>What the columns and the signs say</summary>
+   <details class="legend"><summary>Meaning of the columns and signs</summary>
 
 {legend}
 
@@ -57,20 +56,20 @@ The page :doc:`performance` tells how fast the functions are.
 """
 LEGEND = {
     "✓": "the test ran and passed.",
-    "–": "it cannot hold, for the reason below the table; the tests make sure that it does not.",
+    "–": "the property cannot hold, for the reason below the table; a test verifies that it fails.",
     "✗": "the test ran and failed.",
-    "·": "it was not run for this page: nothing is claimed.",
-    "example": "the example in the docstring gives what it says.",
+    "·": "the test was not run for this page, so nothing is claimed.",
+    "example": "the example in the docstring gives the result shown there.",
     **{heading: f"{LAYERS[kind]}." for heading, kind in COLUMNS.items() if kind in LAYERS},
-    "refusals": "so many calls with bad input gave the exact error that the tests hold.",
-    "held against": "what tests that passed compare it with: the formula in 50 digits, other packages, or its "
-    "definition written out in the test. The number is the largest relative difference in float64 that any of these "
-    "tests showed, on every input that they drew.",
+    "refusals": "the number of calls with bad input that raised exactly the expected error.",
+    "compared with": "the references with which passed tests compare the function: the formula in 50 digits, other "
+    "packages, or the definition written out in the test. The number is the largest relative difference in float64 "
+    "over all of these tests and all of their inputs.",
 }
-RUN = "These results are of the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
+RUN = "The results are from the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
 NO_RUN = (
-    "**No test run belongs to this build**, so that the tables show what is demanded of each function and claim "
-    "nothing. ``tox run -e tests,doctests`` before ``tox run -e docs`` fills them."
+    "**No test run belongs to this build**, so the tables list what is tested for each function but claim nothing. Run "
+    "``tox run -e tests,doctests`` before ``tox run -e docs`` to fill them."
 )
 CHAPTER = """\
 {title}
@@ -104,7 +103,7 @@ TESTS = """\
 
 @dataclass
 class Run:
-    """What the files of a run say that still holds: what ran on this code."""
+    """The records of a test run that apply to the current code."""
 
     date: str = ""
     machine: str = ""
@@ -112,7 +111,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """Read the files of a folder, and leave out what ran on other code than this."""
+        """Read the files of a folder, without the records of other versions of the code."""
         run = cls()
         for file in sorted(folder.glob("*.json")):
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -129,14 +128,14 @@ class Run:
 
 
 def about(record: dict[str, Any], modules: set[str]) -> bool:
-    """Tell whether a test is about nothing but these modules: those of its functions, and that of its file."""
+    """Tell whether a test concerns only these modules, judged by its functions or else by its file."""
     files = {f"test_{module.replace('.', '_')}" for module in modules}
     functions = {name.rpartition(".")[0] for name in record["functions"]}
     return functions <= modules and (bool(functions) or record.get("test", "").partition("::")[0] in files)
 
 
 def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
-    """Write the page of what was verified."""
+    """Write the evidence page."""
     run, table = Run.read(runs), gather()
     legend = "\n".join(f"{sign}\n    {meaning}" for sign, meaning in LEGEND.items())
     outcomes = [record["outcome"] for record in run.records]
@@ -149,7 +148,7 @@ def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
         page += CHAPTER.format(
             title=chapter,
             underline="-" * len(chapter),
-            rows=list_table(["function", "held against", *COLUMNS, "refusals"], [row(n, run, table) for n in names]),
+            rows=list_table(["function", "compared with", *COLUMNS, "refusals"], [row(n, run, table) for n in names]),
             exempt=exemptions({name: table[name] for name in names if name in table}),
             tests=sentences(run, chapter),
         )
@@ -157,7 +156,7 @@ def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
 
 
 def row(name: str, run: Run, table: dict[str, Entry]) -> list[str]:
-    """Return the cells of a function."""
+    """Return the cells of a function's row."""
     entry = table.get(name)
     marks = [EXEMPT if entry and kind in entry.exempt else mark(run.outcomes(name, kind)) for kind in COLUMNS.values()]
     refusals = run.outcomes(name, "refuses")
@@ -166,12 +165,12 @@ def row(name: str, run: Run, table: dict[str, Entry]) -> list[str]:
 
 
 def mark(outcomes: list[str]) -> str:
-    """Return the sign for the outcomes of tests, of which none may have failed."""
+    """Return the sign for a list of outcomes: passed only if all tests passed."""
     return NOT_RUN if not outcomes else HELD if set(outcomes) == {"passed"} else FAILED
 
 
 def oracles(name: str, run: Run) -> str:
-    """Say against which implementations a function was held, and the largest difference that this showed."""
+    """Return the references with which a function was compared, each with the largest difference."""
     errors: dict[str, list[float]] = defaultdict(list)
     for record in run.records:
         if name in record["functions"] and record["outcome"] == "passed":
@@ -181,14 +180,14 @@ def oracles(name: str, run: Run) -> str:
 
 
 def digits(errors: list[float]) -> str:
-    """Return the largest error as readers take it in, and nothing where none was measured."""
+    """Return the largest error rounded to one digit, or an empty string if none was measured."""
     if not errors:
         return ""
     return f" ({max(errors):.0e})".replace("e-0", "e-") if max(errors) else " (equal)"
 
 
 def exemptions(entries: dict[str, Entry]) -> str:
-    """List what does not hold, with its reason."""
+    """List the properties that do not hold, with the reasons."""
     heading = {kind: heading for heading, kind in COLUMNS.items()}
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, entry in entries.items():
@@ -196,11 +195,11 @@ def exemptions(entries: dict[str, Entry]) -> str:
             layers = ", ".join(heading[layer] for layer, why in entry.exempt.items() if why == reason)
             reasons[layers, reason].append(f"``{name.rpartition('.')[2]}``")
     lines = [f"- {', '.join(names)} – *{layers}*: {escape(reason)}." for (layers, reason), names in reasons.items()]
-    return "\n".join(["What does not hold:\n", *lines]) if lines else ""
+    return "\n".join(["Properties that do not hold:\n", *lines]) if lines else ""
 
 
 def sentences(run: Run, chapter: str) -> str:
-    """List the tests of a chapter by their names, which are sentences, with how far what they compare may differ."""
+    """List the tests of a chapter by their names, which are sentences, with the largest error of each."""
     tests: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in run.records:
         if record["kind"] == "test" and record["test"].partition("::")[0] == f"test_{chapter.replace('.', '_')}":
@@ -212,16 +211,16 @@ def sentences(run: Run, chapter: str) -> str:
         + digits([record["error"] for record in records if record["error"] is not None])
         for sentence, records in tests.items()
     ]
-    return TESTS.format(summary=f"{len(tests)} more tests of this chapter, as sentences", rows="\n".join(lines))
+    return TESTS.format(summary=f"{len(tests)} more tests of this chapter", rows="\n".join(lines))
 
 
 def escape(text: str) -> str:
-    """Keep what would be markup."""
+    """Escape the characters that reStructuredText would read as markup."""
     return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
 
 
 def list_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return the body of a list-table."""
+    """Return the body of a list-table directive."""
     return indent("\n".join(line for cells in (head, *rows) for line in table_row(cells)), "   ")
 
 

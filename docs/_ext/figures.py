@@ -1,15 +1,15 @@
-"""sphinx-gallery saves each figure once: this scraper saves it for the light and for the dark theme, in one style.
+"""A sphinx-gallery scraper that saves each figure for the light theme and for the dark theme, in one style.
 
-A tutorial stays a script that runs anywhere: it imports nothing from here, and names colours by their place in the
-cycle (``"C0"``, ``"C1"``, ...) and everything else not at all. Before each script the build sets the style below; after
-it, the scraper saves each figure as it is, and once more with every colour of the light column replaced by its
-neighbour in the dark one, both on a transparent ground. Whoever runs a copy gets the same figure in matplotlib's own
-colours.
+A tutorial is a script that runs anywhere. It imports nothing from this file, refers to colours only by their position
+in the cycle (``"C0"``, ``"C1"``, ...), and sets no other style. Before each script, the build sets the style below.
+After the script, the scraper saves each figure twice on a transparent background: as it is, and with every colour of
+the light column replaced by the colour of the dark column. A copied script gives the same figure in the default colours
+of matplotlib.
 
-``fig.set_label("...")`` holds what the figure shows, for those who do not see it; a figure without fails the build.
+``fig.set_label("...")`` sets the alternative text of the figure; a figure without it fails the build.
 
-A figure that moves is shown still, as its last frame leaves it. A link below plays it in its place, once for each
-click (``_static/film.js``); nothing moves unasked, and nothing of it is loaded before.
+An animation is shown as its last frame. A link below it plays the animation once for each click
+(``_static/film.js``). Nothing moves, and no frames are loaded, before the reader clicks.
 """
 
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,7 @@ from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.utils import scale_image
 
 INK, FAINT, GRID = ("#1f2933", "#e6e8eb"), ("#5b6672", "#a7b1bc"), ("#d8dde3", "#3b444e")
-CYCLE = [  # light, dark: each at least 4.5:1 against its ground, told apart with any kind of colour vision
+CYCLE = [  # light, dark: contrast of at least 4.5:1 with the background, distinguishable with any colour vision
     ("#1668b0", "#6cb6ff"),  # blue
     ("#c04a00", "#ff9a57"),  # vermilion
     ("#0a7550", "#45cfa0"),  # green
@@ -86,13 +86,13 @@ PAIR = """
 """
 
 
-def set_style(gallery_conf: dict[str, Any], name: str) -> None:  # noqa: ARG001  # sphinx-gallery calls it so
+def set_style(gallery_conf: dict[str, Any], name: str) -> None:  # noqa: ARG001  # sphinx-gallery's signature
     """Set the style before a script runs."""
     mpl.rcParams.update(STYLE)
 
 
 def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ANN401, ARG001
-    """Save each open figure for both themes, and return the text that shows the one that fits."""
+    """Save each open figure for both themes, and return the text that shows the one for the current theme."""
     shown = ""
     for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure = plt.figure(number)
@@ -121,26 +121,26 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
     return shown
 
 
-def is_film_of(figure: Figure, value: Any) -> bool:  # noqa: ANN401  # whatever a script may hold
-    """Tell whether a value is an animation, and of this figure."""
+def is_film_of(figure: Figure, value: Any) -> bool:  # noqa: ANN401  # any object of the script
+    """Tell whether a value is an animation of this figure."""
     return isinstance(value, Animation) and value._fig is figure
 
 
 class Film(PillowWriter):
-    """The frames of an animation in the colours of a theme, in one picture that plays once and stays at the last."""
+    """An animation in the colours of a theme, as an image that plays once and stops at the last frame."""
 
     def __init__(self, film: Animation, *, theme: str) -> None:
         super().__init__(fps=1000 / film.event_source.interval)
         self.is_dark = theme == "dark"
 
     def grab_frame(self, **savefig_kwargs: Any) -> None:  # noqa: ANN401
-        """Keep the figure as a frame: what was drawn for it is light."""
+        """Save the figure as a frame; what the script draws has the light colours."""
         if self.is_dark:
             darken(self.fig)
         super().grab_frame(**savefig_kwargs)
 
     def finish(self) -> None:
-        """Write the frames, with few colours: half the weight, and no difference to see."""
+        """Write the frames with 64 colours, which halves the file size without a visible difference."""
         first, *others = (
             frame.quantize(64, method=Image.Quantize.FASTOCTREE).convert("RGBA") for frame in self._frames
         )
@@ -149,7 +149,7 @@ class Film(PillowWriter):
 
 
 def save_dark_thumbnail(light: PurePosixPath, gallery_conf: dict[str, Any]) -> None:
-    """Save the dark neighbour of the thumbnail that sphinx-gallery makes."""
+    """Save the dark version of the thumbnail that sphinx-gallery makes."""
     folder = Path(light.parent, "thumb")
     folder.mkdir(exist_ok=True)
     name = f"{light.stem.rpartition('_')[0]}_thumb_dark.png"
@@ -157,7 +157,7 @@ def save_dark_thumbnail(light: PurePosixPath, gallery_conf: dict[str, Any]) -> N
 
 
 def darken(figure: Figure) -> None:
-    """Replace every colour of the light theme by the dark one's."""
+    """Replace every colour of the light theme by the corresponding colour of the dark theme."""
     for artist in figure.findobj():
         _darken(artist)
         if isinstance(artist, Annotation) and artist.arrow_patch is not None:
@@ -174,12 +174,12 @@ def _darken(artist: Artist) -> None:
         colours = get()
         if isinstance(colours, np.ndarray):
             dark = [_dark(colour) for colour in colours]
-            if dark and not np.array_equal(dark, colours):  # an empty array, of a contour, stays empty
+            if dark and not np.array_equal(dark, colours):  # the empty array of a contour stays empty
                 put(dark)
         elif _dark(colours) != to_rgba(colours):
             put(_dark(colours))
 
 
-def _dark(colour: Any) -> tuple[float, float, float, float]:  # noqa: ANN401  # whatever matplotlib takes for a colour
+def _dark(colour: Any) -> tuple[float, float, float, float]:  # noqa: ANN401  # anything that matplotlib accepts as a colour
     r, g, b, alpha = to_rgba(colour)
     return to_rgba(DARK.get(to_hex((r, g, b)), (r, g, b)), alpha)

@@ -1,7 +1,7 @@
-"""Sphinx has no directive for these lists, which are computed so that nothing is left out.
+"""Directives for computed lists, so that no list is incomplete, and a role for Chinese text.
 
-``notes-map`` tells what became of every passage of ``notes_map.toml``; ``works-cited`` lists what the docstrings cite;
-``chapters`` lists the chapters of the tutorials with their questions. ``:zh:`` marks Chinese as what it is.
+``notes-map`` shows every passage of ``notes_map.toml``, ``works-cited`` lists the works that the docstrings cite, and
+``chapters`` lists the chapters of the tutorials with their questions. The role ``:zh:`` marks text as Chinese.
 """
 
 import importlib
@@ -27,7 +27,7 @@ PASSAGE = """\
 .. rst-class:: passage
 
 :The notes: {says}
-:Mended or added: {mended}
+:Corrected or added: {mended}
 :Functions: {functions}
 :Tutorials: {tutorials}
 :Tests: {tests}
@@ -35,12 +35,12 @@ PASSAGE = """\
 
 
 def notes_map() -> Iterator[str]:
-    """Yield the map of the notes: a section for each of their headings, in it each passage."""
+    """Yield the map of the notes: a section for each heading, with the passages below it."""
     rows: list[dict[str, Any]] = tomllib.loads(NOTES.read_text(encoding="utf-8"))["row"]
     names = {name for row in rows for name in row["functions"]}
     tests = {name for row in rows for name in row["tests"]}
     tutorials = {name for row in rows for name in row["tutorials"]}
-    yield f"Here are {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
+    yield f"Total: {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
     for heading, passages in groupby(rows, lambda row: row["heading"]):
         yield f"{bilingual(heading)}\n{'-' * 120}\n"
         for row in passages:
@@ -55,7 +55,7 @@ def notes_map() -> Iterator[str]:
 
 
 def bilingual(heading: str) -> str:
-    """Return a heading with its Chinese words marked."""
+    """Return a heading in which the Chinese words are marked as Chinese."""
     words = heading.split()
     first = next((i for i, word in enumerate(words) if not word.isascii()), len(words))
     english, chinese = " ".join(words[:first]), " ".join(words[first:])
@@ -73,7 +73,7 @@ def works_cited(names_of: Mapping[str, list[str]]) -> Iterator[str]:
 
 
 def gallery_chapters() -> Iterator[str]:
-    """Yield the chapters of the tutorials: the title of each, and what it asks."""
+    """Yield the chapters of the tutorials, each with its title and its question."""
     yield ".. container:: chapters\n"
     for header in sorted(GALLERY.glob("*/GALLERY_HEADER.rst")):
         question = header.read_text(encoding="utf-8").strip().split("\n\n")[1]
@@ -83,13 +83,13 @@ def gallery_chapters() -> Iterator[str]:
 
 
 class Computed(SphinxDirective):
-    """A directive that puts computed text in its place."""
+    """A directive that is replaced by computed text."""
 
     has_content = False
     names: ClassVar = ("notes-map", "works-cited", "chapters")
 
     def run(self) -> list[nodes.Node]:
-        """Read the text as if it stood on the page."""
+        """Parse the computed text as part of the page."""
         self.env.note_dependency(str(NOTES))
         lines = {
             "notes-map": notes_map,
@@ -100,7 +100,7 @@ class Computed(SphinxDirective):
 
 
 def chinese(name: str, rawtext: str, text: str, *where: Any) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # noqa: ANN401, ARG001
-    """Mark text as Chinese: docutils makes the attribute ``lang`` of this class."""
+    """Mark text as Chinese by a class that docutils writes as the attribute ``lang``."""
     return [nodes.inline(rawtext, text, classes=["language-zh"])], []
 
 

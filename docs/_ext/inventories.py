@@ -1,14 +1,14 @@
-"""sphinx.ext.intersphinx downloads inventories: these are short lists in the repository, so a build needs no network.
+"""Inventories for intersphinx from short lists in the repository, so that a build needs no network.
 
-``_inventories/PROJECT.txt`` lists the names that our pages mention: first the address of the project's documentation,
-then, under a line with a kind and a page (``$`` stands for the name), the names themselves, one a line::
+``_inventories/PROJECT.txt`` lists the names that the pages of this site mention. Its first line is the address of the
+project's documentation. A line with a kind and a page (``$`` stands for the name) is followed by names, one per line::
 
     https://docs.pytorch.org/docs/stable/
 
     function generated/$.html#$
       torch.softmax
 
-A name that a docstring mentions and no list holds fails the build: add its line.
+A name that a docstring mentions but no list contains fails the build; add a line for it.
 """
 
 import zlib
@@ -23,7 +23,7 @@ HEADER = """\
 
 
 def mapping(lists: Path, compiled: Path) -> dict[str, tuple[str, str]]:
-    """Compile every list and return the setting ``intersphinx_mapping`` that names them."""
+    """Compile every list, and return the setting ``intersphinx_mapping`` for the results."""
     compiled.mkdir(parents=True, exist_ok=True)
     projects: dict[str, tuple[str, str]] = {}
     for source in sorted(lists.glob("*.txt")):
@@ -37,9 +37,9 @@ def mapping(lists: Path, compiled: Path) -> dict[str, tuple[str, str]]:
 
 
 def types(lists: Path, own: dict[str, list[str]]) -> dict[str, str]:
-    """Return how each type is linked where a docstring names one: ours and the listed ones, and nothing else.
+    """Return the links for types that docstrings name: types of dlcore and of the lists, and no others.
 
-    ``own`` holds the names of each of our modules.
+    ``own`` maps each module of dlcore to its names.
     """
     dotted = [entry.split()[0] for source in lists.glob("*.txt") for entry in read(source)[1] if " py:" in entry]
     return {
@@ -53,7 +53,7 @@ def types(lists: Path, own: dict[str, list[str]]) -> dict[str, str]:
 
 
 def read(source: Path) -> tuple[str, list[str]]:
-    """Return the address on a list's first line, and its entries as an inventory has them."""
+    """Return the address on the first line of a list, and its entries in the format of an inventory."""
     address, *lines = (line for line in source.read_text(encoding="utf-8").splitlines() if line.strip())
     kind = page = ""
     entries: list[str] = []

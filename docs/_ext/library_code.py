@@ -1,4 +1,4 @@
-"""sphinx-gallery and pytest do not know which library code a result depends on: a hash of it, docstrings left out."""
+"""A hash, without docstrings, of the library code on which a result depends."""
 
 import ast
 import hashlib
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def source(module: str, root: Path = ROOT) -> Path | None:
-    """Return the file of a module of the library by its full name, None for what is no module of it."""
+    """Return the file of a module of the library, given its full name, or None if it is not such a module."""
     path = root.joinpath(*module.split("."))
     files = (path / "__init__.py", path.with_suffix(".py"))
     return next((file for file in files if module.split(".", maxsplit=1)[0] == "dlcore" and file.is_file()), None)
@@ -19,7 +19,7 @@ def source(module: str, root: Path = ROOT) -> Path | None:
 
 @cache
 def tree(file: Path) -> ast.Module:
-    """Return the code of a file without its docstrings and comments."""
+    """Return the syntax tree of a file without docstrings and comments."""
     parsed = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(parsed):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
@@ -28,7 +28,7 @@ def tree(file: Path) -> ast.Module:
 
 
 def imports(file: Path, root: Path = ROOT) -> set[str]:
-    """Return the modules of the library that a file imports, wherever in it."""
+    """Return the modules of the library that a file imports anywhere."""
     package = list(file.relative_to(root).parts[:-1]) if file.is_relative_to(root / "dlcore") else []
     found: set[str] = set()
     for node in ast.walk(tree(file)):
@@ -43,7 +43,7 @@ def imports(file: Path, root: Path = ROOT) -> set[str]:
 
 
 def closure(modules: Iterable[str], root: Path = ROOT) -> set[str]:
-    """Return these modules, and all that they import of the library."""
+    """Return these modules and all modules of the library that they import, directly or indirectly."""
     reached: set[str] = set()
     waiting = set(modules)
     while waiting:
@@ -55,7 +55,7 @@ def closure(modules: Iterable[str], root: Path = ROOT) -> set[str]:
 
 
 def digest(modules: Iterable[str], root: Path = ROOT) -> str:
-    """Return a hash of what these modules do, with all that they import: no docstring, comment or layout changes it."""
+    """Return a hash of the code of these modules and of their imports, independent of docstrings and layout."""
     files = {module: source(module, root) for module in closure(modules, root)}
     code = {module: ast.dump(tree(file)) for module, file in sorted(files.items()) if file}
     return hashlib.sha256(repr(code).encode()).hexdigest()[:16]

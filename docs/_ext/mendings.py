@@ -1,4 +1,4 @@
-"""Gaps of the packages that build the site, each function with the package whose gap it fills."""
+"""Workarounds for the packages that build the site; the docstring of each function names the package."""
 
 import math
 import re
@@ -26,12 +26,12 @@ def escape_markup(*event: Any) -> None:  # noqa: ANN401  # application, kind, na
 
 
 def skip_fields(*event: Any) -> bool | None:  # noqa: ANN401  # application, kind, name, object, skip, options
-    """Autodoc: skip the fields of a named tuple, which it documents by their number; "Parameters" lists them."""
+    """Autodoc: skip the fields of named tuples, which it documents by number; "Parameters" lists them."""
     return True if type(event[3]).__name__ == "_tuplegetter" else None
 
 
 def read_again(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
-    """sphinx-gallery: read a page again when a tutorial began to use its function, and the page of the module."""
+    """sphinx-gallery: read the pages of a function and of its module again when a tutorial starts to use it."""
     pages: list[str] = []
     for file in Path(app.srcdir, "api", "backreferences").glob("*.examples"):
         names = f"api/{file.stem}", f"api/{file.stem.rpartition('.')[0]}"
@@ -40,7 +40,7 @@ def read_again(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
 
 
 def pair_thumbnails(app: Sphinx, document: nodes.document) -> None:
-    """sphinx-gallery: put the dark thumbnail of a tutorial next to the light one."""
+    """sphinx-gallery: insert the dark thumbnail of a tutorial after the light one."""
     for light in list(document.findall(nodes.image)):
         uri = light["uri"].replace("_thumb.png", "_thumb_dark.png")
         if uri != light["uri"] and (Path(app.srcdir) / uri.lstrip("/")).exists():
@@ -52,7 +52,7 @@ def pair_thumbnails(app: Sphinx, document: nodes.document) -> None:
 
 
 def shrink_thumbnails(app: Sphinx) -> None:
-    """sphinx-gallery: write each new thumbnail with 64 colours, a fifth of its bytes; a page shows fifteen of them."""
+    """sphinx-gallery: reduce each new thumbnail to 64 colours, a fifth of its size; a page shows fifteen of them."""
     for path in Path(app.srcdir, "auto_gallery").rglob("thumb/*.png"):
         with Image.open(path) as thumbnail:
             if thumbnail.mode == "RGBA":
@@ -60,7 +60,7 @@ def shrink_thumbnails(app: Sphinx) -> None:
 
 
 def label_sidebar(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
-    """pydata-sphinx-theme: name each switch that unfolds a branch of the sidebar."""
+    """pydata-sphinx-theme: add an accessible name to each switch that opens a branch of the sidebar."""
     sidebar = context["generate_toctree_html"]
 
     def labelled_sidebar(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -74,7 +74,7 @@ def label_sidebar(app: Sphinx, page: str, template: str, context: dict[str, Any]
 
 
 def mend_body(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
-    """Docutils: replace a withdrawn role. sphinx-gallery: give each figure its size, and load it when it is seen."""
+    """Docutils: replace a deprecated ARIA role. sphinx-gallery: set the size of each figure, and load it lazily."""
     if "body" in context:
         body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
         files = {file.name: file for file in (Path(app.srcdir) / "auto_gallery").rglob("*.png")}
@@ -89,7 +89,7 @@ def _sized(tag: re.Match[str], files: dict[str, Path]) -> str:
 
 
 def visit_formula(self: HTML5Translator, node: nodes.Element) -> None:
-    """sphinxcontrib-katex: report where a faulty formula stands, and leave its source out of the page's text."""
+    """sphinxcontrib-katex: report the location of a faulty formula, and omit the TeX source from the page's text."""
     start = len(self.body)
     try:
         visit = katex.html_visit_math if isinstance(node, nodes.math) else katex.html_visit_displaymath
@@ -102,15 +102,15 @@ def visit_formula(self: HTML5Translator, node: nodes.Element) -> None:
 
 
 def make_static_folder(app: Sphinx) -> None:
-    """pydata-sphinx-theme: make the folder of its logo; without it, the theme writes a file of that name."""
+    """pydata-sphinx-theme: make the folder of the logo; without the folder, the theme writes a file of that name."""
     if app.builder.format == "html":
         Path(app.outdir, "_static").mkdir(parents=True, exist_ok=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect each mending to its event."""
+    """Connect each workaround to its event."""
     app.add_html_math_renderer("located_katex", (visit_formula, None), (visit_formula, None))
-    app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc reads the sections
+    app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc parses the sections
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("builder-inited", make_static_folder)
     app.connect("builder-inited", shrink_thumbnails, priority=900)  # after sphinx-gallery has made them

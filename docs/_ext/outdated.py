@@ -1,4 +1,4 @@
-"""sphinx-gallery runs a script again if the script changed: this also asks whether the library code it uses did."""
+"""Rerun a tutorial if the library code that it uses changed; sphinx-gallery checks only the script itself."""
 
 import hashlib
 import json
@@ -8,9 +8,9 @@ import library_code
 
 
 def forget(scripts: Path, built: Path, *others: Path, root: Path = library_code.ROOT) -> list[str]:
-    """Let the gallery forget what it built from scripts whose part of the library changed since, and name these.
+    """Mark scripts as not built if the library code that they use changed, and return their names.
 
-    ``others`` are files that change every tutorial, such as the style of the figures.
+    ``others`` are files on which every tutorial depends, such as the style of the figures.
     """
     notes = built / "library.json"
     before = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}

@@ -1,4 +1,4 @@
-"""autosummary shows no formula: the page of all functions has one for each, from its docstring, and a filter."""
+"""The page of all functions: each with the formula of its docstring, and a filter. autosummary shows no formulas."""
 
 import inspect
 import re
@@ -13,8 +13,8 @@ PAGE = """\
 All functions
 =============
 
-Every public function of ``dlcore`` with its formula, by chapter: {count} of them. The page of each has its
-parameters, its examples and the tutorials that use it.
+All {count} public functions of ``dlcore`` with their formulas, by chapter. The page of each function has its
+parameters, examples and the tutorials that use it.
 
 .. raw:: html
 
@@ -60,7 +60,7 @@ def write(folder: Path, names_of: dict[str, list[str]]) -> None:
 
 
 def row(name: str, function: Callable[..., Any]) -> str:
-    """Return a function's row: its name, its docstring's first paragraph, and the first formula there."""
+    """Return a function's row: its name, the first paragraph of its docstring, and the first formula in it."""
     text = inspect.getdoc(function) or ""
     summary = " ".join(text.partition("\n\n")[0].split())
     summary = re.sub(r":func:`(\w+)`", rf":func:`~dlcore.{name.rpartition('.')[0]}.\1`", summary)
@@ -68,6 +68,6 @@ def row(name: str, function: Callable[..., Any]) -> str:
 
 
 def formula(docstring: str) -> str:
-    """Return the first displayed formula of a docstring, its first alone where a block holds several."""
+    """Return the first displayed formula of a docstring; only the first one if its block has several."""
     found = re.search(r"^\.\. math:: *(.*)\n((?:\n| +.*\n?)*)", docstring, re.MULTILINE)
     return (found[1] or dedent(found[2]).strip().partition("\n\n")[0]) if found else ""

@@ -1,4 +1,4 @@
-"""Sphinx has no page of timings: this one is made of what the benchmarks wrote, because a build cannot measure."""
+"""The performance page, made from the files that the benchmarks wrote, because a build cannot measure times."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ PAGE = """\
 Performance
 ===========
 
-``dlcore`` beside what people use today, as the benchmarks printed it; no number on this page was typed. Each row times
-both sides in turn in one process and shows the ratio of the times, ``dlcore`` over the alternative: below 1, ``dlcore``
-is the faster one. A ratio says more than a time, but it is of one machine, too: run the benchmarks on yours.
+Timings of ``dlcore`` and of the alternatives that people use today. All numbers come from the benchmarks. Each row
+times both sides alternately in one process and shows the ratio of the times, ``dlcore`` over the alternative. Below 1,
+``dlcore`` is faster. Ratios depend on the machine, too, so run the benchmarks on yours.
 
 """
 LIBRARY = """\
@@ -21,8 +21,8 @@ The library
 -----------
 
 Measured on {date}: {machine}. {kept} of {count} medians are within their targets. Importing all of dlcore takes
-{import_milliseconds:.0f} ms once torch is there. The last column compares the bytes that the work has to move in that
-time with what a plain copy or sum moves. To measure again: ``tox run -e bench -- --json docs/measured/library.json``.
+{import_milliseconds:.0f} ms if torch is already imported. The last column is the share of the memory bandwidth of a
+plain copy or sum that the work reaches. To measure again: ``tox run -e bench -- --json docs/measured/library.json``.
 
 .. list-table::
    :class: timings
@@ -31,7 +31,7 @@ time with what a plain copy or sum moves. To measure again: ``tox run -e bench -
 
 {timings}
 
-How the time grows with n, where the mathematics is linear in n: an exponent of 1 is linear.
+Growth of the time with n, for work that is linear in n. An exponent of 1 means linear growth.
 
 .. list-table::
    :class: timings
@@ -40,7 +40,7 @@ How the time grows with n, where the mathematics is linear in n: an exponent of 
 
 {growths}
 
-The peak of memory beyond the arguments:
+Peak memory in addition to the arguments:
 
 .. list-table::
    :class: timings
@@ -75,13 +75,13 @@ NONE = """\
 {title}
 {underline}
 
-Not measured yet: ``tox run -e {command}`` does.
+Not measured yet. To measure: ``tox run -e {command}``.
 
 """
 
 
 def write(folder: Path, measured: Path) -> None:
-    """Write the page from the files that the benchmarks left."""
+    """Write the page from the files that the benchmarks wrote."""
     page = PAGE
     page += library(read(measured / "library.json")) or none(
         "The library", "bench -- --json docs/measured/library.json"
@@ -93,12 +93,12 @@ def write(folder: Path, measured: Path) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return what a benchmark wrote, and nothing where there is no such file."""
+    """Return the content of a benchmark's file, or an empty dictionary if there is no such file."""
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def none(title: str, command: str) -> str:
-    """Say that something has not been measured."""
+    """Return a section that says that nothing has been measured yet."""
     return NONE.format(title=title, underline="-" * len(title), command=command)
 
 
@@ -131,7 +131,7 @@ def library(run: dict[str, Any]) -> str:
         [escape(peak["work"]), f"``{peak['alternative']}``", f"{peak['dlcore']:,.1f} MiB", f"{peak['theirs']:,.1f} MiB"]
         for peak in run["peaks"]
     ]
-    head = ["work", "alternative", "median ratio", "from – to", "target", "dlcore", "of bandwidth"]
+    head = ["work", "alternative", "median ratio", "min – max", "target", "dlcore", "of bandwidth"]
     return LIBRARY.format(
         date=run["date"],
         machine=escape(run["machine"]),
@@ -139,13 +139,13 @@ def library(run: dict[str, Any]) -> str:
         count=len(rows),
         import_milliseconds=run["import_milliseconds"],
         timings=list_table(head, rows),
-        growths=list_table(["work", "n", "exponent", "target", "the largest"], growths),
-        peaks=list_table(["work", "alternative", "dlcore", "alternative's"], peaks),
+        growths=list_table(["work", "n", "exponent", "target", "time at the largest n"], growths),
+        peaks=list_table(["work", "alternative", "peak of dlcore", "peak of the alternative"], peaks),
     )
 
 
 def studies(run: dict[str, Any]) -> str:
-    """Return the sections of the studies of shift."""
+    """Return the sections of the benchmarks of the shift estimators."""
     if not run:
         return ""
     page = STUDIES.format(date=run["date"], machine=escape(run["machine"]))
@@ -163,5 +163,5 @@ def studies(run: dict[str, Any]) -> str:
 
 
 def cell(value: float | str | None) -> str:
-    """Return a cell as the benchmark prints it."""
+    """Return a cell in the format of the benchmark's own table."""
     return "" if value is None else escape(value) if isinstance(value, str) else f"{value:.3g}"

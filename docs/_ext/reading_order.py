@@ -1,4 +1,4 @@
-"""sphinx-gallery sorts tutorials by name, size or title: this is the order in which they are read."""
+"""The reading order of the tutorials; sphinx-gallery can sort them only by name, size or title."""
 
 from pathlib import Path
 
@@ -29,5 +29,5 @@ ORDER = [
 
 
 def place(script: str) -> int:
-    """Return the place of a script; one that is not in ORDER stops the build."""
+    """Return the position of a script; a script that is not in ORDER fails the build."""
     return ORDER.index(Path(script).stem)

@@ -1,4 +1,4 @@
-"""numpydoc lists references per docstring: this collects each work once, with the functions that cite it."""
+"""The bibliography: each work once, with the functions that cite it; numpydoc lists references per docstring."""
 
 import inspect
 import re
@@ -12,13 +12,13 @@ PARTS = re.compile(r"(?P<work>.*\b(?:19|20)\d\d)(?:, (?P<place>(?:section|chapte
 
 
 def references(docstring: str) -> list[str]:
-    """Return the entries of a docstring's References, each on one line."""
+    """Return the entries in the References section of a docstring, each on one line."""
     section = SECTION.search(inspect.cleandoc(docstring))
     return [" ".join(entry.split()) for entry in ENTRY.findall(section[1])] if section else []
 
 
 def split(entry: str) -> tuple[str, str]:
-    """Return the work that an entry names, and the section or chapter of it; raise if it ends without a year."""
+    """Return the work that an entry names, and its section or chapter; raise an error if the year is missing."""
     parts = PARTS.fullmatch(entry)
     if parts is None:
         raise ValueError(f"a reference must end with its year and, perhaps, a section or chapter, got {entry!r}")
@@ -26,7 +26,7 @@ def split(entry: str) -> tuple[str, str]:
 
 
 def cited(objects: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """Return the works in the order of their authors: for each, the places in it, and who cites them."""
+    """Return the works sorted by author, and for each work the cited places with the functions that cite them."""
     works: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, value in objects.items():
         for entry in references(value.__doc__ or ""):
@@ -38,12 +38,12 @@ def cited(objects: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
 
 
 def numbers(place: str) -> list[int]:
-    """Return the numbers in a place, by which it is sorted."""
+    """Return the numbers in a place, which are its sort key."""
     return [int(number) for number in re.findall(r"\d+", place)]
 
 
 def order(work: str) -> tuple[str, str]:
-    """Return what a work is sorted by: the last name of its first author, and its year."""
+    """Return the sort key of a work: the last name of its first author, and its year."""
     first = re.split(r", | and | et al", work)[0]
     return first.split()[-1], work[-5:-1]
 
@@ -51,7 +51,7 @@ def order(work: str) -> tuple[str, str]:
 def page(objects: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the bibliography in reStructuredText."""
     for work, places in cited(objects).items():
-        yield "- " + re.sub(r"^([A-Z]\.)", r"\\\1", work)  # initials would begin a list
+        yield "- " + re.sub(r"^([A-Z]\.)", r"\\\1", work)  # an initial would start a list
         yield ""
         for place, names in places.items():
             links = ", ".join(f":obj:`~dlcore.{name}`" for name in names)

@@ -1,4 +1,4 @@
-/* A figure that moves: instead of a link to its film, a button that plays it in the place of the still. */
+/* Animations: replace the link to an animation by a button that plays it in place of the still figure. */
 for (const link of document.querySelectorAll(".film a")) {
   const still = link.closest(".only-light, .only-dark").querySelector("img")
   const button = Object.assign(document.createElement("button"), {
@@ -7,7 +7,7 @@ for (const link of document.querySelectorAll(".film a")) {
   let played = 0
   button.addEventListener("click", () => {
     still.removeAttribute("srcset")
-    still.src = `${link.href}?${++played}` // an address that is new begins at the first frame
+    still.src = `${link.href}?${++played}` // a new address makes it start at the first frame
   })
   link.replaceWith(button)
 }

@@ -1,4 +1,4 @@
-/* The page of all functions: a field that leaves what one types. Without this script, the whole list stands there. */
+/* The page of all functions: a field that filters the list. Without this script, the page shows the whole list. */
 const rows = [...document.querySelectorAll("ul.functions > li")].map((row) => {
   const [name, summary] = [...row.querySelectorAll(":scope > p")].map((part) => part.textContent.toLowerCase())
   return { row, chapter: row.closest("section"), text: `${name} ${summary}` }

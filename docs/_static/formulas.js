@@ -1,4 +1,4 @@
-/* A formula wider than its page scrolls in its own box: who has no mouse reaches that by the tabulator. */
+/* A formula wider than the page scrolls in its own box. The Tab key must reach this box, for keyboard users. */
 function reach() {
   for (const box of document.querySelectorAll(".katex-display")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
