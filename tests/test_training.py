@@ -759,6 +759,7 @@ def epochs_of_line(**options: Any) -> Iterator[training.History]:
     return training.epochs(line_loss, start, (x, y), **options)
 
 
+@pytest.mark.held_against("its definition", training.epochs)
 def test_epochs_end_where_fit_does() -> None:
     torch.manual_seed(0)
     start, x, y = line_data()
@@ -1030,6 +1031,7 @@ def same_tensors(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
 
 
+@pytest.mark.held_against("PyTorch", training.fit_)
 @pytest.mark.parametrize("make", [sgd, sgd_with_groups, adam_w])
 def test_a_module_is_trained_as_by_a_plain_loop_to_the_bit(make: Any) -> None:
     _, x, y = line_data()
