@@ -1,18 +1,30 @@
 r"""
-What do hidden units learn?
-===========================
+Multilayer perceptrons: what do hidden units learn?
+===================================================
 
-A multilayer perceptron puts an activation between two affine maps,
+Hidden units as borders in the plane, as images of strokes, and as pieces of any function.
+
+In short
+--------
+
+With ReLU, each hidden unit is zero on one side of a straight border and grows on the other; the
+next layer combines these borders into polygons. Wider layers approximate a function more finely
+and depend less on each unit, while deeper networks multiply the number of linear pieces.
 
 .. math::
 
     \mathbf{h} = \phi(\mathbf{x}\mathbf{W}_1 + \mathbf{b}_1), \qquad
-    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2 ,
+    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2
 
-and each entry of :math:`\mathbf{h}` is a *hidden unit*. With :math:`\phi = \operatorname{ReLU}`
-a unit is zero on one side of a straight border and grows on the other. That is all it can do. How
-do a few of them draw a closed curve? What do they look for in real images? And how much truth is there in the
-saying that one hidden layer can learn any function?
+*Prerequisites: softmax regression and activation functions. Time: 18 minutes.*
+
+Hidden units
+------------
+
+A multilayer perceptron applies an activation between two affine maps, and each entry of
+:math:`\mathbf{h}` is a *hidden unit*. How can a few units with straight borders represent a closed
+curve? Which patterns do they detect in real images? And in what sense can one hidden layer
+represent any function?
 """
 
 import math
@@ -34,19 +46,19 @@ def per_example(params, x, labels):
 
 
 def accuracy(params, x, labels):
-    """Return the share of rows whose class is found."""
+    """Return the share of rows whose class is predicted correctly."""
     return float((mlp.mlp(params, x).argmax(dim=1) == labels).double().mean())
 
 
 # %%
-# A fence around a disc
-# ---------------------
+# A closed decision boundary from straight borders
+# ------------------------------------------------
 #
-# One class fills a disc, the other a ring around it. A linear model has only one straight
-# border to offer; the fitted one finds less than two thirds of the points. With a hidden layer
-# the borders can be joined. How many does it take? Two units leave the fence open: two straight
-# lines cut the plane into sectors that go on for ever. Three can close it, and training finds
-# them, from each of three starts.
+# One class fills a disc, the other a ring around it. A linear model has only one straight decision
+# boundary; the fitted one classifies fewer than two thirds of the points correctly. A hidden layer
+# can combine several borders. How many does it need? Two units are not enough: two straight lines
+# cut the plane into sectors, and a sector is unbounded. Three units can enclose the disc, and
+# training finds such a solution from each of three starts.
 
 generator = torch.Generator().manual_seed(0)
 n = 400
@@ -83,10 +95,9 @@ for seed in range(3):
     assert accuracy(train(3, seed).params, dots, kinds) > 0.98
 
 # %%
-# Here is how a fence is built by eight units, from the start to the sixtieth epoch. A thin line
-# is the border of a unit, where it turns on. The boundary between the classes is straight
-# between the borders, and bends where it meets one. So it is a polygon, and more units make it
-# rounder.
+# With eight units, we follow the decision boundary from the start to epoch 60. A thin line is the
+# border of a unit, where it turns on. The decision boundary is straight between the borders, and
+# has a corner where it meets one. So it is a polygon, and more units make it rounder.
 
 epochs = [*range(13), 15, 18, 22, 27, 33, 40, 50, 60]
 built = {0: train(8, 1, epochs=0)}
@@ -97,9 +108,9 @@ assert reached[0] < 0.8
 assert reached[60] > 0.98
 
 # %%
-# Between the borders the network is affine: which units are on decides which affine map is at
-# work. Eight lines cut the plane into :math:`1 + 8 + \binom82 = 37` pieces at most, and no more
-# patterns of units can be found.
+# Between the borders the network is affine: the set of units that are on determines the affine map.
+# Eight lines cut the plane into at most :math:`1 + 8 + \binom82 = 37` pieces, and no more patterns
+# of units occur.
 
 side = torch.linspace(-1.7, 1.7, 201, dtype=torch.float64)
 grid = torch.cartesian_prod(side, side)
@@ -111,8 +122,8 @@ outputs = {epoch: mlp.mlp(built[epoch].params, grid) for epoch in epochs}
 gaps = {epoch: (o[:, 0] - o[:, 1]).reshape(201, 201).T for epoch, o in outputs.items()}
 
 
-def draw_fence(epoch, ax):
-    """Draw the points, the borders of the units and the boundary of the classes."""
+def draw_boundary(epoch, ax):
+    """Draw the points, the borders of the units and the decision boundary."""
     ax.clear()
     (weight, bias), _ = built[epoch].params
     for a, b in zip(weight.T.tolist(), bias.tolist(), strict=True):
@@ -130,19 +141,20 @@ def draw_fence(epoch, ax):
 
 fig, axes = plt.subplots(2, 2, figsize=(5.2, 5.5), layout="constrained")
 for ax, epoch in zip(axes.flat, [0, 2, 6, 60], strict=True):
-    draw_fence(epoch, ax)
+    draw_boundary(epoch, ax)
 fig.set_label(
-    "Four stills of the plane with a disc of points inside a ring of others, the borders of "
-    "eight hidden units as thin lines, and the boundary between the classes as a thick one. At "
-    "epoch 0 all borders go through the centre and the boundary is open. At epoch 2 it has closed "
-    "around most of the disc, and from epoch 6 on it is a polygon between disc and ring."
+    "Four stills of the plane with a disc of points inside a ring of others, the "
+    "borders of eight hidden units as thin lines, and the decision boundary as a "
+    "thick one. At epoch 0 all borders go through the centre and the boundary is "
+    "open. At epoch 2 it has closed around most of the disc, and from epoch 6 on it "
+    "is a polygon between disc and ring."
 )
 plt.show()
 
 # %%
-# The same fence, as it is built. All borders begin in the centre, since all biases begin at 0.
-# Each leaves it to a side of its own; they turn and shift, and the corners of the fence, which
-# lie on them, go along.
+# The animation shows how the boundary forms. All borders start at the centre, because all biases
+# start at 0. Each border moves away from the centre to a different side. The borders rotate and
+# shift, and the corners of the decision boundary, which lie on them, move along.
 
 offsets = {epoch: built[epoch].params[0].bias.abs().mean() for epoch in epochs}
 assert offsets[0] == 0
@@ -153,26 +165,27 @@ assert not closed[0]
 assert all(closed[epoch] for epoch in epochs if epoch >= 2)
 
 fig, ax = plt.subplots(figsize=(4, 4.2), layout="constrained")
-draw_fence(60, ax)  # a still, where nothing can move
+draw_boundary(60, ax)  # the still picture, for pages that cannot play the animation
 film = FuncAnimation(
-    fig, draw_fence, frames=epochs, fargs=(ax,), interval=220, repeat=False
+    fig, draw_boundary, frames=epochs, fargs=(ax,), interval=220, repeat=False
 )
 fig.set_label(
-    "One still of the same plane, the last, at epoch 60; the film before it goes through the "
-    "epochs. All borders begin in the centre of the disc, leave it and settle, and with them the "
-    "boundary, which is open at first and closed from the second epoch on."
+    "The same plane at the end of the animation, at epoch 60. The animation shows the "
+    "epochs before. All borders start in the centre of the disc, move away and "
+    "settle. The decision boundary, which lies between them, is open at first and "
+    "closed from the second epoch on."
 )
 plt.show()
 
 # %%
-# What they look for in digits
-# ----------------------------
+# What hidden units detect in digits
+# ----------------------------------
 #
-# scikit-learn's bundled digits have 64 pixels, and a third of the 1797 images is kept back. A
-# network of 32 hidden units, trained for 25 epochs, reads at least 95 of 100 test digits.
-# The mean image is subtracted from all. Without that every input is positive, and a first step
-# can push a unit off for every image: with 16 units, three or more are dead at the end, on
-# average over three starts.
+# scikit-learn's bundled digits have 64 pixels, and we hold out a third of the 1797 images. A
+# network of 32 hidden units, trained for 25 epochs, reads at least 95 of 100 test digits. The mean
+# image is subtracted from every image. Without this, every input is positive, and a single step can
+# turn a unit off for every image: with 16 units, three or more are dead after training, on average
+# over three starts.
 
 digits = load_digits()
 raw = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -200,7 +213,7 @@ def read_digits(width, seed, pixels):
 
 
 def n_dead(hidden):
-    """Return how many units are on for no image."""
+    """Return the number of dead units, which are on for no image."""
     return int((hidden == 0).all(dim=0).sum())
 
 
@@ -210,13 +223,13 @@ assert n_dead(hidden) == 0
 assert sum(n_dead(read_digits(16, seed, raw)[1]) for seed in range(3)) >= 9
 
 # %%
-# Each unit has a weight for each pixel: a picture of what turns it on. Drawn is the weight
-# times the standard deviation of its pixel, for a pixel that never changes has no say. The
-# eight units that are on for the fewest digits look for ink in some places (orange) and for
-# none in others (purple), parts of strokes rather than digits. Above each stand the digits
-# that it is on for, in most of their images. A typical unit is on for most
-# images of five to eight of the ten digits, and no unit for those of one digit alone: each
-# takes part in many, and what a digit is, the next layer reads from all of them together.
+# Each unit has a weight for each pixel, which together form an image of what turns the unit on. We
+# scale each weight by its pixel's standard deviation, so constant pixels do not matter. The figure
+# shows the eight units that are on for the fewest digits. They detect ink in some places (orange)
+# and its absence in others (purple): parts of strokes rather than digits. The title lists the
+# digits for which the unit is on in most images. A typical unit is on for most images of five to
+# eight of the ten digits, and no unit is on for those of a single digit. Each unit takes part in
+# many digits, and the next layer identifies a digit from all units together.
 
 on = (hidden > 0).double()
 share = torch.stack([on[classes[test] == digit].mean(dim=0) for digit in range(10)])
@@ -233,17 +246,17 @@ for ax, unit in zip(axes.flat, n_digits.argsort(stable=True).tolist(), strict=Fa
     ax.spines[:].set_visible(False)
     ax.set_title(" ".join(str(d) for d in range(10) if share[d, unit] > 0.5))
 fig.set_label(
-    "What eight hidden units look for, as pictures of 8 by 8 pixels, orange for ink and purple for "
-    "none, each with the three to six digits that it is on for. They show spots and edges next to "
-    "each other rather than whole digits."
+    "The weights of eight hidden units as images of 8 by 8 pixels, orange for ink and "
+    "purple for its absence, each with the three to six digits for which the unit is "
+    "on. They show spots and edges next to each other rather than whole digits."
 )
 plt.show()
 
 # %%
-# So how much does a single unit matter? Switch it off in the trained network, and see how many
-# test digits are lost. Of 16 units each is worth about 5 of 100 digits on average. Of 64, the
-# average unit costs less than half a digit in 100, and few cost more than two: the others know
-# enough.
+# How much does a single unit matter? We switch it off in the trained network, and count how many
+# test digits are lost. With 16 units, each unit accounts for about 5 of 100 digits on average. With
+# 64 units, the average loss is less than half a digit in 100, and few units cost more than two
+# digits, because the other units carry enough information.
 
 lost = {}
 for width in (16, 32, 64):
@@ -271,22 +284,24 @@ for row, (width, points) in enumerate(lost.items()):
 ax.text(0.28, mean[16], "mean", va="center")
 ax.set_xticks(range(3), labels=[f"{width} units" for width in lost])
 ax.set(xlim=(-0.5, 2.5), ylabel="digits lost, of 100")
-ax.set_title("Without one unit: the more there are, the less it matters")
+ax.set_title("With more units, each single unit matters less")
 fig.set_label(
-    "How many of 100 digits are lost if one hidden unit is switched off, a point for each unit "
-    "of two networks of each width. With 16 units the points spread from 0 to 12 with a mean of "
-    "5, with 32 the mean is 1, and with 64 nearly all points are close to 0."
+    "How many of 100 digits are lost if one hidden unit is switched off, one point "
+    "for each unit of two networks of each width. With 16 units the points spread "
+    "from 0 to 12 with a mean of 5, with 32 the mean is 1, and with 64 nearly all "
+    "points are close to 0."
 )
 plt.show()
 
 # %%
-# Any function?
-# -------------
+# Universal approximation: any function?
+# --------------------------------------
 #
-# The saying needs three words more. One hidden layer can *approximate* any *continuous*
-# function on a *compact* set. In one dimension the proof is a construction: put the borders of
-# :math:`m` units at equal distances, and let each one change the slope, so that the network
-# joins points of the function by straight lines. Its error on :math:`[-1, 1]` is at most
+# The claim that one hidden layer can represent any function needs three qualifiers. One hidden
+# layer can *approximate* any *continuous* function on a *compact* set. In one dimension the proof
+# is a construction: place the borders of :math:`m` units at equal distances, and let each unit
+# change the slope, so that the network connects points of the function by straight lines. Its error
+# on :math:`[-1, 1]` is at most
 #
 # .. math::
 #
@@ -294,7 +309,7 @@ plt.show()
 
 
 def interpolate(f, m):
-    """Return a network of m hidden units that joins points of f on [-1, 1]."""
+    """Return a network of m hidden units that interpolates f linearly on [-1, 1]."""
     knots = torch.linspace(-1, 1, m + 1, dtype=torch.float64)
     slopes = f(knots).diff() * m / 2
     first = linear.LinearParams(torch.ones(1, m, dtype=torch.float64), -knots[:-1])
@@ -303,19 +318,19 @@ def interpolate(f, m):
 
 
 def worst(f, m, points):
-    """Return the largest error of the network of m units at any of the points."""
+    """Return the largest error of the network of m units over the points."""
     return float(
         (mlp.mlp(interpolate(f, m), points[:, None])[:, 0] - f(points)).abs().max()
     )
 
 
 def smooth(x):
-    """Return a function whose second derivative is 33.5 at most."""
+    """Return the values of a function whose second derivative is at most 33.5."""
     return torch.sin(3 * x) + 0.5 * torch.cos(7 * x)
 
 
 def jump(x):
-    """Return a function that is not continuous."""
+    """Return the values of a function that is not continuous."""
     return (x > 0.123).to(x.dtype)
 
 
@@ -326,10 +341,11 @@ for m, error in zip(widths, errors[smooth], strict=True):
     assert error <= (9 + 24.5) / 8 * (2 / m) ** 2
 
 # %%
-# Doubling the width divides the error by four, as the formula says. Without the two other words
-# it fails. At a jump every continuous function is wrong by half the jump, and so is a network
-# of any width. And outside the set nothing is promised: beyond its last border the network goes
-# straight on, and the error at 10 does not shrink with the width.
+# Doubling the width divides the error by four, as the formula says. Without the other two
+# qualifiers the claim is false. At a jump, every continuous function has an error of at least half
+# the jump, and so does a network of any width. Outside the compact set there is no guarantee:
+# beyond its last border the network is a straight line, and the error at 10 does not shrink with
+# the width.
 
 assert 3.5 < errors[smooth][-2] / errors[smooth][-1] < 4.5
 assert min(errors[jump]) >= 0.49
@@ -357,23 +373,24 @@ axes[1].set_xticks([2, 16, 128], labels=["2", "16", "128"])
 axes[1].set_xticks([], minor=True)
 axes[1].set_title("The largest error on [−1, 1]")
 fig.set_label(
-    "Two panels. Left, a wavy function on [-1.6, 2], with the interval from -1 to 1 shaded. A "
-    "network of 4 units misses its waves, one of 16 follows them closely inside the interval, and "
-    "outside both go straight on while the function bends. Right, the largest error inside against "
-    "the number of units, on logarithmic axes: for the function it falls from 2 to below 0.001 along "
-    "a straight line, for a jump it stays between one half and 1."
+    "Two panels. Left, a wavy function on [-1.6, 2], with the interval from -1 to 1 "
+    "shaded. A network of 4 units misses its waves. One of 16 follows them closely "
+    "inside the interval. Outside, both continue as straight lines while the function "
+    "bends. Right, the largest error inside the interval against the number of units, "
+    "on logarithmic axes: for the function it falls from 2 to below 0.001 along a "
+    "straight line, for a jump it stays between one half and 1."
 )
 plt.show()
 
 # %%
-# Why go deep
-# -----------
+# Depth multiplies the linear pieces
+# ----------------------------------
 #
-# With one hidden layer in one dimension, each unit bends the function once: :math:`m` units
-# make :math:`m + 1` straight pieces at most. Layers multiply instead. The tent, up and down
-# again between 0 and 1, takes two units. A tent of a tent has two peaks, and with each further
-# layer their number doubles: six layers, twelve units, 64 pieces. One layer needs 63 units for
-# that.
+# With one hidden layer in one dimension, each unit adds one kink, so :math:`m` units make at most
+# :math:`m + 1` linear pieces. Layers multiply this number instead. The tent function, which rises
+# and falls once between 0 and 1, takes two units. The tent of a tent has two peaks, and each
+# further layer doubles their number: six layers, with twelve units, make 64 pieces. A single layer
+# needs 63 units for that.
 
 two = linear.LinearParams(torch.tensor([[1.0, 1.0]]), torch.tensor([0.0, -0.5]))
 again = linear.LinearParams(torch.tensor([[2.0, 2.0], [-4.0, -4.0]]), two.bias)
@@ -381,7 +398,7 @@ out = linear.LinearParams(torch.tensor([[2.0], [-4.0]]), torch.tensor([0.0]))
 
 
 def n_pieces(params, n=2**12):
-    """Return the number of straight pieces on [0, 1]; borders on the grid."""
+    """Return the number of linear pieces on [0, 1], with the borders on a grid."""
     grid = torch.linspace(0, 1, n + 1)[:, None]
     slopes = mlp.mlp(params, grid)[:, 0].diff() * n
     return 1 + int((slopes.diff().abs() > 0.5).sum())
@@ -404,8 +421,8 @@ for i, (ax, depth) in enumerate(zip(axes, (1, 3, 5), strict=True)):
     ax.set_title(f"{depth} {layers} of two units: {2**depth} pieces")
 axes[-1].set_xlabel("x")
 fig.set_label(
-    "Three panels of straight pieces between 0 and 1: with one layer of two units a single tent, "
-    "with three layers four tents, with five layers sixteen."
+    "Three panels of piecewise linear functions between 0 and 1: one tent with one "
+    "layer of two units, four tents with three layers, and sixteen with five layers."
 )
 plt.show()
 
@@ -413,11 +430,11 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A hidden unit is a border, and a layer of them a set of borders; the next layer says what
-# holds between them. :func:`dlcore.mlp.mlp` is the whole model, :func:`dlcore.mlp.init_mlp` its
-# start and :func:`dlcore.training.fit` its training; :func:`dlcore.mlp.forward` keeps the
-# hidden units, for a look inside. More width makes a network finer and each unit less
-# important; more depth multiplies the pieces. How the gradients that train it come back through
-# the layers is done by hand in
-# :doc:`/auto_gallery/07_propagation/plot_backpropagation_by_hand`. The activation need not be
-# ReLU: :doc:`/auto_gallery/04_mlp/plot_activations` has six others.
+# A hidden unit defines a border, and a layer defines a set of borders; the next layer assigns
+# values between them. :func:`dlcore.mlp.mlp` is the whole model, :func:`dlcore.mlp.init_mlp`
+# initializes it and :func:`dlcore.training.fit` trains it; :func:`dlcore.mlp.forward` returns the
+# hidden units for inspection. More width makes a network finer and each unit less important; more
+# depth multiplies the linear pieces.
+# :doc:`/auto_gallery/07_propagation/plot_backpropagation_by_hand` derives by hand how the gradients
+# pass back through the layers. Other activations than ReLU are possible:
+# :doc:`/auto_gallery/04_mlp/plot_activations` compares seven.
