@@ -1,19 +1,31 @@
 r"""
-What may a fold know?
-=====================
+K-fold cross-validation: what may a fold see?
+=============================================
 
-To know how a model does on new data, some data must stay new. *K-fold cross-validation* lets every
-row be new once: it deals the rows into :math:`k` folds :math:`\mathcal{V}_1, \dots, \mathcal{V}_k`,
-and fits :math:`k` models, each without one fold, on which it is then measured,
+What four common mistakes cost: lost rows, sorted rows, leaks and false precision.
+
+In short
+--------
+
+K-fold cross-validation measures each of :math:`k` models on the fold that it was not fitted to, so
+every row is held out exactly once. Shuffle the rows, repeat everything that is learned from the
+data inside each fold, and trust the mean error only up to its standard error.
 
 .. math::
 
     e_j = \frac{1}{|\mathcal{V}_j|} \sum_{i \in \mathcal{V}_j} \ell\bigl(\hat f_j, \mathbf{x}_i, y_i\bigr), \qquad
-    \bar e = \frac1k \sum_{j=1}^{k} e_j .
+    \bar e = \frac1k \sum_{j=1}^{k} e_j
 
-That is simple to write, and there are four ways to get it wrong: rows are lost, their order speaks,
-the model has seen the fold after all, or too much is read into the spread of the :math:`e_j`. What
-does each of them cost?
+*Prerequisites: linear models, mean and standard deviation. Time: 14 minutes.*
+
+Folds and four mistakes
+-----------------------
+
+To measure how well a model predicts new data, you must hold some data out. *K-fold
+cross-validation* divides the rows into :math:`k` folds :math:`\mathcal{V}_1, \dots, \mathcal{V}_k`.
+It fits :math:`k` models, each without one fold, and measures each on that fold. This is simple to
+write, and there are four ways to get it wrong: rows are lost, the order is ignored, the fold leaks
+into the fit, or the scatter of the :math:`e_j` is overinterpreted. What does each mistake cost?
 """
 
 import matplotlib.pyplot as plt
@@ -25,12 +37,12 @@ from dlcore import datasets, linear, losses, model_selection
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# No row is lost
-# --------------
+# Every row is held out exactly once
+# ----------------------------------
 #
-# The diabetes data have 442 rows, and :math:`442 = 5\cdot 88 + 2`. Code that cuts folds of
-# ``n // k`` rows forgets the last two. The two belong to the first two folds, one each, and
-# then every row is held out exactly once.
+# The diabetes data have 442 rows, and :math:`442 = 5\cdot 88 + 2`. Code that cuts folds of ``n //
+# k`` rows loses the last two. They belong to the first two folds, one each; then every row is held
+# out exactly once.
 
 diabetes = load_diabetes(scaled=False)
 x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
@@ -51,22 +63,22 @@ for j, (_, validation) in enumerate(folds):
     ax.text(start + length / 2, j - 0.42, str(length), ha="center")
 ax.set(yticks=range(5), yticklabels=range(1, 6), ylim=(4.5, -0.8), xlim=(0, 442))
 ax.set(xlabel="row", ylabel="model", xticks=[0, 89, 178, 266, 354, 442])
-ax.set_title("Fitted to blue rows, measured on orange ones")
+ax.set_title("Fitted to the blue rows, measured on the orange rows")
 fig.set_label(
-    "Five bars of 442 rows, one for each model. In each, another stretch is held out, "
-    "of 89 rows in the first two and of 88 in the others; together they cover all "
-    "rows."
+    "Five bars of 442 rows, one for each model. Each has a different block held out, "
+    "of 89 rows in the first two and of 88 in the others; together the blocks cover "
+    "all rows."
 )
 plt.show()
 
 # %%
-# The order says nothing
-# ----------------------
+# Sorted rows must be shuffled
+# ----------------------------
 #
-# A fold is a run of rows, so it should not matter which rows come together. Often it does:
-# the bundled wines are sorted by their class, as data on disk tend to be. Then the first of
-# three folds holds out the whole first class, the third the whole last one, and their
-# models are asked for a class that they have never seen.
+# A fold is a block of consecutive rows, so the order of the rows should not matter. Often it does:
+# the bundled wines are sorted by class, as stored data often are. Then the first of three folds
+# holds out the whole first class and the third fold the whole last class, and their models must
+# predict a class that they have never seen.
 
 
 def fit_wine(
@@ -101,9 +113,9 @@ assert in_order.validation_errors[0] > 0.95
 assert shuffled.validation_mean < 0.05
 
 # %%
-# In order, the model seems to take more than six of ten wines for another; shuffled, it is
-# fewer than one of twenty. :func:`dlcore.linear.softmax_regression` would not even have
-# begun: it says which label is missing.
+# In the original order, the model misclassifies more than six of ten wines; shuffled, fewer than
+# one of twenty. :func:`dlcore.linear.softmax_regression` refuses such a fold: its error names the
+# missing label.
 
 train, _ = next(model_selection.k_fold(len(x_wine), 3))
 try:
@@ -113,15 +125,15 @@ except ValueError as error:
 assert message == "the number of each label must be >= 1, got 0 at index 0"
 
 # %%
-# The fold has not been seen
-# --------------------------
+# Select features inside each fold
+# --------------------------------
 #
-# Whatever is learned from the data belongs to the fit, the choice of columns first of all.
-# To see what happens otherwise, take data with nothing to find: 100 rows of 1000 columns of
-# noise, and labels from a coin. Choose the 20 columns that go best with the labels, and
-# cross-validate a classifier on them. It seems to be right four times in five. But the
-# columns were chosen on all rows, the held-out ones included. Chosen anew in each fold, on
-# its training rows alone, they are worth what they are: a coin.
+# Everything that is learned from the data belongs to the fit, above all the selection of columns.
+# To see what happens otherwise, take data with no signal: 100 rows of 1000 columns of noise, and
+# labels from tossing a coin. Select the 20 columns with the largest correlation with the labels,
+# and cross-validate a classifier on them. It seems to be right four times in five. But all rows
+# took part in the selection, including the held-out ones. If the columns are selected in each fold,
+# on its training rows alone, the classifier is no better than chance.
 
 
 def best_columns(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -167,25 +179,25 @@ ax.axvline(0.5, color=ink, linewidth=1, linestyle="--")
 jitter = torch.linspace(-0.2, 0.2, 30)[torch.randperm(30, generator=generator)]
 for row, (errors, color) in enumerate([(outside, "C1"), (inside, "C0")]):
     ax.plot(errors, row + jitter, "o", color=color, alpha=0.7, markeredgewidth=0)
-ax.text(0.31, 0, "columns chosen\non all rows", color="C1", va="center")
-ax.text(0.34, 1, "chosen\nin each fold", color="C0", va="center", ha="right")
+ax.text(0.31, 0, "columns selected\non all rows", color="C1", va="center")
+ax.text(0.34, 1, "selected\nin each fold", color="C0", va="center", ha="right")
 ax.text(0.505, -0.45, "a coin", va="center")
 ax.set(xlim=(0, 0.7), ylim=(1.5, -0.7), yticks=[])
 ax.spines["left"].set_visible(False)
-ax.set(xlabel="share of wrong answers, by cross-validation")
-ax.set_title("Skill at noise, if the choice has seen the fold")
+ax.set(xlabel="error rate by cross-validation")
+ax.set_title("Selecting on all rows finds a signal in pure noise")
 fig.set_label(
-    "Two rows of 30 points each, the share of wrong answers in 30 sets of pure noise. "
-    "With the columns chosen on all rows the points lie about 0.18; chosen in each "
-    "fold, they scatter about 0.5, where a coin is."
+    "Two rows of 30 points each, the error rate in 30 data sets of pure noise. With "
+    "the columns selected on all rows the points lie around 0.18; selected in each "
+    "fold, they scatter around 0.5, the error rate of a coin."
 )
 plt.show()
 
 # %%
-# Not every leak is a flood. Standardizing with the mean and the standard deviation of all
-# rows is the same mistake, and on the 442 rows of the diabetes data it changes the error by
-# less than a thousandth, now up and now down. On 40 of them it flatters, by some
-# thousandths on average. That is little; but inside the fold it costs nothing to be right.
+# Not every leak matters this much. Standardizing with the mean and the standard deviation of all
+# rows is the same mistake, but on the 442 rows of the diabetes data it changes the error by less
+# than a thousandth. On 40 rows it understates the error, by some thousandths on average. That is
+# little, but standardizing inside the fold costs nothing.
 
 
 def standardized(x: torch.Tensor) -> torch.Tensor:
@@ -208,7 +220,7 @@ def loss_plain(
 def fit_scaled(
     x: torch.Tensor, y: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, linear.LinearParams]:
-    """Return mean, standard deviation, and a ridge regression on what they standardize."""
+    """Return mean, standard deviation, and a ridge regression on the standardized columns."""
     return x.mean(0), x.std(0), fit_plain(standardized(x), y)
 
 
@@ -222,8 +234,8 @@ def loss_scaled(
     return loss_plain(params, (x - mean) / std, y)
 
 
-def flattery(n: int) -> torch.Tensor:
-    """Return by which share the error of n rows is too small if the scale has seen the folds."""
+def optimism(n: int) -> torch.Tensor:
+    """Return the share by which standardizing n rows before the split understates the error."""
     rows = torch.randperm(len(x), generator=generator)[:n]
     leaky = model_selection.cross_validate(
         fit_plain, loss_plain, standardized(x[rows]), y[rows], k=5
@@ -234,56 +246,57 @@ def flattery(n: int) -> torch.Tensor:
     return 1 - leaky.validation_mean / right.validation_mean
 
 
-of_all = torch.stack([flattery(442) for _ in range(20)])
-of_few = torch.stack([flattery(40) for _ in range(100)])
+of_all = torch.stack([optimism(442) for _ in range(20)])
+of_few = torch.stack([optimism(40) for _ in range(100)])
 assert of_all.abs().max() < 0.001
 assert of_few.mean() > 3 * of_few.std() / 100**0.5
 assert 0.001 < of_few.mean() < 0.01
 
 # %%
-# What the spread says
-# --------------------
+# The standard error of the mean
+# ------------------------------
 #
-# Ridge regression on all the diabetes data, 20 times, each time dealt anew: the folds of
-# one deal differ by some hundreds, while the means of the deals all but agree. A single
-# fold, that is a single split into training and test, tells little. Their mean tells much;
-# but how much?
+# We cross-validate ridge regression on all the diabetes data 20 times, each time with a new
+# shuffle. The errors of the folds differ by some hundreds, while their means are almost equal for
+# all shuffles. A single fold, that is, a single split into training and test rows, tells little.
+# The mean of the folds is more precise, but how precise is it?
 
-deals = [
+repetitions = [
     model_selection.cross_validate(
         fit_scaled, loss_scaled, x, y, k=5, shuffle=True, generator=generator
     )
     for _ in range(20)
 ]
-means = torch.stack([deal.validation_mean for deal in deals])
-within = torch.stack([deal.validation_errors.std() for deal in deals])
+means = torch.stack([repetition.validation_mean for repetition in repetitions])
+within = torch.stack([repetition.validation_errors.std() for repetition in repetitions])
 assert within.mean() > 5 * means.std()
 
 fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
-for place, deal in enumerate(deals, start=1):
-    ax.plot([place] * 5, deal.validation_errors, "o", color="C0", alpha=0.5)
+for place, repetition in enumerate(repetitions, start=1):
+    ax.plot([place] * 5, repetition.validation_errors, "o", color="C0", alpha=0.5)
 ax.plot(range(1, 21), means, "_", color="C1", markersize=12, markeredgewidth=3)
 for axis in (ax.xaxis, ax.yaxis):
     axis.set_major_locator(plt.MaxNLocator(5, integer=True))
-ax.set(xlabel="deal", ylabel="squared loss, with ½", xlim=(0.3, 20.7))
-ax.set_title("The folds (points) scatter, their means (bars) agree")
+ax.set(xlabel="shuffle", ylabel="squared loss, with ½", xlim=(0.3, 20.7))
+ax.set_title("The folds (points) scatter, but their means (bars) agree")
 fig.set_label(
-    "Twenty columns, one for each deal, each with five points, the errors of the "
+    "Twenty columns, one for each shuffle, each with five points, the errors of the "
     "folds, which scatter between about 1100 and 2000, and a bar at their mean, close "
     "to 1500 in every column."
 )
 plt.show()
 
 # %%
-# The agreement of the means is deceptive: all deals share the same 442 rows. What one wants
-# to know is how far the mean would move with *other* data. That can be seen where data can
-# be drawn at will: 300 samples of 200 rows of a linear model, one deal each, and 20 of the
-# samples dealt 20 times each. With other data the means scatter about four times as far.
-# The standard error that the folds of *one* deal offer, :math:`s/\sqrt{k}`, does not know
-# of the other samples, and comes close. It is a little too small on average: the standard
-# deviation of five numbers is, and the folds share most of their training rows. From five
-# numbers it is a rough guide, and of its square no unbiased one exists (Bengio and
-# Grandvalet, 2004).
+# The agreement of the means is deceptive, because all shuffles use the same 442 rows. We want to
+# know how much the mean would vary with *other* data. To measure this, we simulate data: 300
+# samples of 200 rows of a linear model, with one shuffle each, and 20 shuffles each for 20 of the
+# samples. Across samples, the means scatter about four times as much as across shuffles.
+#
+# The standard error from the folds of *one* shuffle, :math:`s/\sqrt{k}`, uses no other sample, and
+# yet comes close to the scatter across samples. It is slightly too small on average, because a
+# standard deviation of five numbers is, and because the folds share most of their training rows.
+# From five numbers it is a rough estimate, and no unbiased estimate of its square exists (Bengio
+# and Grandvalet, 2004).
 
 no_penalty = torch.zeros(1, dtype=torch.float64)
 weight = torch.ones(10, dtype=torch.float64)
@@ -304,14 +317,14 @@ samples = [
 ]
 of_samples = [cross_validated(data) for data in samples]
 new_data = torch.cat([result.validation_mean for result in of_samples])
-guesses = torch.cat([result.validation_standard_error for result in of_samples])
-of_deals = [
+estimates = torch.cat([result.validation_standard_error for result in of_samples])
+of_shuffles = [
     torch.cat([cross_validated(data).validation_mean for _ in range(20)]).std()
     for data in samples[:20]
 ]
-assert 3 < new_data.std() / torch.stack(of_deals).mean() < 5
-assert 0.7 * new_data.std() < guesses.mean() < new_data.std()
-assert guesses.std() > 0.2 * guesses.mean()
+assert 3 < new_data.std() / torch.stack(of_shuffles).mean() < 5
+assert 0.7 * new_data.std() < estimates.mean() < new_data.std()
+assert estimates.std() > 0.2 * estimates.mean()
 
 same_data = torch.cat([cross_validated(samples[0]).validation_mean for _ in samples])
 fig, axes = plt.subplots(
@@ -320,19 +333,20 @@ fig, axes = plt.subplots(
 bins = torch.linspace(0.38, 0.74, 46)
 axes[0].hist(same_data, bins, color="C1", alpha=0.7)
 axes[1].hist(new_data, bins, color="C0", alpha=0.7)
-axes[0].text(0.47, 40, "one sample,\ndealt 300 times", color="C1", ha="center")
+axes[0].text(0.47, 40, "one sample,\nshuffled 300 times", color="C1", ha="center")
 axes[1].text(0.385, 18, "300 samples", color="C0")
-bar = {"xerr": guesses.mean(), "fmt": "o", "color": ink, "capsize": 4}
+bar = {"xerr": estimates.mean(), "fmt": "o", "color": ink, "capsize": 4}
 axes[1].errorbar(new_data.mean(), 38, **bar)
-axes[1].text(0.6, 38, "what one deal guesses:\none standard error", va="center")
+axes[1].text(0.6, 38, "estimate from one shuffle:\none standard error", va="center")
 for ax in axes:
-    ax.set(ylabel="how often", yticks=[0, 30, 60])
+    ax.set(ylabel="count", yticks=[0, 30, 60])
 axes[1].set(xlabel="mean error of five folds")
-axes[0].set_title("Dealing anew shows but a part of the spread")
+axes[0].set_title("Repeated shuffles understate the variation")
 fig.set_label(
     "Two histograms of the mean error of five folds, one above the other. One sample "
-    "dealt 300 times makes a narrow peak. 300 samples make a hill several times as "
-    "wide, about as wide as the bar above it, one guessed standard error to each side."
+    "shuffled 300 times gives a narrow peak. 300 samples give a distribution several "
+    "times as wide, about as wide as the bar above it, which extends one estimated "
+    "standard error to each side."
 )
 plt.show()
 
@@ -340,13 +354,13 @@ plt.show()
 # Conclusion
 # ----------
 #
-# :func:`dlcore.model_selection.k_fold` deals every row once, and shuffles when asked, as
-# rows need it that come sorted. :func:`dlcore.model_selection.cross_validate` takes the
-# whole fit, with all that it learns from the data, and gives the errors back with their
-# mean and standard error. Trust the mean as far as the standard error; do not trust one
-# fold; and do not take agreement between deals for certainty. If the errors are used to
-# choose, as :func:`dlcore.model_selection.ridge_path_cross_validation` does, the smallest
-# of them has been seen, too, and a last test on rows that nobody has touched needs
-# :func:`dlcore.model_selection.train_test_split` beforehand. Why the error on new rows is
-# the one to look at, is measured in
-# :doc:`/auto_gallery/05_generalization/plot_polynomial_degree`.
+# :func:`dlcore.model_selection.k_fold` holds out every row once, and shuffles on request, which
+# sorted rows need. :func:`dlcore.model_selection.cross_validate` takes the whole fit, including
+# everything that it learns from the data, and returns the errors with their mean and standard
+# error. Trust the mean up to its standard error, do not trust a single fold, and do not take the
+# agreement of shuffles for precision. If you use the errors to choose a model, as
+# :func:`dlcore.model_selection.ridge_path_cross_validation` does, the smallest error is too
+# optimistic. Then hold out a final test set beforehand with
+# :func:`dlcore.model_selection.train_test_split`.
+# :doc:`/auto_gallery/05_generalization/plot_polynomial_degree` shows why the error on new rows is
+# the one that matters.
