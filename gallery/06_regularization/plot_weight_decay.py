@@ -285,7 +285,7 @@ for tau, color in beliefs.items():
     ax.plot(tried, relative, color=color)
     ax.axvline(sigma**2 / tau**2, color=color, linewidth=1, linestyle="--")
 ax.text(11, 11, "weights of the\norder of 0.25", color="C0")
-ax.text(0.04, 3.6, "weights of the order of 0.75", color="C1")
+ax.text(0.04, 3.6, "weights of the\norder of 0.75", color="C1")
 ax.set(xscale="log", xlim=(0.03, 300), ylim=(0, 14), xlabel="penalty")
 ax.set(ylabel=r"squared error of the weights / $\tau^2$")
 ax.set_title("The true prior gives the best penalty")

@@ -1,9 +1,18 @@
 r"""
-How does a gradient come back?
-==============================
+Backpropagation by hand: how is a gradient computed?
+====================================================
 
-A network with one hidden layer computes, from an input :math:`\mathbf{x}` to the objective
-:math:`J`,
+Backpropagation computes the derivatives with respect to all weights in one pass from the loss back
+to the inputs.
+
+In short
+--------
+
+Backpropagation is the chain rule on the graph of a network's computation: along each arrow the
+gradient is multiplied by the derivative, and where several arrows leave a value, the products are
+summed. One backward pass costs about twice as much as a forward pass and gives the derivatives of
+the objective :math:`J` with respect to all parameters. For a network with one hidden layer, from an
+input :math:`\mathbf{x}` to the objective:
 
 .. math::
 
@@ -16,9 +25,14 @@ A network with one hidden layer computes, from an input :math:`\mathbf{x}` to th
     J &= L + s .
     \end{aligned}
 
-To train it, one needs the derivative of :math:`J` with respect to every weight. *Backpropagation*
-finds all of them in one walk back through these formulas. Here it is taken with numbers small
-enough to follow by hand.
+*Prerequisites:* the chain rule, matrix products and :doc:`multilayer perceptrons
+</auto_gallery/04_mlp/plot_mlp_looked_into>`. *Reading time:* 15 minutes.
+
+Setting
+-------
+
+To train the network, we need the derivative of :math:`J` with respect to every weight. Here we
+compute these derivatives on numbers that are small enough to follow by hand.
 """
 
 import matplotlib.pyplot as plt
@@ -31,11 +45,12 @@ from dlcore import linear, mlp
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# Forward
-# -------
+# The forward pass
+# ----------------
 #
-# Two inputs, two hidden units with a ReLU, one output. :func:`dlcore.mlp.forward` returns
-# every value on the way, under its name in the formulas. Do check some of them.
+# The network has two inputs, two hidden units with a ReLU, and one output.
+# :func:`dlcore.mlp.forward` returns every intermediate value under its name in the formulas. The
+# assertions below recompute them by hand.
 
 hidden = linear.LinearParams(
     weight=torch.tensor([[1.0, -1.0], [2.0, 1.0]]), bias=torch.tensor([0.0, -2.0])
@@ -54,9 +69,9 @@ assert trace.s == 1 / 2 * (1 + 1 + 4 + 1 + 1 + 9) == 8.5
 assert trace.J == 2 + 8.5 == 10.5
 
 # %%
-# Drawn as a graph, every value has a box, and an arrow leads to it from each value that it
-# is computed from. The weights go two ways: into their layer, and into the penalty, here
-# with :math:`\lambda = 1`.
+# In the graph, every value has a box, and an arrow leads to it from each value that it is computed
+# from. Each weight matrix has two outgoing arrows: one into its layer, and one into the penalty,
+# here with :math:`\lambda = 1`.
 
 places = {
     "x": (1, 0),
@@ -87,7 +102,7 @@ operations = {
 
 
 def written(value: Tensor) -> str:
-    """Return the numbers as on paper, one line for each row."""
+    """Return the numbers as text, one line for each row."""
     rows = value.reshape(-1, value.shape[-1] if value.dim() else 1).tolist()
     texts = [[f"{number:g}".replace("-", "−") for number in row] for row in rows]
     width = max(len(text) for row in texts for text in row)
@@ -95,7 +110,7 @@ def written(value: Tensor) -> str:
 
 
 def draw_graph(values: dict[str, Tensor], grads: dict[str, Tensor]) -> plt.Figure:
-    """Draw boxes with values, and gradients where there are any, and the arrows."""
+    """Draw the arrows, and boxes with the values and any gradients."""
     ink = plt.rcParams["text.color"]
     back = bool(grads)
     fig, ax = plt.subplots(figsize=(5.4, 6.6), layout="constrained")
@@ -136,23 +151,23 @@ values |= {"W_2": output.weight, "b_2": output.bias}
 values |= {"L": trace.L, "s": trace.s, "J": trace.J}
 
 fig = draw_graph(values, {})
-fig.axes[0].set_title("Forward: each value from those before it")
+fig.axes[0].set_title("Forward pass: each value follows from those above it")
 fig.set_label(
-    "The computational graph from the input x, at the top, to the objective J, at the "
-    "bottom, each value in a box with its name: z = (5, -1), h = (5, 0), o = 6, L = 2, "
-    "s = 8.5, J = 10.5. Arrows lead from the weights W_1 to z and to s, and from W_2 "
-    "to o and to s."
+    "The computational graph from the input x at the top to the objective J at the "
+    "bottom. Each value is in a box with its name: z = (5, -1), h = (5, 0), o = 6, "
+    "L = 2, s = 8.5, J = 10.5. Arrows lead from the weights W_1 to z and to s, and from "
+    "W_2 to o and to s."
 )
 plt.show()
 
 # %%
-# Backward
-# --------
+# The backward pass
+# -----------------
 #
-# Now from the bottom up. The chain rule says: the derivative with respect to a value is the
-# sum, over all arrows that leave it, of the derivative at the arrow's head times the
-# derivative along the arrow. Each step needs only what the step before has found, and
-# values that the forward pass has kept.
+# Now we follow the graph from the bottom up. By the chain rule, the derivative with respect to a
+# value is a sum over all arrows that leave it. Each term is the derivative at the arrow's head
+# times the derivative along the arrow. Each step needs only the result of the step before and
+# values that the forward pass has stored.
 
 of_loss = of_penalty = torch.ones(())  # J = L + s
 of_o = of_loss * (trace.o - y)
@@ -171,10 +186,10 @@ assert of_w2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
 assert of_w1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
 
 # %%
-# The second hidden unit is off, at :math:`-1`, and the slope of the ReLU is 0 there: of the
-# 6 that come back to it nothing passes. What the objective asks of its weights, :math:`(-1,
-# 1)`, is the penalty alone. :func:`dlcore.mlp.gradients` finds the same by the same steps,
-# and so does torch, from the graph that it records.
+# The second hidden unit is off, at :math:`-1`, where the slope of the ReLU is 0, so nothing of the
+# gradient of 6 passes through it. Its weights get the gradient :math:`(-1, 1)`, which comes from
+# the penalty alone. :func:`dlcore.mlp.gradients` finds the same gradients by the same steps, and so
+# does torch, from the graph that it records.
 
 found = mlp.gradients(trace)
 assert found.o.equal(of_o)
@@ -203,34 +218,34 @@ grads |= {
     "J": torch.ones(()),
 }
 fig = draw_graph(values, grads)
-fig.axes[0].set_title("Backward: each gradient, in orange, from those behind it")
+fig.axes[0].set_title("Backward pass: each gradient follows from those below it")
 fig.set_label(
-    "The same graph with the arrows reversed and a gradient beside each value: 1 at J, "
-    "L and s, 2 at o, (2, 6) at h, (2, 0) at z, (2, 4) at x; 11 and 3 at W_2, 2 at "
-    "b_2; 3, -1, 6, 1 at W_1 and (2, 0) at b_1."
+    "The same graph with the arrows reversed and, next to each value, its gradient: 1 at "
+    "J, L and s; 2 at o; (2, 6) at h; (2, 0) at z; (2, 4) at x; 11 and 3 at W_2; 2 at "
+    "b_2; 3, -1, 6, 1 at W_1; and (2, 0) at b_1."
 )
 plt.show()
 
 # %%
-# When ``.backward()`` is called, torch *adds* what it finds to the ``.grad`` of each leaf.
-# Called twice, it has the double; this is why a loop clears the gradients, and why a pure
-# function has nothing to clear.
+# When ``.backward()`` is called, torch *adds* the gradients to the ``.grad`` of each leaf. After
+# two calls, ``.grad`` holds twice the gradient. This is why a training loop clears the gradients. A
+# pure function has nothing to clear.
 
 for calls in (1, 2):
     objective.backward(retain_graph=True)
     assert leaves[0].grad.equal(calls * of_w1)
 
 # %%
-# What "prod" means
-# -----------------
+# What "prod" means in the chain rule
+# -----------------------------------
 #
 # The chain rule is often written :math:`\frac{\partial J}{\partial\mathbf{W}_1} =
 # \operatorname{prod}\bigl(\frac{\partial J}{\partial\mathbf{z}},
 # \frac{\partial\mathbf{z}}{\partial\mathbf{W}_1}\bigr)`, with an operator that "does the
-# necessary". The second factor is a derivative of a vector with respect to a matrix, an
-# array with three axes, mostly of zeros. What is necessary is to sum over the axis that the
-# factors share, that of :math:`\mathbf{z}`. For a linear layer that leaves an outer
-# product, and the big array is never formed.
+# necessary". The second factor is the derivative of a vector with respect to a matrix: an array
+# with three axes, most of whose entries are zero. The necessary operation is to sum over the axis
+# that the factors share, the axis of :math:`\mathbf{z}`. For a linear layer the result is an outer
+# product, and the large array is never formed.
 
 
 def layer(weight: Tensor) -> Tensor:
@@ -244,10 +259,10 @@ assert (jacobian == 0).sum() == 4
 assert torch.einsum("k,kij->ij", of_z[0], jacobian).equal(torch.outer(x[0], of_z[0]))
 
 # %%
-# A batch needs no new formula. With one example in each row of :math:`\mathbf{X}`, the
-# product :math:`\mathbf{X}^\top\,\partial J/\partial\mathbf{Z}` sums the outer products of
-# all rows. As the loss is the mean over the batch, so is the gradient, here with 100 digits
-# and 32 hidden units.
+# A batch needs no new formula. With one example in each row of :math:`\mathbf{X}`, the product
+# :math:`\mathbf{X}^\top\,\partial J/\partial\mathbf{Z}` sums the outer products of all rows. Since
+# the loss is the mean over the batch, the gradient is the mean too. Here we check it with 100
+# digits and 32 hidden units.
 
 digits = load_digits()
 images = torch.as_tensor(digits.data[:100]) / 16
@@ -263,16 +278,17 @@ for k in (0, 1):
     assert torch.allclose(of_batch[k].weight, mean, rtol=1e-12)
 
 # %%
-# How to check a gradient
-# -----------------------
+# Gradient checking
+# -----------------
 #
-# A gradient by hand can be wrong by a sign or a factor, and training may still go downhill.
-# The test is to move the weights a little, here along the gradient, and to compare the
-# change of :math:`J` with what the gradient promises. Too small a step, and the difference
-# of two nearly equal numbers has lost its digits; too large a step, and the function has
-# bent. A tenth of the step means a tenth of the bend; and a hundredth, if the step is taken
-# to both sides. A wrong gradient shows at every step: here one that forgets the slope of
-# the activation, :math:`\mathbf{X}^\top\,\partial J/\partial\mathbf{H}`.
+# A gradient computed by hand can be wrong by a sign or a factor, and training may still reduce the
+# loss. To test it, we move the weights a little, here along the gradient, and compare the change of
+# :math:`J` with the change that the gradient predicts. If the step is too small, the difference of
+# two nearly equal numbers loses its digits. If it is too large, the curvature of the function
+# matters. A step that is ten times smaller makes the error of a one-sided difference ten times
+# smaller, and that of a two-sided difference a hundred times smaller. A wrong gradient disagrees at
+# every step size. Our example omits the slope of the activation: :math:`\mathbf{X}^\top\,\partial
+# J/\partial\mathbf{H}`.
 
 direction = of_batch[0].weight / of_batch[0].weight.norm()
 of_values = mlp.gradients(mlp.forward(params, images, labels, activation="tanh"))
@@ -306,24 +322,24 @@ ink = plt.rcParams["text.color"]
 fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
 for values, color in [(one_sided, "C0"), (two_sided, "C2"), (wrong, "C1")]:
     ax.plot(sizes, values, ".-", color=color)
-ax.text(1e-11, 0.5, "the slope forgotten", color="C1")
+ax.text(1e-11, 0.5, "slope omitted", color="C1")
 ax.text(2e-5, 1e-4, "one-sided", color="C0", ha="right")
 ax.text(1e-3, 1e-8, "two-sided", color="C2")
 ax.set(xscale="log", yscale="log", ylim=(None, 10))
 ax.set(xlabel="step", ylabel="relative difference from the gradient")
-ax.set_title("A right gradient agrees better and better, up to a point")
+ax.set_title("A correct gradient agrees up to truncation and rounding")
 fig.set_label(
-    "The relative difference between the gradient and a difference quotient, against "
-    "the step, both logarithmic. One-sided it falls with the step to about 1e-8 at "
-    "1e-7, two-sided to below 1e-9 at 1e-5, and rises again below. For the wrong "
-    "gradient it stays above 0.1."
+    "The relative difference between the gradient and a difference quotient against the "
+    "step, both on logarithmic axes. As the step shrinks, the one-sided difference falls "
+    "to about 1e-8 at 1e-7 and the two-sided one to below 1e-9 at 1e-5; below these "
+    "steps they rise again. For the wrong gradient the difference stays above 0.1."
 )
 plt.show()
 
 # %%
 # Such a check takes two forward passes for each direction, and this small network has 2410
-# parameters. The walk back gives all of their derivatives at once, for two products of
-# matrices per layer where the way forward has one.
+# parameters. Backpropagation gives the derivatives with respect to all of them at once. It takes
+# two matrix products per layer, where the forward pass takes one.
 
 assert sum(w.numel() for layer in params for w in layer) == 2410
 
@@ -331,9 +347,10 @@ assert sum(w.numel() for layer in params for w in layer) == 2410
 # Conclusion
 # ----------
 #
-# A gradient comes back along the arrows: a product along each, a sum where several leave.
-# :func:`dlcore.mlp.forward` keeps what the way back needs, :func:`dlcore.mlp.gradients`
-# returns every box of the graph, and :func:`dlcore.mlp.backward` what an optimizer needs,
-# the gradients of the parameters. On the way back each layer multiplies by its weights and
-# by a slope: what that does in a deep network, is told in
+# Backpropagation follows the arrows of the graph backwards: it multiplies along each arrow and sums
+# where several arrows leave a value. :func:`dlcore.mlp.forward` stores the values that the backward
+# pass needs. :func:`dlcore.mlp.gradients` returns the gradient of every box of the graph, and
+# :func:`dlcore.mlp.backward` returns only the gradients of the parameters, which an optimizer
+# needs. In the backward pass, each layer multiplies the gradient by its weights and by a slope.
+# What this does in a deep network is shown in
 # :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding`.

@@ -1,17 +1,33 @@
 r"""
-Why must weights start at random?
-=================================
+Symmetry breaking: why must initial weights be random?
+======================================================
 
-The hidden units of a layer have no names. Swap two of them, with all the weights that lead to and
-from them, and the network computes the same: for any permutation matrix :math:`\mathbf{P}`,
+Hidden units that start with equal weights get equal gradients, so only randomness can make them
+differ.
+
+In short
+--------
+
+If all hidden units of a layer start with the same weights, they get the same gradients and stay
+equal, and the layer can do no more than a single unit. Random initial weights break this symmetry:
+noise of a millionth is enough, and so is dropout. The reason is that for any permutation matrix
+:math:`\mathbf{P}`, reordering the hidden units leaves the network's output unchanged:
 
 .. math::
 
     \phi(\mathbf{x}\mathbf{W}_1\mathbf{P})\,\mathbf{P}^\top\mathbf{W}_2
     = \phi(\mathbf{x}\mathbf{W}_1)\,\mathbf{W}_2 .
 
-This *symmetry* is harmless, until training begins at weights that are symmetrical themselves, such
-as all equal. Can gradient descent leave that point? And if not, what can?
+*Prerequisites:* :doc:`backpropagation </auto_gallery/07_propagation/plot_backpropagation_by_hand>`.
+*Reading time:* 10 minutes.
+
+Setting
+-------
+
+If we swap two hidden units, together with all the weights that lead to and from them, the network
+computes the same function. This *symmetry* is harmless unless training starts at weights that are
+symmetric themselves, for example all equal. Can gradient descent leave such a point? If not, what
+can?
 """
 
 import matplotlib.pyplot as plt
@@ -39,11 +55,11 @@ train_rows, new_rows = order[:1200], order[1200:]
 x, y = pixels[train_rows], labels[train_rows]
 
 # %%
-# Units without names
-# -------------------
+# Permutation symmetry of hidden units
+# ------------------------------------
 #
-# Eight hidden units can be ordered in :math:`8! = 40\,320` ways, and each order gives the
-# same outputs, the same loss, and the same gradient in the new order.
+# Eight hidden units can be ordered in :math:`8! = 40\,320` ways. Each order gives the same outputs,
+# the same loss, and the same gradient in the new order.
 
 params = mlp.init_mlp([64, 8, 10], generator=generator, dtype=x.dtype)
 reorder = torch.randperm(8, generator=generator)
@@ -71,10 +87,9 @@ for ours, theirs in zip(
     assert torch.allclose(ours.bias, theirs.bias)
 
 # %%
-# So if two units are equal, swapping them changes nothing, and therefore their gradients
-# are equal, too. A step leaves them equal, and so does the next. Starting from constant
-# weights, all eight columns of :math:`\mathbf{W}_1` stay the same column: a matrix of rank
-# 1.
+# So if two units are equal, swapping them changes nothing, and therefore their gradients are equal,
+# too. They are still equal after a step, and after the next one. With constant initial weights, all
+# eight columns of :math:`\mathbf{W}_1` stay equal: the matrix has rank 1.
 
 constant = (
     linear.LinearParams(init.constant((64, 8), 0.1, dtype=x.dtype), x.new_zeros(8)),
@@ -85,13 +100,12 @@ assert torch.allclose(of_hidden.weight, of_hidden.weight[:, :1].expand(64, 8))
 assert torch.allclose(of_output.weight, of_output.weight[:1].expand(8, 10))
 
 # %%
-# Four beginnings
-# ---------------
+# Four training settings
+# ----------------------
 #
-# Five networks each, of 64 pixels, 8 hidden units with tanh and 10 classes, are trained by
-# minibatch stochastic gradient descent. They begin with constant weights; with constant
-# weights and dropout; with constant weights plus noise of a millionth; and with Xavier's
-# random weights.
+# We train networks with 64 pixels, 8 hidden units with tanh and 10 classes by minibatch stochastic
+# gradient descent, five for each of four settings: constant weights; constant weights and dropout;
+# constant weights plus noise of a millionth; and Xavier's random weights.
 
 
 def train(
@@ -102,7 +116,7 @@ def train(
     momentum: float = 0.0,
     epochs: int = 45,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return W_1 of five networks, and how unequal their units and how right they were."""
+    """Return W_1 of five networks, and per epoch the difference between units and the accuracy."""
     params = []
     for n_in, n_out in [(64, 8), (8, 10)]:
         shape = (5, n_in, n_out)
@@ -154,9 +168,9 @@ for name, ((weight, _, _), _) in runs.items():
     assert (ranks == (1 if name == "constant" else 8)).all()
 
 # %%
-# Every unit has 64 weights, one for each pixel: a picture, orange where they are positive
-# and purple where they are negative. From constant weights, training has made eight times
-# the same picture. Dropout and chance have made eight different ones.
+# Every unit has 64 weights, one for each pixel, which form a picture: orange where they are
+# positive and purple where they are negative. From constant weights, training makes the same
+# picture eight times. Dropout and random weights make eight different ones.
 
 fig, axes = plt.subplots(3, 8, figsize=(5.4, 2.6), layout="constrained")
 for row, name in zip(axes, ("constant", "with dropout", "random"), strict=True):
@@ -168,24 +182,25 @@ for row, name in zip(axes, ("constant", "with dropout", "random"), strict=True):
         ax.set_axis_off()
     row[0].set_title(name)
 fig.set_label(
-    "The weights of eight hidden units, as pictures of 8 by 8 pixels, in three rows. "
-    "From constant weights all eight are the same. With dropout, and from random "
-    "weights, all eight differ."
+    "The weights of eight hidden units as pictures of 8 by 8 pixels, in three rows. With "
+    "constant initial weights all eight are the same. With dropout and with random "
+    "initial weights all eight differ."
 )
 plt.show()
 
 # %%
-# For ever, or until a breath
-# ---------------------------
+# Symmetry lasts forever, or until the slightest noise
+# ----------------------------------------------------
 #
-# How unequal are the units of a network? Take the length of what distinguishes the columns
-# of :math:`\mathbf{W}_1`, relative to the length of the whole. From constant weights it is
-# 0, after every epoch. Neither minibatches nor momentum help, for they treat all units
-# alike. Dropout tells them apart: it drops one unit and keeps another, and the two get
-# different gradients. And noise of a millionth is enough as well. The symmetrical point is
-# like a ridge on which a ball lies: the difference grows from epoch to epoch, faster and
-# faster, until the units go separate ways. So "for ever" is for exact arithmetic; where
-# rounding treats two columns differently, that is noise, too, but of :math:`10^{-16}`.
+# How unequal are the units of a network? We subtract the mean of the columns of
+# :math:`\mathbf{W}_1` from each column and divide the norm of the result by the norm of
+# :math:`\mathbf{W}_1`. With constant initial weights, this difference is 0 after every epoch.
+# Neither minibatches nor momentum help, because they treat all units alike. Dropout breaks the
+# symmetry: it drops one unit and keeps another, so the two get different gradients. Noise of a
+# millionth is also enough. The symmetric point is unstable, like a ball on a ridge: the difference
+# grows from epoch to epoch, faster and faster, until the units separate. So "forever" holds in
+# exact arithmetic only. Where rounding treats two columns differently, it acts as noise too, but of
+# size :math:`10^{-16}`.
 
 _, unequal, _ = runs["constant"][0]
 assert (unequal < 1e-6).all()
@@ -206,27 +221,27 @@ for name in ("random", "with dropout", "with a millionth"):
 ax.text(3, 2, "random", color="C3", ha="center")
 ax.text(12, 0.06, "constant, with dropout", color="C0")
 ax.text(27, 2e-4, "constant, with\na millionth of noise", color="C2", va="top")
-ax.text(1, 1.4e-6, "constant: 0, below every axis", color="C1")
+ax.text(1, 1.4e-6, "constant: 0, below the axis", color="C1")
 ax.set(yscale="log", ylim=(1e-6, 5), xlabel="epoch")
-ax.set_ylabel("difference between the units, relative")
-ax.set_title("A millionth is enough, but it takes its time")
+ax.set_ylabel("relative difference between the units")
+ax.set_title("Noise of a millionth is enough, but it takes longer")
 fig.set_label(
     "The relative difference between the eight units against the epoch, on a "
-    "logarithmic axis, for five networks each. From random weights it is close to 1 "
-    "throughout. With dropout it rises from 0.004 to close to 1 in 18 epochs. With "
+    "logarithmic axis, for five networks per setting. With random weights it is close to "
+    "1 throughout. With dropout it rises from 0.004 to close to 1 in 18 epochs. With "
     "noise of a millionth it rises from 1e-5, slowly at first, to close to 1 at epoch "
-    "40. From constant weights it is 0."
+    "40. With constant weights it is 0."
 )
 plt.show()
 
 # %%
-# What equal units can do
-# -----------------------
+# Eight equal units act as one
+# ----------------------------
 #
-# Eight equal units are worth one. The logits are :math:`\mathbf{b}` plus a multiple of a
-# single vector, so all images of the data lie on one line in the space of logits, and ten
-# classes get in each other's way there: three in ten new digits are read rightly at the
-# end. With dropout it is more than nine in ten, though later than from random weights.
+# The logits are :math:`\mathbf{b}` plus a multiple of a single vector, so all images lie on one
+# line in the space of logits. Ten classes cannot all be separated on one line: at the end, the
+# network reads three in ten new digits correctly. With dropout it reads more than nine in ten
+# correctly, but needs more epochs than with random weights.
 
 accuracy = runs["constant"][0][2]
 for _ in range(50):
@@ -254,19 +269,19 @@ ax.text(13.5, 0.5, "with\ndropout", color="C0", ha="right")
 ax.text(33, 0.5, "with a\nmillionth", color="C2", ha="right")
 ax.text(45, 0.2, "constant", color="C1", ha="right")
 ax.set(ylim=(0, 1), xlabel="epoch", ylabel="accuracy on new digits")
-ax.set_title("Eight equal units are worth one")
+ax.set_title("Accuracy with constant and with random weights")
 fig.set_label(
-    "The accuracy on new digits against the epoch. From random weights it is at 0.9 "
-    "within a few epochs; with dropout it stays at 0.1 for ten epochs and then rises "
-    "to 0.95; with a millionth of noise it rises after thirty. From constant weights "
+    "The accuracy on new digits against the epoch. With random weights it reaches 0.9 "
+    "within a few epochs. With dropout it stays at 0.1 for ten epochs and then rises to "
+    "0.95. With noise of a millionth it rises after thirty epochs. With constant weights "
     "it reaches 0.3."
 )
 plt.show()
 
 # %%
-# Zeros are the worst of all constants. Then the hidden values are 0, and so are the weights
-# behind them: neither layer gets any gradient, and only the last bias ever moves. A bias
-# may start at 0; weights may not.
+# Zeros are the worst of all constants. The hidden values are then 0, and so are the weights of the
+# next layer. Neither weight matrix gets a gradient, and only the last bias ever changes. Biases may
+# start at 0, but weights may not.
 
 zero = (
     linear.LinearParams(init.zeros((64, 8), dtype=x.dtype), x.new_zeros(8)),
@@ -281,10 +296,9 @@ assert (of_output.bias != 0).any()
 # Conclusion
 # ----------
 #
-# Units are told apart by nothing but their weights, and gradient descent keeps equal what
-# is equal. So weights start at random: :func:`dlcore.mlp.init_mlp` draws them, and how
-# large they should be is the question of
-# :doc:`/auto_gallery/07_propagation/plot_xavier_understood`. :func:`dlcore.init.constant`
-# exists to show what happens otherwise, and :func:`dlcore.init.zeros` for the biases.
-# :func:`dlcore.regularization.dropout` breaks the symmetry as a by-product of what it is
-# for, which :doc:`/auto_gallery/06_regularization/plot_dropout` tells.
+# Hidden units differ only in their weights, and gradient descent keeps equal units equal. So
+# initial weights are random: :func:`dlcore.mlp.init_mlp` samples them, and
+# :doc:`/auto_gallery/07_propagation/plot_xavier_understood` explains how large they should be.
+# :func:`dlcore.init.constant` exists to show what happens otherwise, and :func:`dlcore.init.zeros`
+# is meant for biases. :func:`dlcore.regularization.dropout` breaks the symmetry as a by-product;
+# :doc:`/auto_gallery/06_regularization/plot_dropout` shows its main purpose.

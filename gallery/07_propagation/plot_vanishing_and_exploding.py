@@ -1,15 +1,29 @@
 r"""
-Why do gradients vanish or explode?
-===================================
+Vanishing and exploding gradients: why do they happen?
+======================================================
 
-The gradient at the first layer of a deep network is a product of as many factors as there are
-layers,
+The gradient at the first layer is a product with one factor per layer, so it shrinks or grows
+exponentially with depth.
+
+In short
+--------
+
+In a deep network, the gradient at the first layer is a product of one weight matrix and one
+diagonal matrix of activation slopes per layer, and it vanishes or explodes unless each factor
+preserves its size. The variance of the weights and the slope of the activation set the factor, and
+in narrow networks a typical gradient shrinks even if the variance is right.
 
 .. math::
 
     \frac{\partial J}{\partial \mathbf{z}_1} = \frac{\partial J}{\partial \mathbf{o}}\,
     \mathbf{W}_K^\top \mathbf{D}_{K-1} \mathbf{W}_{K-1}^\top \cdots \mathbf{D}_1, \qquad
     \mathbf{D}_k = \operatorname{diag}\bigl(\phi'(\mathbf{z}_k)\bigr) .
+
+*Prerequisites:* :doc:`backpropagation </auto_gallery/07_propagation/plot_backpropagation_by_hand>`
+and singular values. *Reading time:* 15 minutes.
+
+Setting
+-------
 
 A product of many factors is rarely of moderate size. What decides how fast it grows or shrinks: the
 width of the layers, the variance of their weights, or the activation?
@@ -27,13 +41,13 @@ from dlcore import activations, information, mlp, optim, propagation
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# A hundred matrices
-# ------------------
+# Products of a hundred random matrices
+# -------------------------------------
 #
-# Multiply 100 matrices of 4 × 4 standard normal numbers. The largest entry of the product
-# has about 25 digits. Now choose the variance as one should, :math:`\sigma^2 = \frac14`, so
-# that :math:`n\sigma^2 = 1` and the mean square of the entries is the same after any number
-# of factors. Nevertheless the product shrinks, to some millionths.
+# Multiply 100 matrices of 4 × 4 standard normal numbers. The largest entry of the product has about
+# 25 digits. Now choose the variance that preserves the mean square, :math:`\sigma^2 = \frac14`:
+# then :math:`n\sigma^2 = 1`, and the mean square of the entries is the same after any number of
+# factors. The product shrinks nevertheless, to a few millionths.
 
 n_products, depth, width = 200, 100, 4
 factors = torch.randn(
@@ -42,7 +56,7 @@ factors = torch.randn(
 
 
 def partial_products(factors: Tensor) -> Tensor:
-    """Return the product of the first factor, of the first two, and so on."""
+    """Return the products of the first 1, 2, 3, ... factors."""
     products = [factors[:, 0]]
     for factor in factors.unbind(1)[1:]:
         products.append(products[-1] @ factor)
@@ -71,12 +85,12 @@ ax.axhline(0, color=ink, linewidth=1, linestyle="--")
 ax.text(55, 21, "variance 1", color="C1", ha="right")
 ax.text(60, 2.5, "variance ¼", color="C0")
 ax.set(xlabel="factors", ylabel="decimal logarithm of the largest entry")
-ax.set_title("Variance 1 explodes, and the right one, ¼, vanishes")
+ax.set_title("With variance 1 products explode, with ¼ they vanish")
 fig.set_label(
     "The decimal logarithm of the largest entry of the product against the number of "
-    "factors, for 30 products each and on average. With variance 1 it rises in a "
-    "straight line to 25. With variance one quarter it falls to about -5.5, single "
-    "products between -2 and -10."
+    "factors, for 30 products per variance and on average. With variance 1 it rises "
+    "along a straight line to 25. With variance one quarter it falls to about -5.5 on "
+    "average, and to between -2 and -10 for single products."
 )
 plt.show()
 
@@ -84,25 +98,25 @@ plt.show()
 # Why the right variance is not enough
 # ------------------------------------
 #
-# That the mean square stays and nearly all products shrink is no contradiction: a few huge
-# ones make the mean. What a typical product does is told by the mean of the *logarithm*. A
-# normal matrix of variance :math:`\sigma^2` multiplies the squared length of a vector by
-# :math:`\sigma^2` times a chi-squared variable with :math:`n` degrees of freedom, whose
-# mean logarithm is known. So per factor, the logarithm of the length changes by
+# The mean square is constant although nearly all products shrink. This is no contradiction, because
+# a few very large products dominate the mean. The mean of the *logarithm* tells us what a typical
+# product does. A normal matrix of variance :math:`\sigma^2` multiplies the squared length of a
+# vector by :math:`\sigma^2` times a chi-squared variable with :math:`n` degrees of freedom, whose
+# mean logarithm is known. So each factor changes the logarithm of the length by
 #
 # .. math::
 #
 #     \tfrac12\bigl(\psi(\tfrac n2) + \log 2\sigma^2\bigr) \approx -\frac{1}{2n}
 #     \quad\text{for } \sigma^2 = \tfrac1n,
 #
-# where :math:`\psi` is the digamma function. Narrow networks lose :math:`\frac{1}{2n}` per
-# layer although every variance is right; wide ones do not notice.
+# where :math:`\psi` is the digamma function. Narrow networks lose :math:`\frac{1}{2n}` per layer
+# although every variance is right. In wide networks the loss is negligible.
 
 widths = torch.tensor([2, 4, 8, 16, 32])
 
 
 def log_lengths(n: int) -> Tensor:
-    """Return by how much 100 factors change the log-length of 64 vectors."""
+    """Return the change of the log-length of 64 vectors after 100 factors."""
     x = torch.ones(64, 1, n, dtype=torch.float64) / math.sqrt(n)
     for _ in range(depth):
         matrices = torch.randn(64, n, n, generator=generator, dtype=torch.float64)
@@ -129,25 +143,25 @@ ax.set(xscale="log", xlabel="width n", ylabel="decimal logarithm of the length")
 ax.set_yticks([-15, -10, -5, 0])
 ax.set_xticks(widths, [str(int(n)) for n in widths])
 ax.minorticks_off()
-ax.set_title("After 100 factors of the right variance, 1/n")
+ax.set_title("Length after 100 factors of the right variance, 1/n")
 fig.set_label(
     "The decimal logarithm of a vector's length after 100 factors of variance 1/n, "
-    "against the width n, measured with the middle 80 per cent and by the formula: "
-    "-12.5 at width 2, -6 at 4, and close to 0 at 32."
+    "against the width n, measured, with bars for the middle 80 percent, and from the "
+    "formula: -12.5 at width 2, -6 at 4, and close to 0 at 32."
 )
 plt.show()
 
 # %%
-# Both at once
-# ------------
+# The product vanishes and explodes at once
+# -----------------------------------------
 #
-# The largest entry tells half of the story. The product stretches some directions and
-# squeezes others. Of its four singular values, the smallest vanishes about as fast as the
-# largest explodes: the logarithm of the :math:`i`-th changes per factor by
-# :math:`\frac12\bigl(\psi(\frac{n-i+1}{2}) + \log 2\bigr)`, which is 0.24 decimal digits
-# for the first and :math:`-0.28` for the last. Multiplied out, the product cannot know the
-# small ones, for they drown in the rounding of the large.
-# :func:`dlcore.propagation.log_singular_values` never multiplies it out.
+# The largest entry shows only half of what happens. The product stretches some directions and
+# shrinks others. Of its four singular values, the smallest vanishes about as fast as the largest
+# explodes. Per factor, the logarithm of the :math:`i`-th changes by
+# :math:`\frac12\bigl(\psi(\frac{n-i+1}{2}) + \log 2\bigr)`, which is 0.24 decimal digits for the
+# first and :math:`-0.28` for the last. The multiplied product does not contain the small ones,
+# because they are lost in the rounding errors of the large ones.
+# :func:`dlcore.propagation.log_singular_values` finds all of them without forming the product.
 
 some = factors[:40]
 depths = [10, 40, 70, 100]
@@ -174,11 +188,11 @@ for i, color in enumerate(("C1", "C2", "C3", "C0")):
     ax.text(103, start + 100 * rates[i], name, color=color, va="center")
 ax.set(xlabel="factors", xlim=(0, 128), xticks=[0, 25, 50, 75, 100])
 ax.set_ylabel("decimal logarithm of the singular value")
-ax.set_title("The singular values fan out")
+ax.set_title("The singular values diverge exponentially")
 fig.set_label(
     "The decimal logarithm of the four singular values of the product against the "
-    "number of factors: points on four straight lines, which fan out from 0 to about "
-    "25, 16, 2 and -28 at 100 factors."
+    "number of factors. The points lie on four straight lines that diverge from 0 to "
+    "about 25, 16, 2 and -28 at 100 factors."
 )
 plt.show()
 
@@ -186,8 +200,8 @@ plt.show()
 # The slope of the activation
 # ---------------------------
 #
-# On the way back, each layer multiplies by :math:`\phi'(\mathbf{z})` as well. The sigmoid's
-# slope is at most ¼, and next to nothing where it saturates.
+# In the backward pass, each layer multiplies the gradient by :math:`\phi'(\mathbf{z})` as well. The
+# sigmoid's slope is at most ¼, and close to 0 where the sigmoid saturates.
 
 z = torch.linspace(-8, 8, 161, dtype=torch.float64)
 value = activations.sigmoid(z)
@@ -201,19 +215,19 @@ ax.plot(z, slope, color="C1")
 ax.text(2.6, 0.84, "sigmoid", color="C0", va="top")
 ax.text(2.2, 0.14, "its slope", color="C1")
 ax.set(xlabel="z", yticks=[0, 0.25, 0.5, 1], yticklabels=["0", "¼", "½", "1"])
-ax.set_title("The sigmoid's slope is a quarter at best")
+ax.set_title("The sigmoid's slope is at most a quarter")
 fig.set_label(
-    "The sigmoid rises from 0 to 1 between -6 and 6. Its slope is a low hill with a "
-    "top of one quarter at 0, and close to 0 beyond -6 and 6."
+    "The sigmoid rises from 0 to 1 between -6 and 6. Its slope has a maximum of one "
+    "quarter at 0 and is close to 0 beyond -6 and 6."
 )
 plt.show()
 
 # %%
-# So with a sigmoid the gradient vanishes, under Xavier's weights by more than thirty orders
-# of magnitude in 30 layers. tanh has slope 1 at 0 and loses little; a ReLU with Xavier's
-# weights loses half in each layer, and with He's nothing.
-# :func:`dlcore.propagation.signal_propagation` sends a random gradient back, here through 5
-# networks of 30 layers of 128 units, and predicts what will arrive.
+# So with a sigmoid the gradient vanishes: with Xavier's weights it loses more than thirty orders of
+# magnitude in 30 layers. tanh has slope 1 at 0 and loses little. A ReLU loses half in each layer
+# with Xavier's weights and nothing with He's. :func:`dlcore.propagation.signal_propagation` sends a
+# random gradient back, here through 5 networks of 30 layers of 128 units, and predicts its variance
+# at each layer.
 
 settings = {
     "ReLU, He": ("relu", "he_normal", "C2"),
@@ -259,25 +273,25 @@ ax.text(14, 1e-26, "sigmoid, Xavier", color="C1")
 ax.set(yscale="log", ylim=(1e-39, 1e5), yticks=[1e-36, 1e-24, 1e-12, 1])
 ax.minorticks_off()
 ax.set(xlabel="layer", ylabel="variance of the gradient")
-ax.set_title("From the outputs back to the inputs ←")
+ax.set_title("← The gradient on its way from outputs to inputs")
 fig.set_label(
-    "The variance of the gradient at 30 layers, from the outputs on the right to the "
-    "inputs on the left, on a logarithmic axis. With ReLU and He's weights it stays at "
-    "1, with tanh it falls to 0.02, with ReLU and Xavier's weights to 1e-9, and with a "
-    "sigmoid to 1e-36."
+    "The variance of the gradient at 30 layers on a logarithmic axis, from the outputs "
+    "on the right to the inputs on the left. With ReLU and He's weights it stays at 1. "
+    "It falls to 0.02 with tanh, to 1e-9 with ReLU and Xavier's weights, and to 1e-36 "
+    "with a sigmoid."
 )
 plt.show()
 
 # %%
-# What training makes of it
-# -------------------------
+# How vanishing gradients affect training
+# ---------------------------------------
 #
-# Ten hidden layers of 64 units, 200 digits, 300 steps of gradient descent. Where the
-# gradient arrives, the network learns; where a step is too long for the one with the ReLU,
-# its loss leaps, and comes back. Where no gradient arrives, only the last bias learns, and
-# that is enough for one thing: the frequencies of the classes. The loss stops at their
-# entropy, 2.30, and looks as if training had converged. With weights of twice He's size the
-# first loss is in the hundreds at least, and after a few steps it is not a number.
+# We train networks with ten hidden layers of 64 units on 200 digits, with 300 steps of gradient
+# descent. Where the gradient reaches the first layers, the network learns. Where a step is too long
+# for the network with the ReLU, its loss jumps and then recovers. Where no gradient reaches the
+# first layers, only the last bias learns, and it can learn only the frequencies of the classes. The
+# loss then stops at their entropy, 2.30, and looks as if training had converged. With weights of
+# twice He's size, the initial loss is above 100, and after a few steps it is no longer finite.
 
 digits = load_digits()
 images = torch.as_tensor(digits.data[:200]) / 16
@@ -323,11 +337,11 @@ ax.text(300, 2.36, "ReLU, std 0.01", color="C3", ha="right")
 ax.text(215, 0.72, "tanh, Xavier", color="C0")
 ax.text(60, 0.35, "ReLU, He", color="C2")
 ax.set(xlabel="step", ylabel="cross-entropy, nats", ylim=(0, 3))
-ax.set_title("Without a gradient nothing is learned")
+ax.set_title("Networks with vanishing gradients do not learn")
 fig.set_label(
     "The loss of four networks with ten hidden layers over 300 steps. With ReLU and "
-    "He's weights and with tanh and Xavier's it falls from about 2.5 to below 0.5. "
-    "With a sigmoid, and with weights of standard deviation 0.01, it stays at 2.3."
+    "He's weights, and with tanh and Xavier's weights, it falls from about 2.5 to below "
+    "0.5. With a sigmoid, and with weights of standard deviation 0.01, it stays at 2.3."
 )
 plt.show()
 
@@ -335,12 +349,13 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A factor per layer, and as many layers as there are: whatever is not 1 grows or vanishes
-# exponentially. The variance of the weights sets the factor, the slope of the activation
-# takes its share of it, and the width says how far a typical network stays behind the mean.
-# :func:`dlcore.propagation.signal_propagation` measures and predicts both ways for given
-# parameters, :func:`dlcore.propagation.gaussian_expectation` is the mean that the
-# prediction rests on, and :func:`dlcore.propagation.log_singular_values` takes a long
-# product apart. Which variance gives the factor 1, is derived in
-# :doc:`/auto_gallery/07_propagation/plot_xavier_understood`; which product it is that comes
-# back, is shown in :doc:`/auto_gallery/07_propagation/plot_backpropagation_by_hand`.
+# A gradient gets one factor per layer: if the factors differ from 1, it grows or vanishes
+# exponentially with depth. The variance of the weights sets the factor, the slope of the activation
+# reduces it, and the width determines how far a typical network lies below the mean.
+# :func:`dlcore.propagation.signal_propagation` measures and predicts both the forward and the
+# backward pass for given parameters. :func:`dlcore.propagation.gaussian_expectation` computes the
+# mean that the prediction uses, and :func:`dlcore.propagation.log_singular_values` returns the
+# singular values of a long matrix product.
+# :doc:`/auto_gallery/07_propagation/plot_xavier_understood` derives the variance that makes the
+# factor 1, and :doc:`/auto_gallery/07_propagation/plot_backpropagation_by_hand` derives the product
+# itself.

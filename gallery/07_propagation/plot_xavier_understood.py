@@ -1,11 +1,17 @@
 r"""
-How large should weights begin?
-===============================
+Xavier initialization: how large should initial weights be?
+===========================================================
 
-A layer computes sums, and a deep network sums of sums. If each layer makes its signal a little
-larger or smaller, many make it huge or nothing. *Xavier's* initialization chooses the variance of
-the weights so that this does not happen. For a layer of :math:`n_\mathrm{in}` inputs :math:`x_j`
-and :math:`n_\mathrm{out}` outputs
+Xavier initialization chooses the variance of the weights so that signals and gradients keep their
+size from layer to layer.
+
+In short
+--------
+
+For a layer of :math:`n_\mathrm{in}` inputs :math:`x_j` and :math:`n_\mathrm{out}` outputs, the
+forward pass needs the weight variance :math:`1/n_\mathrm{in}` and the backward pass needs
+:math:`1/n_\mathrm{out}`; Xavier's variance is a compromise between the two. A ReLU halves the mean
+square, so He initialization doubles the forward rule to :math:`2/n_\mathrm{in}`.
 
 .. math::
 
@@ -13,9 +19,18 @@ and :math:`n_\mathrm{out}` outputs
     \mathrm{E}[w_{ij}] = 0, \qquad \operatorname{Var}[w_{ij}] = \sigma^2
     = \frac{2}{n_\mathrm{in} + n_\mathrm{out}} .
 
-Where does this come from? The derivation has one step that is easily passed over, two conditions
-that contradict each other, and one assumption that the most common activation breaks. Each of them
-is measured here beside its formula.
+*Prerequisites:* expectation and variance, and :doc:`backpropagation
+</auto_gallery/07_propagation/plot_backpropagation_by_hand>`. *Reading time:* 15 minutes.
+
+Setting
+-------
+
+A layer computes sums, and a deep network computes sums of sums. If each layer makes its signal a
+little larger or smaller, many layers make it huge or negligible. *Xavier's* initialization chooses
+the variance of the weights so that this does not happen. Where does the formula come from? The
+derivation has one step that is easy to overlook, two conditions that contradict each other, and one
+assumption that the most common activation breaks. This tutorial measures each of them next to its
+formula.
 """
 
 import math
@@ -30,16 +45,18 @@ from torch import Tensor
 from dlcore import activations, init, linear, propagation
 
 generator = torch.Generator().manual_seed(0)
-Variance = Callable[[int, int], float]  # of the weights, from n_in and n_out
+Variance = Callable[
+    [int, int], float
+]  # the variance of the weights from n_in and n_out
 
 # %%
 # Why the cross terms vanish
 # --------------------------
 #
 # The weights have mean 0, so the mean of an output is :math:`\sum_j
-# \mathrm{E}[w_{ij}]\,\mathrm{E}[x_j] = 0`, and its variance is the mean of its square. The
-# square of a sum has squares and cross terms. As the weights are drawn independently of the
-# inputs, each mean is a product of two,
+# \mathrm{E}[w_{ij}]\,\mathrm{E}[x_j] = 0`, and its variance is the mean of its square. The square
+# of a sum consists of squares and cross terms. Since the weights are independent of the inputs,
+# each mean is a product of two means,
 #
 # .. math::
 #
@@ -47,12 +64,11 @@ Variance = Callable[[int, int], float]  # of the weights, from n_in and n_out
 #     = \sum_j \mathrm{E}[w_{ij}^2]\,\mathrm{E}[x_j^2]
 #     + \sum_{j \ne k} \mathrm{E}[w_{ij}w_{ik}]\,\mathrm{E}[x_j x_k] .
 #
-# Inputs depend on each other, as neighbouring pixels do: :math:`\mathrm{E}[x_j x_k]` is far
-# from 0. But the weights are independent of each other *and* have mean 0, hence
-# :math:`\mathrm{E}[w_{ij}w_{ik}] = \mathrm{E}[w_{ij}]\,\mathrm{E}[w_{ik}] = 0`. It is the
-# weights that make the cross terms vanish; nothing is asked of the inputs. Here are all
-# three matrices, for the 64 pixels of the digits and the mean over 5000 draws of their
-# weights.
+# Inputs depend on each other, as neighbouring pixels do: :math:`\mathrm{E}[x_j x_k]` is far from 0.
+# But the weights are independent of each other *and* have mean 0, hence
+# :math:`\mathrm{E}[w_{ij}w_{ik}] = \mathrm{E}[w_{ij}]\,\mathrm{E}[w_{ik}] = 0`. The weights make
+# the cross terms vanish, and the inputs need no particular property. The figure shows all three
+# matrices for the 64 pixels of the digits, with means over 5000 draws of the weights.
 
 x = torch.as_tensor(load_digits().data) / 16
 n_in, sigma = 64, 1 / 8
@@ -78,16 +94,16 @@ for ax, (title, label, matrix) in zip(axes, pictures, strict=True):
     ax.set(title=title, xlabel=label, xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 fig.set_label(
-    "Three pictures of 64 by 64 means. That of the products of two pixels is full of "
-    "large values. That of the products of two weights is empty but for its diagonal. "
-    "Their product is, too."
+    "Three 64 by 64 matrices of means. The matrix for products of two pixels has large "
+    "values everywhere. The matrix for products of two weights is 0 except on its "
+    "diagonal, and so is the product of the two matrices entry by entry."
 )
 plt.show()
 
 # %%
-# So the squares alone make up the variance, :math:`n_\mathrm{in}\,\sigma^2\gamma^2` with
-# :math:`\gamma^2` the mean of :math:`x_j^2`. That is the variance of the inputs if their
-# mean is 0; if it is not, as with pixels, it is the mean square that counts.
+# So the squares alone make up the variance, :math:`n_\mathrm{in}\,\sigma^2\gamma^2`, where
+# :math:`\gamma^2` is the mean of :math:`x_j^2`. If the inputs have mean 0, :math:`\gamma^2` is
+# their variance. Otherwise, as with pixels, the mean square is what matters.
 
 gamma_squared = x.square().mean()
 outputs = x @ weights
@@ -97,10 +113,10 @@ assert 0.95 < ratio < 1.05
 assert gamma_squared > 1.5 * x.var()
 
 # %%
-# Vanishing is a matter of the mean over draws. In a single draw, the cross terms are as
-# large as the squares: they are what makes one output differ from the next. And they come
-# back as soon as the weights have a mean: half of their standard deviation is enough to
-# make the mean square of the outputs eight times as large.
+# The cross terms vanish on average over draws. In a single draw they are as large as the squares,
+# and they make one output differ from the next. They also return as soon as the weights have a mean
+# other than 0: a mean of half their standard deviation makes the mean square of the outputs eight
+# times as large.
 
 squares = x.square() @ weights.square()
 crosses = outputs.square() - squares
@@ -111,18 +127,18 @@ with_a_mean = x @ (weights + sigma / 2)
 assert 7 < with_a_mean.square().mean() / outputs.square().mean() < 9
 
 # %%
-# Forward: the inputs count
-# -------------------------
+# Forward pass: the number of inputs matters
+# ------------------------------------------
 #
-# So one layer multiplies the variance by :math:`n_\mathrm{in}\sigma^2`. Only at 1 is it
-# kept; above it grows, and *below it shrinks*. Then the next layer does the same, with the
-# factor once more: 20 layers of 256 units turn a factor of 2 into a million, and one of ½
-# into a millionth. :func:`dlcore.propagation.signal_propagation` measures and predicts it;
-# here without any activation, over 10 draws of the network.
+# So one layer multiplies the variance by :math:`n_\mathrm{in}\sigma^2`. If this factor is 1, the
+# variance stays the same; above 1 it grows, and *below 1 it shrinks*. The next layer multiplies by
+# the same factor again: 20 layers of 256 units turn a factor of 2 into a million, and a factor of ½
+# into a millionth. :func:`dlcore.propagation.signal_propagation` measures and predicts this, here
+# without any activation and over 10 draws of the network.
 
 
 def layers(sizes: list[int], variance: Variance) -> list[linear.LinearParams]:
-    """Return normal weights with the variance that the rule gives, and zero biases."""
+    """Return normal weights with the variance given by the rule, and zero biases."""
     return [
         linear.LinearParams(
             init.normal(
@@ -139,7 +155,7 @@ def layers(sizes: list[int], variance: Variance) -> list[linear.LinearParams]:
 def measure(
     sizes: list[int], variance: Variance, activation: str
 ) -> propagation.SignalPropagation:
-    """Return measurement and prediction for 10 networks, one in each row."""
+    """Return measurements and predictions for 10 networks, one per row."""
     variances = [variance(n_in, n_out) for n_in, n_out in pairwise(sizes)]
     results = [
         propagation.signal_propagation(
@@ -155,7 +171,7 @@ def measure(
 
 
 def draw(ax: plt.Axes, measured: Tensor, predicted: Tensor, color: str) -> None:
-    """Draw the prediction as a line, and the mean and range of the measurements on it."""
+    """Draw the prediction as a line, and the measurements as mean and range."""
     depth = range(predicted.shape[1])
     ax.plot(depth, predicted.mean(0), color=color, linewidth=1)
     mean = measured.mean(0)
@@ -184,35 +200,34 @@ for factor, height, align in [(2, 3e4, "right"), (1, 4, "left"), (0.5, 3e-5, "ri
     text = rf"$n_\mathrm{{in}}\sigma^2 = {factor}$"
     ax.text(12, height, text, color=factors[factor], ha=align)
 ax.set(yscale="log", xlabel="layer", ylabel="variance", xticks=[0, 5, 10, 15, 20])
-ax.set_title("Above 1 the signal grows, below 1 it shrinks")
+ax.set_title("Above a factor of 1 the signal grows, below it shrinks")
 fig.set_label(
-    "The variance of the signal at 20 layers, on a logarithmic axis: points on three "
-    "straight lines. With the factor 2 it rises to a million, with 1 it stays, with "
-    "0.5 it falls to a millionth."
+    "The variance of the signal at 20 layers on a logarithmic axis: points on three "
+    "straight lines. With a factor of 2 it rises to a million, with 1 it stays constant, "
+    "and with 0.5 it falls to a millionth."
 )
 plt.show()
 
 # %%
-# Backward: the outputs count
-# ---------------------------
+# Backward pass: the number of outputs matters
+# --------------------------------------------
 #
-# The gradient with respect to an input is a sum as well, but over the outputs,
-# :math:`\partial l/\partial x_j = \sum_{i=1}^{n_\mathrm{out}} w_{ij}\,\partial l/\partial
-# o_i`. The same derivation gives it the factor :math:`n_\mathrm{out}\sigma^2`. If a layer
-# has more inputs than outputs, no :math:`\sigma^2` keeps both at 1. Xavier's
-# :math:`\sigma^2` keeps their mean at 1:
+# The gradient with respect to an input is a sum as well, but over the outputs, :math:`\partial
+# l/\partial x_j = \sum_{i=1}^{n_\mathrm{out}} w_{ij}\,\partial l/\partial o_i`. The same derivation
+# gives the factor :math:`n_\mathrm{out}\sigma^2`. If a layer has more inputs than outputs, no
+# :math:`\sigma^2` makes both factors 1. Xavier's :math:`\sigma^2` makes their mean 1:
 #
 # .. math::
 #
 #     \tfrac12\,(n_\mathrm{in}\sigma^2 + n_\mathrm{out}\sigma^2) = 1 .
 #
-# It is a compromise, and it has a price: two numbers with mean 1 have a product of at most
-# 1. So in a network whose layers have 100 and 400 units in turn, what one layer takes away
-# the next does not quite give back. Each pair of layers multiplies the variance by
-# :math:`0.4\cdot1.6 = 0.64`, on both ways, and ten pairs leave a hundredth. The forward
-# rule alone, :math:`\sigma^2 = 1/n_\mathrm{in}`, does better here. Forward it is exact;
-# backward its factors :math:`n_\mathrm{out}/n_\mathrm{in}` cancel along the network, but
-# for the first and the last width.
+# This compromise has a price: two numbers with mean 1 have a product of at most 1. Take a network
+# whose layers have 100 and 400 units in turn. What one layer removes, the next does not quite
+# restore. Each pair of layers multiplies the variance by :math:`0.4\cdot1.6 = 0.64`, in both
+# directions, and ten pairs leave a hundredth. The forward rule alone, :math:`\sigma^2 =
+# 1/n_\mathrm{in}`, does better here. It is exact in the forward pass. In the backward pass its
+# factors :math:`n_\mathrm{out}/n_\mathrm{in}` cancel along the network, except for the first and
+# the last width.
 
 
 def xavier(n_in: int, n_out: int) -> float:
@@ -220,8 +235,8 @@ def xavier(n_in: int, n_out: int) -> float:
     return 2 / (n_in + n_out)
 
 
-def forward_rule(n_in: int, n_out: int) -> float:  # noqa: ARG001  # as the compromise is called
-    """Return the variance that keeps the signal on its way forward."""
+def forward_rule(n_in: int, n_out: int) -> float:  # noqa: ARG001  # same signature as xavier
+    """Return the variance that keeps the signal constant in the forward pass."""
     return 1 / n_in
 
 
@@ -240,30 +255,30 @@ for name, (_, color) in rules.items():
     r = nets[name]
     draw(axes[0], r.forward_measured, r.forward_predicted, color)
     draw(axes[1], r.backward_measured, r.backward_predicted, color)
-axes[0].set(yscale="log", ylabel="variance", title="signal, forward →")
-axes[1].set(title="← gradient, backward")
+axes[0].set(yscale="log", ylabel="variance", title="Signal, forward →")
+axes[1].set(title="← Gradient, backward")
 axes[0].text(7, 1.5, r"$\sigma^2 = 1/n_\mathrm{in}$", color="C1")
 axes[0].text(7, 0.02, "Xavier", color="C0", ha="right")
 axes[1].text(12.5, 0.05, "Xavier", color="C0")
 for ax in axes:
     ax.set(xlabel="layer", xticks=[0, 10, 20], ylim=(0.004, 2.5))
 fig.set_label(
-    "Variance of signal and gradient at 20 layers of 100 and 400 units in turn. With "
-    "Xavier's rule both fall in zigzags to about a hundredth, the signal to the right, "
-    "the gradient to the left. With the forward rule the signal stays at 1, and the "
-    "gradient goes between 1 and a quarter."
+    "The variance of signal and gradient at 20 layers of 100 and 400 units in turn. With "
+    "Xavier's rule both fall in zigzags to about a hundredth, the signal to the right "
+    "and the gradient to the left. With the forward rule the signal stays at 1, and the "
+    "gradient alternates between 1 and a quarter."
 )
 plt.show()
 
 # %%
-# ReLU: half of the square
-# ------------------------
+# ReLU: half of the mean square is lost
+# -------------------------------------
 #
-# All this was for sums without an activation, and it holds for one that is the identity
-# near 0, as tanh is, while the signal is small. A ReLU is not: it sets the negative half of
-# its inputs to 0, and so takes away half of their mean square. It is the mean square, not
-# the variance, that the next layer's sum is made of, as the pixels have shown; its inputs
-# no longer have mean 0.
+# So far the layers had no activation. The results also hold for an activation that is close to the
+# identity near 0, such as tanh, as long as the signal is small. They do not hold for a ReLU: it
+# sets the negative half of its inputs to 0 and so removes half of their mean square. The next
+# layer's sum depends on this mean square and not on the variance, as we saw with the pixels,
+# because its inputs no longer have mean 0.
 
 z = torch.randn(100_000, generator=generator, dtype=torch.float64)
 h = activations.relu(z)
@@ -272,17 +287,17 @@ assert abs(float(h.mean()) - 1 / math.sqrt(2 * math.pi)) < 0.02
 assert h.var() < 0.36
 
 # %%
-# Backward it does the same, with a slope of 0 for half of the units. So under a ReLU,
-# Xavier's weights halve the signal in each layer, and after 30 layers a billionth is left.
-# He's scheme doubles the variance of the weights,
+# In the backward pass the ReLU does the same, because its slope is 0 for half of the units. So with
+# a ReLU, Xavier's weights halve the signal in each layer, and a billionth is left after 30 layers.
+# He's scheme doubles the variance of the weights:
 #
 # .. math::
 #
 #     \sigma^2 = \frac{2}{n_\mathrm{in}} .
 
 
-def he(n_in: int, n_out: int) -> float:  # noqa: ARG001  # as the others are called
-    """Return the variance that makes up for what a ReLU takes away."""
+def he(n_in: int, n_out: int) -> float:  # noqa: ARG001  # same signature as xavier
+    """Return the variance that compensates for the half that a ReLU removes."""
     return 2 / n_in
 
 
@@ -300,28 +315,28 @@ for r, color in zip(relu_nets.values(), ("C1", "C0"), strict=True):
 ax.text(15, 10, "He", color="C1", ha="center")
 ax.text(14, 1e-5, "Xavier", color="C0", ha="right", va="top")
 ax.set(yscale="log", ylim=(1e-10, 1e2), xlabel="layer", ylabel="mean square")
-ax.set_title("Under a ReLU, He's weights keep the signal")
+ax.set_title("With a ReLU, He's weights keep the signal")
 fig.set_label(
     "The mean square of the signal at 30 layers with a ReLU, on a logarithmic axis. "
-    "With Xavier's weights it falls on a straight line to a billionth. With He's it "
-    "stays at 2; the range over 10 networks widens with depth."
+    "With Xavier's weights it falls along a straight line to a billionth. With He's "
+    "weights it stays at 2, and the range over 10 networks widens with depth."
 )
 plt.show()
 
 # %%
-# The bars are the range over 10 networks. The prediction is a mean over all networks, and
-# each of them is off by factors of its own, which pile up with depth.
+# The bars show the range over 10 networks. The prediction is a mean over all networks. Each single
+# network deviates from it by random factors, which accumulate with depth.
 
 of_he = relu_nets[he].forward_measured.log()
 assert of_he[:, 30].std() > 2 * of_he[:, 2].std()
 
 # %%
-# The shape of the distribution
-# -----------------------------
+# The shape of the distribution does not matter
+# ---------------------------------------------
 #
-# Nothing above asks how the weights are distributed, beyond mean and variance. A uniform
+# Nothing above depends on the distribution of the weights beyond its mean and variance. A uniform
 # distribution on :math:`(-a, a)` has the variance :math:`a^2/3`, so :math:`a =
-# \sqrt{6/(n_\mathrm{in} + n_\mathrm{out})}` is Xavier's as well.
+# \sqrt{6/(n_\mathrm{in} + n_\mathrm{out})}` gives Xavier's variance as well.
 
 bound = math.sqrt(6 / (300 + 200))
 uniform = init.xavier_uniform(300, 200, generator=generator)
@@ -334,15 +349,14 @@ for weight in (uniform, normal):
 # Conclusion
 # ----------
 #
-# Weights with mean 0, drawn independently, make every cross term vanish, whatever the
-# inputs. What remains is a factor per layer: :math:`n_\mathrm{in}\sigma^2` forward and
-# :math:`n_\mathrm{out}\sigma^2` backward, each halved by a ReLU.
-# :func:`dlcore.init.xavier_normal` and :func:`dlcore.init.xavier_uniform` strike the
-# balance for tanh and its like, :func:`dlcore.init.he_normal` and
-# :func:`dlcore.init.he_uniform` keep the forward way through a ReLU; of the two ways, one
-# is enough, for the other differs by the first and the last width only.
-# :func:`dlcore.mlp.init_mlp` draws whole networks by each of them, and
-# :func:`dlcore.propagation.signal_propagation` tells what to expect of any other. What
-# happens where the factors are not 1, and to narrow networks even where they are, is
-# measured in :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding`; why weights
-# have to be random at all, in :doc:`/auto_gallery/07_propagation/plot_symmetry`.
+# If the weights have mean 0 and are independent, every cross term vanishes, whatever the inputs
+# are. What remains is a factor per layer: :math:`n_\mathrm{in}\sigma^2` forward and
+# :math:`n_\mathrm{out}\sigma^2` backward, each halved by a ReLU. :func:`dlcore.init.xavier_normal`
+# and :func:`dlcore.init.xavier_uniform` balance the two factors for tanh and similar activations.
+# :func:`dlcore.init.he_normal` and :func:`dlcore.init.he_uniform` keep the signal in the forward
+# pass through a ReLU. One direction is enough, because the other differs only by the first and the
+# last width. :func:`dlcore.mlp.init_mlp` initializes whole networks with each of these schemes, and
+# :func:`dlcore.propagation.signal_propagation` predicts the result of any other.
+# :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding` measures what happens if the
+# factors are not 1, and what happens in narrow networks even if they are.
+# :doc:`/auto_gallery/07_propagation/plot_symmetry` explains why weights have to be random at all.
