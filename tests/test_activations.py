@@ -21,7 +21,7 @@ HALF = [torch.float16, torch.bfloat16]
 EXTREMES = [-math.inf, -1e30, -1e4, 0.0, 1e4, 1e30, math.inf, math.nan]
 temperatures = st.floats(0.05, 20.0)
 
-# name: the function, its formula and its derivative in 50 digits, and its values and slopes at the extremes
+# name: the function, its formula and derivative in 50 digits, and its values and slopes at the extremes
 POINTWISE: dict[str, tuple[Function, Function, Function, list[float], list[float]]] = {
     "relu": (
         activations.relu,
@@ -93,7 +93,7 @@ def slopes(function: Function, x: Tensor) -> Tensor:
 
 
 def relative_errors(actual: Tensor, formula: Function, x: Tensor) -> Tensor:
-    """Return how many units of eps each value is off, relative to the formula in 50 digits."""
+    """Return the error of each value in units of eps, relative to the formula in 50 digits."""
     expected = [formula(value) for value in exact(x)]
     errors = [abs(got - want) / abs(want) for got, want in zip(exact(actual), expected, strict=True)]
     return torch.tensor([float(error) for error in errors]) / torch.finfo(actual.dtype).eps
@@ -109,7 +109,7 @@ def test_activation_is_its_formula(name: str, x: float) -> None:
     function, formula, _, _, _ = POINTWISE[name]
     x = torch.tensor(x, dtype=torch.float64)
 
-    ulps = 4 * (1 + x.item() ** 2)  # a gate's exponent is off by half an ulp of x²
+    ulps = 4 * (1 + x.item() ** 2)  # the exponent of a gate has an error of half an ulp of x²
 
     assert_matches(function(x), lambda xs: formula(xs[0]), x, ulps=ulps)
 
@@ -178,13 +178,13 @@ def test_half_precision_is_the_exact_value_rounded(name: str, dtype: torch.dtype
 
 
 @given(tensors())
-def test_even_halves_cancel(x: Tensor) -> None:
+def test_value_at_x_minus_value_at_minus_x_is_x(x: Tensor) -> None:
     for gated in (activations.softplus, activations.gelu, activations.swish, activations.relu):
         torch.testing.assert_close(gated(x) - gated(-x), x)
 
 
 @given(tensors(largest=30.0))
-def test_sigmoid_is_the_rising_half_and_tanh_its_rescaling(x: Tensor) -> None:
+def test_sigmoids_of_x_and_minus_x_sum_to_one_and_tanh_is_a_rescaled_sigmoid(x: Tensor) -> None:
     torch.testing.assert_close(activations.sigmoid(x) + activations.sigmoid(-x), torch.ones_like(x))
     torch.testing.assert_close(activations.tanh(x), 2 * activations.sigmoid(2 * x) - 1)
 
@@ -225,7 +225,7 @@ def test_prelu_of_slope_zero_has_no_value_at_minus_infinity() -> None:
 
 
 @pytest.mark.parametrize("beta", [0.0, 1e-30, 0.5, 2.0, 1e30])
-def test_swish_goes_from_half_the_identity_to_relu(beta: float) -> None:
+def test_swish_changes_from_half_the_identity_to_relu_as_beta_grows(beta: float) -> None:
     x = torch.tensor([-1e30, -3.0, -1.0, 0.0, 2.0, 1e30], dtype=torch.float64)
 
     expected = x / 2 if beta == 0 else x * torch.sigmoid(beta * x)
@@ -243,7 +243,7 @@ def test_lowest_points_are_those_in_the_docstrings() -> None:
     assert -0.14 < activations.swish(x, beta=2.0).min() < -0.139
 
 
-# Pointwise: mendings
+# Pointwise: tails where torch loses digits or is NaN
 
 
 @pytest.mark.held_against("50 digits", activations.softplus)
@@ -340,7 +340,7 @@ def test_softmax_family_agrees_with_torch_along_any_dimension(dim: int, temperat
 
 
 @given(tensors(), temperatures, st.floats(-1e3, 1e3))
-def test_softmax_sums_to_one_and_does_not_see_a_shift(logits: Tensor, temperature: float, shift: float) -> None:
+def test_softmax_sums_to_one_and_is_invariant_to_a_shift(logits: Tensor, temperature: float, shift: float) -> None:
     probabilities = softmax(logits, temperature=temperature)
 
     torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0, dtype=torch.float64))
@@ -401,7 +401,7 @@ def test_gradient_of_hardmax_is_zero() -> None:
     assert torch.equal(gradient, torch.zeros(2, 3))
 
 
-# Mendings: the naive form, ties, temperature
+# The softmax family: the naive form, ties, temperature
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((2**22,), 0), ((2**20, 2), 0)])
@@ -409,7 +409,7 @@ def test_gradient_of_hardmax_is_zero() -> None:
 def test_softmax_of_long_rows_keeps_its_digits(
     function: Callable[..., Tensor], shape: tuple[int, ...], dim: int
 ) -> None:
-    """torch's own is wrong by hundreds of units of rounding there."""
+    """The error of torch's own softmax is hundreds of units of rounding here."""
     logits = torch.rand(shape)
     found, expected = function(logits, dim=dim), function(logits.double(), dim=dim)
     gradient = torch.func.grad(lambda x: function(x, dim=dim)[0].sum())
@@ -440,7 +440,7 @@ def test_cold_softmax_is_hardmax_where_nothing_ties(logits: Tensor) -> None:
     first, second = logits.topk(2).values
     cold = softmax(logits, temperature=1e-300)
 
-    if first - second > 1e-290:  # a gap of many temperatures
+    if first - second > 1e-290:  # a gap of many times the temperature
         assert torch.equal(cold, hardmax(logits))
     torch.testing.assert_close(log_sum_exp(logits, temperature=1e-300), logits.max(), rtol=0.0, atol=1e-299)
 
@@ -540,6 +540,6 @@ def test_a_row_without_entries_has_an_empty_softmax_and_the_smooth_maximum_minus
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_one_score_alone_is_certain(temperature: float) -> None:
+def test_a_single_score_has_probability_one(temperature: float) -> None:
     assert softmax(torch.tensor(7.0), temperature=temperature) == hardmax(torch.tensor(7.0)) == 1
     assert log_sum_exp(torch.tensor(7.0), temperature=temperature) == 7

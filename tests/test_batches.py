@@ -1,4 +1,4 @@
-"""Minibatches: each row once, all orders alike, and no surprise for the caller."""
+"""Minibatches: each row exactly once, every order equally likely, and errors at the call."""
 
 import itertools
 from collections import Counter
@@ -98,7 +98,7 @@ def test_without_a_generator_the_global_seed_decides() -> None:
     assert not torch.equal(epochs[0][0], epochs[0][1])
 
 
-def test_numpy_arrays_are_welcome_and_keep_their_dtype() -> None:
+def test_numpy_arrays_are_accepted_and_keep_their_dtype() -> None:
     x, y = np.arange(12.0).reshape(6, 2), np.arange(6)
 
     epoch = list(batches.minibatches(x, y, batch_size=4, shuffle=False))
@@ -107,19 +107,19 @@ def test_numpy_arrays_are_welcome_and_keep_their_dtype() -> None:
     np.testing.assert_array_equal(torch.cat([rows for rows, _ in epoch]).numpy(), x)
 
 
-def test_one_tensor_comes_in_tuples_too() -> None:
+def test_one_tensor_is_returned_in_tuples_too() -> None:
     (batch,) = batches.minibatches(torch.arange(3), batch_size=5, shuffle=False)
 
     assert isinstance(batch, tuple)
     assert torch.equal(batch[0], torch.arange(3))
 
 
-def test_mistakes_are_told_at_the_call_not_at_the_first_batch(plain: ModuleType) -> None:
+def test_errors_are_raised_at_the_call_not_at_the_first_batch(plain: ModuleType) -> None:
     with pytest.raises(ValueError, match="same number of rows"):
         plain.batches.minibatches(torch.ones(3), torch.ones(4), batch_size=2)
 
 
-def test_shuffled_batches_carry_the_gradient_back_to_their_rows() -> None:
+def test_gradient_flows_through_shuffled_batches_to_their_rows() -> None:
     x = torch.randn(7, 2, requires_grad=True)
 
     total = sum((rows**2).sum() for (rows,) in batches.minibatches(x, batch_size=3))
@@ -129,7 +129,7 @@ def test_shuffled_batches_carry_the_gradient_back_to_their_rows() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 300])
-def test_batches_are_those_of_the_order_however_many_are_put_in_order_at_a_time(
+def test_batches_do_not_depend_on_how_many_are_gathered_at_a_time(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = torch.arange(1000.0).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The guards: one message format, and no look at values that are not there."""
+"""Argument checks: one message format, and no read of values that do not exist."""
 
 import math
 import re
@@ -22,13 +22,13 @@ FLOATS = torch.tensor([1.0, 2.0])
     ("value", "got"),
     [([1.0], "list"), (1.0, "float"), (None, "NoneType")],
 )
-def test_check_floating_and_check_integer_want_a_tensor(checks: ModuleType, value: object, got: str) -> None:
+def test_check_floating_and_check_integer_require_a_tensor(checks: ModuleType, value: object, got: str) -> None:
     for check in (checks.check_floating, checks.check_integer):
         with pytest.raises(TypeError, match=rf"^x must be a torch\.Tensor, got {got}"):
             check(x=value)
 
 
-def test_a_numpy_array_is_told_how_to_convert(checks: ModuleType) -> None:
+def test_error_for_a_numpy_array_says_how_to_convert_it(checks: ModuleType) -> None:
     for check in (checks.check_floating, checks.check_integer, checks.number_of_rows):
         with pytest.raises(
             TypeError, match=r"^x must be a torch\.Tensor, got ndarray; torch\.as_tensor\(x\) converts it$"
@@ -43,18 +43,18 @@ def test_check_floating_refuses_what_is_not_real(checks: ModuleType, dtype: torc
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
-def test_check_integer_refuses_what_does_not_count(checks: ModuleType, dtype: torch.dtype) -> None:
+def test_check_integer_refuses_other_dtypes(checks: ModuleType, dtype: torch.dtype) -> None:
     with pytest.raises(TypeError, match=f"^labels must be an integer tensor, got {dtype}$"):
         checks.check_integer(labels=torch.zeros(2, dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
-def test_check_integer_takes_every_width(checks: ModuleType, dtype: torch.dtype) -> None:
+def test_check_integer_accepts_every_integer_dtype(checks: ModuleType, dtype: torch.dtype) -> None:
     checks.check_integer(labels=torch.zeros(2, dtype=dtype))
 
 
 @pytest.mark.parametrize("value", ["1", None, True, FLOATS])
-def test_check_number_wants_a_real_number(checks: ModuleType, value: Any) -> None:
+def test_check_number_requires_a_real_number(checks: ModuleType, value: Any) -> None:
     with pytest.raises(TypeError, match=r"^delta must be a real number, got "):
         checks.check_number("delta", value, "> 0", lambda delta: delta > 0)
 
@@ -66,7 +66,7 @@ def test_check_number_names_parameter_rule_and_value(checks: ModuleType, value: 
 
 
 @pytest.mark.parametrize("value", [2.0, "2", None, True, FLOATS])
-def test_check_count_wants_an_integer(checks: ModuleType, value: Any) -> None:
+def test_check_count_requires_an_integer(checks: ModuleType, value: Any) -> None:
     with pytest.raises(TypeError, match=r"^batch_size must be an integer, got "):
         checks.check_count("batch_size", value, 1)
 
@@ -79,7 +79,7 @@ def test_check_count_names_parameter_rule_and_value(checks: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, math.inf, math.nan])
-def test_check_nonnegative_wants_a_finite_number_that_is_not_negative(checks: ModuleType, value: float) -> None:
+def test_check_nonnegative_requires_a_finite_number_that_is_not_negative(checks: ModuleType, value: float) -> None:
     checks.check_nonnegative("lr", 0)
 
     with pytest.raises(ValueError, match=f"^lr must be >= 0 and finite, got {value}$"):
@@ -98,7 +98,7 @@ def test_check_same_shape_tells_how_to_reshape(checks: ModuleType) -> None:
         checks.check_same_shape(y_hat=torch.ones(2, 1), y=FLOATS)
 
 
-def test_check_same_shape_lets_one_shape_pass(checks: ModuleType) -> None:
+def test_check_same_shape_accepts_equal_shapes(checks: ModuleType) -> None:
     checks.check_same_shape(y_hat=FLOATS, y=-FLOATS)
 
 
@@ -115,17 +115,17 @@ def test_check_same_shape_gives_no_hint_where_no_reshape_helps(checks: ModuleTyp
         (torch.tensor(-1.0), "weights must be >= 0, got -1.0"),
     ],
 )
-def test_check_values_names_the_first_offender(checks: ModuleType, weights: torch.Tensor, message: str) -> None:
+def test_check_values_names_the_first_violation(checks: ModuleType, weights: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         checks.check_values("weights", weights, ">= 0", lambda w: w >= 0)
 
 
-def test_check_values_lets_good_and_empty_tensors_pass(checks: ModuleType) -> None:
+def test_check_values_accepts_valid_and_empty_tensors(checks: ModuleType) -> None:
     checks.check_values("weights", FLOATS, ">= 0", lambda w: w >= 0)
     checks.check_values("weights", torch.ones(0), ">= 0", lambda w: w >= 0)
 
 
-def test_values_are_not_looked_at_where_there_are_none(checks: ModuleType) -> None:
+def test_values_are_not_read_where_there_are_none(checks: ModuleType) -> None:
     def guarded(w: torch.Tensor) -> torch.Tensor:
         checks.check_values("weights", w, ">= 0", lambda w: w >= 0)
         return w * 2
@@ -146,7 +146,7 @@ def test_values_are_not_looked_at_where_there_are_none(checks: ModuleType) -> No
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, np.uint64])
-def test_check_count_takes_numpy_integers(checks: ModuleType, kind: Any) -> None:
+def test_check_count_accepts_numpy_integers(checks: ModuleType, kind: Any) -> None:
     checks.check_count("batch_size", kind(2), 1)
 
     with pytest.raises(ValueError, match=r"^batch_size must be >= 3, got 2$"):
@@ -163,7 +163,7 @@ def test_sizes_of_numpy_integers_are_python_integers(checks: ModuleType) -> None
         checks.sizes_of((True, 2), None)
 
 
-# The index of a bad value, in any number of dimensions
+# The index of an invalid value, in any number of dimensions
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_sizes_of_numpy_integers_are_python_integers(checks: ModuleType) -> None
         (torch.tensor(3), "labels must be in [0, 3), got 3"),
     ],
 )
-def test_check_indices_names_the_first_offender(checks: ModuleType, indices: torch.Tensor, message: str) -> None:
+def test_check_indices_names_the_first_violation(checks: ModuleType, indices: torch.Tensor, message: str) -> None:
     checks.check_indices("labels", indices.clamp(0, 2), 3)
 
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -205,7 +205,7 @@ def test_check_weights_names_what_is_wrong(
         checks.check_weights("w", weights, **options)
 
 
-def test_check_losses_wants_one_value_per_example(checks: ModuleType) -> None:
+def test_check_losses_requires_one_value_per_example(checks: ModuleType) -> None:
     checks.check_losses(FLOATS, 2)
 
     with pytest.raises(ValueError, match=r"^loss must return one value per example, shape \(3,\), got \(2,\)$"):

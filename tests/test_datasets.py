@@ -1,4 +1,4 @@
-"""Synthetic data against the truth that comes with them."""
+"""Synthetic data against the true parameters that are returned with them."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_residuals_of_polynomial_regression_are_the_noise() -> None:
 
 @pytest.mark.held_against("SciPy", datasets.gaussian_shift)
 @pytest.mark.parametrize("std", [0.5, 1.0, 2.0])
-def test_samples_of_gaussian_shift_have_the_distributions_named(std: float) -> None:
+def test_samples_of_gaussian_shift_have_the_documented_distributions(std: float) -> None:
     shift = datasets.gaussian_shift(4000, 3000, mean=MEAN, std=std, generator=from_seed())
 
     assert shift.source.shape == (4000, 2)
@@ -69,7 +69,7 @@ def test_log_ratio_is_that_of_the_densities(x: Tensor, mean: Tensor, std: float)
     torch.testing.assert_close(shift.log_ratio(x), log_density_ratio(x, mean, std), rtol=1e-9, atol=1e-9)
 
 
-def test_log_ratio_of_equal_spreads_is_linear_to_the_last_digits_far_away() -> None:
+def test_log_ratio_of_equal_standard_deviations_is_exactly_linear_far_away() -> None:
     shift = datasets.gaussian_shift(0, 0, mean=torch.tensor([1.0]))
 
     assert shift.log_ratio(torch.tensor([1e6])).item() == 1e6 - 0.5  # both squares are 1e12
@@ -82,7 +82,7 @@ def test_effective_sample_size_is_n_over_the_mean_square_of_the_weights(std: flo
     grid = torch.linspace(-30, 30, 3001, dtype=torch.float64)
 
     mean_square = 1.0
-    for m in MEAN:  # the integral of q^2 / p, one axis at a time
+    for m in MEAN:  # the integral of q^2 / p along one axis at a time
         log_weight = stats.norm.logpdf(grid, m, std) - stats.norm.logpdf(grid)
         mean_square *= np.trapezoid(np.exp(2 * log_weight + stats.norm.logpdf(grid)), grid.numpy())
 
@@ -96,7 +96,7 @@ def test_effective_sample_size_falls_with_the_exponential_of_the_squared_shift()
 
 
 @pytest.mark.parametrize("std", [math.sqrt(2) + 1e-9, 2.0, 1e30])
-def test_weights_without_variance_leave_no_effective_sample(std: float) -> None:
+def test_weights_of_infinite_variance_have_effective_sample_size_zero(std: float) -> None:
     assert datasets.gaussian_shift(100, 1, mean=MEAN, std=std).effective_sample_size == 0
 
 
@@ -120,7 +120,7 @@ def test_same_seed_gives_the_same_data_and_leaves_the_global_state_alone() -> No
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_numpy_truth_is_welcome_and_decides_the_dtype() -> None:
+def test_numpy_parameters_are_accepted_and_determine_the_dtype() -> None:
     data = datasets.linear_regression(WEIGHT.numpy(), np.array(0.5), 3)
     shift = datasets.gaussian_shift(3, 3, mean=MEAN.float().numpy())
 

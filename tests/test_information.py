@@ -23,7 +23,7 @@ ABSOLUTE = 1e-13
 
 @st.composite
 def distributions(draw: st.DrawFn, *shape: int, n: int = 1, zeros: bool = True) -> Tensor | tuple[Tensor, ...]:
-    """Draw distributions over the last of these dimensions, some entries 0 if they may be."""
+    """Draw distributions over the last of these dimensions, with some entries 0 if zeros are allowed."""
     size = math.prod(shape)
     entries = st.floats(1e-6, 1.0) | st.just(0.0) if zeros else st.floats(1e-6, 1.0)
     drawn = []
@@ -36,7 +36,7 @@ def distributions(draw: st.DrawFn, *shape: int, n: int = 1, zeros: bool = True) 
 
 
 def normalized(p: Tensor) -> list[mp.mpf]:
-    """Return the distribution that the rounded entries stand for: its 50 digits sum to 1."""
+    """Return the entries in 50 digits, rescaled so that they sum to 1 in 50 digits."""
     entries = exact(p)
     return [entry / sum(entries) for entry in entries]
 
@@ -145,7 +145,7 @@ def test_cross_entropy_and_divergence_agree_with_torch() -> None:
     )
 
 
-# The mendings of the notes: 0 · log 0, H(P, Q), D(P ‖ Q), nats and bits
+# Corrections to the notes: 0 · log 0, H(P, Q), D(P ‖ Q), nats and bits
 
 
 def test_what_never_happens_adds_nothing() -> None:
@@ -233,7 +233,7 @@ def test_mutual_information_is_the_divergence_from_independence(p: Tensor) -> No
 
 
 @given(distributions(3), distributions(4))
-def test_independent_variables_tell_nothing_and_a_copy_tells_all(p: Tensor, q: Tensor) -> None:
+def test_mutual_information_is_zero_if_independent_and_the_entropy_for_a_copy(p: Tensor, q: Tensor) -> None:
     assert information.mutual_information(p[:, None] * q) <= ABSOLUTE
     torch.testing.assert_close(information.mutual_information(p.diag()), information.entropy(p), rtol=1e-12, atol=1e-12)
 
@@ -439,11 +439,11 @@ def test_mutual_information_does_not_multiply_tiny_marginals() -> None:
         lambda p: information.mutual_information(p[None]),
     ],
 )
-def test_nan_stays_nan_and_is_no_negative_entry(measure: object) -> None:
+def test_nan_stays_nan_and_is_not_a_negative_entry(measure: object) -> None:
     assert measure(torch.tensor([0.5, math.nan])).isnan().any()
 
 
-def test_a_negative_entry_is_nan_where_no_value_can_be_looked_at() -> None:
+def test_a_negative_entry_gives_nan_where_values_cannot_be_read() -> None:
     p, q = torch.tensor([[1.5, -0.5]]), torch.tensor([[0.5, 0.5]])
 
     for measured in (

@@ -1,4 +1,4 @@
-"""Initial weights: the variance each scheme promises, in both directions, and why it promises that."""
+"""Initial weights: the variance of each scheme, in both directions, and the reasons for it."""
 
 import math
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def standard_error(values: Tensor) -> float:
 
 @pytest.mark.parametrize("scheme", [*XAVIER, *HE])
 @pytest.mark.parametrize("gain", [1.0, 0.5])
-def test_weights_have_mean_zero_and_the_variance_promised(scheme: Scheme, gain: float) -> None:
+def test_weights_have_mean_zero_and_the_documented_variance(scheme: Scheme, gain: float) -> None:
     weight = scheme(N_IN, N_OUT, gain=gain, dtype=torch.float64)
 
     expected = gain**2 * promised_variance(scheme, N_IN, N_OUT) / (1 if scheme in XAVIER else 2)
@@ -63,7 +63,7 @@ def test_weights_pass_a_test_for_their_distribution(scheme: Scheme) -> None:
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.floats(0, 10))
-def test_uniform_weights_reach_up_to_their_bound_and_not_over_it(n_in: int, n_out: int, gain: float) -> None:
+def test_uniform_weights_come_close_to_their_bound_and_do_not_exceed_it(n_in: int, n_out: int, gain: float) -> None:
     xavier = init.xavier_uniform(n_in, n_out, gain=gain, dtype=torch.float64)
     he = init.he_uniform(n_in, n_out, gain=gain, dtype=torch.float64)
 
@@ -91,11 +91,11 @@ def test_standard_deviation_zero_gives_zeros() -> None:
     assert torch.equal(init.normal(3, std=0), init.zeros(3))
 
 
-# What the variance is for
+# The variance of outputs and gradients
 
 
 def layer_variances(weight: Tensor, n: int = 4000) -> tuple[Tensor, Tensor]:
-    """Return, per example, the mean square of the outputs and of the gradient for the inputs, both from unit noise."""
+    """Return the mean square, per example, of the outputs and of the gradient of the inputs, both for unit noise."""
     x, gradient = (
         torch.randn(n, weight.shape[0], dtype=torch.float64),
         torch.randn(n, weight.shape[1], dtype=torch.float64),
@@ -110,7 +110,7 @@ def test_xavier_keeps_the_variance_on_average_over_both_directions(scheme: Schem
 
     forward, backward = layer_variances(weight)
 
-    # the draw of the weights adds a relative error of at most sqrt(2 / (n_in * n_out)) to that of the examples
+    # drawing the weights adds a relative error of at most sqrt(2 / (n_in * n_out)) to that of the examples
     for measured, fan in ((forward, n_in), (backward, n_out)):
         predicted = fan * 2 / (n_in + n_out)
         assert abs(measured.mean() - predicted) < 4 * (
@@ -138,7 +138,7 @@ def test_forward_needs_n_in_and_backward_n_out() -> None:
 
 def test_cross_terms_vanish_because_the_weights_have_mean_zero() -> None:
     n, draws = 8, 200_000
-    x = torch.ones(n, dtype=torch.float64)  # inputs that depend on each other as much as they can
+    x = torch.ones(n, dtype=torch.float64)  # perfectly dependent inputs
     centred = init.normal((draws, n), std=1.0, dtype=torch.float64) @ x
     shifted = (init.normal((draws, n), std=1.0, dtype=torch.float64) + 1) @ x
 
@@ -218,7 +218,7 @@ def test_for_xavier_both_layouts_agree(ours: Scheme, theirs: Callable[..., Tenso
         assert stats.ks_2samp(weight.flatten().numpy(), other.flatten().numpy()).pvalue > 1e-3
 
 
-# The keywords of a torch factory
+# The keywords of torch's factory functions
 
 
 RANDOM = [
@@ -241,7 +241,7 @@ def test_a_generator_makes_it_reproducible_and_leaves_the_global_state_alone(dra
 
 @pytest.mark.parametrize("draw", [*RANDOM, lambda **kwargs: init.zeros((5, 4), **kwargs)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_dtype_and_device_are_those_asked_for(draw: Scheme, dtype: torch.dtype) -> None:
+def test_dtype_and_device_are_those_requested(draw: Scheme, dtype: torch.dtype) -> None:
     weight = draw(dtype=dtype, device="cpu")
 
     assert (weight.dtype, weight.shape, weight.requires_grad) == (dtype, (5, 4), False)
@@ -273,7 +273,7 @@ def test_without_a_generator_it_compiles_for_shapes_that_change(draw: str, plain
     def drawn_like(x: torch.Tensor) -> torch.Tensor:
         return function(x.shape) if draw == "normal" else function(*x.shape)
 
-    torch.compiler.reset()  # the limit on recompilations counts those of all schemes
+    torch.compiler.reset()  # the recompilation limit counts all schemes together
     compiled = torch.compile(drawn_like, backend="aot_eager", fullgraph=True)
 
     for shape in ((8, 4), (7, 4), (6, 5)):

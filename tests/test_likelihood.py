@@ -34,7 +34,7 @@ def log_laplace(x: mp.mpf, mean: float, scale: float) -> mp.mpf:
 @given(numbers, numbers, scales)
 def test_log_densities_are_their_formulas(x: float, mean: float, scale: float) -> None:
     point = torch.tensor(x, dtype=torch.float64)
-    # the two terms may cancel: the error is measured against the larger of them
+    # the two terms may cancel, so the error is relative to the larger one
     term = 16 * torch.finfo(torch.float64).eps * (1 + abs(math.log(scale)))
 
     for actual, expected in (
@@ -82,7 +82,7 @@ def test_densities_agree_with_scipy_and_torch() -> None:
     )
 
 
-# The mendings of the notes
+# Corrections to the notes
 
 
 @given(tensors(min_size=4, max_size=4), tensors(min_size=4, max_size=4), scales)
@@ -91,7 +91,7 @@ def test_gaussian_noise_gives_the_squared_loss(y: Tensor, y_hat: Tensor, std: fl
 
     actual = likelihood.negative_log_likelihood(likelihood.normal_log_density(y, mean=y_hat, std=std))
 
-    # the brackets that the notes leave out: the sum runs over both terms
+    # the notes omit these brackets: the sum includes both terms
     expected = (math.log(2 * math.pi * std**2) / 2 + squared_loss / std**2).sum()
     torch.testing.assert_close(actual, expected)
 
@@ -124,7 +124,7 @@ def test_log_density_tells_near_from_far_where_the_density_is_zero() -> None:
 @pytest.mark.held_against("SciPy", likelihood.laplace_log_density, likelihood.normal_density)
 @pytest.mark.parametrize("std", [0.25, 1.0, 7.0])
 @pytest.mark.parametrize("mean", [-3.0, 0.0, 2.0])
-def test_densities_integrate_to_one_with_the_mean_and_spread_they_name(mean: float, std: float) -> None:
+def test_densities_integrate_to_one_with_their_mean_and_standard_deviation(mean: float, std: float) -> None:
     def moments(density: object) -> list[float]:
         def times(power: int) -> float:
             return integrate.quad(
@@ -186,7 +186,7 @@ def test_gradients_in_the_scale_are_their_closed_forms(x: Tensor, scale: float) 
     torch.testing.assert_close(laplace, ((x / std).abs() - 1).sum() / std)
 
 
-def test_normal_likelihood_is_greatest_at_the_average_and_the_spread_around_it() -> None:
+def test_normal_likelihood_is_greatest_at_the_mean_and_standard_deviation_of_the_data() -> None:
     y = torch.randn(50, dtype=torch.float64)
     parameters = y.mean(), y.std(correction=0)
 
@@ -202,7 +202,7 @@ def test_normal_likelihood_is_greatest_at_the_average_and_the_spread_around_it()
 
 
 @pytest.mark.parametrize("x", [1e18, 2.5e19, -2.5e19])
-def test_normal_log_density_is_exact_as_far_as_it_can_be_written(x: float) -> None:
+def test_normal_log_density_is_accurate_up_to_overflow(x: float) -> None:
     point = torch.tensor(x)
 
     actual = likelihood.normal_log_density(point)

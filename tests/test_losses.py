@@ -24,7 +24,7 @@ smoothings = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 
 
 def simplex(x: Tensor) -> Tensor:
-    """Turn numbers into probabilities, some of which are exactly 0."""
+    """Convert numbers to probabilities, some of which are exactly 0."""
     clipped = x.clamp(min=0)
     return clipped / clipped.sum() if clipped.sum() > 0 else torch.eye(len(x), dtype=x.dtype)[0]
 
@@ -42,7 +42,7 @@ def value_and_gradient(loss: Callable[..., Tensor], x: Tensor, *args: Tensor) ->
 @pytest.mark.held_against("50 digits", *RESIDUAL_LOSSES)
 @given(tensors(min_size=1, max_size=1), tensors(min_size=1, max_size=1), st.floats(1e-3, 1e3))
 def test_residual_losses_are_their_formulas(y_hat: Tensor, y: Tensor, delta: float) -> None:
-    residual = (y_hat - y)[0]  # its rounding is no part of the formula
+    residual = (y_hat - y)[0]  # the rounding of the residual is not part of the formula
 
     def huber(r: mp.mpf) -> mp.mpf:
         return r**2 / 2 if abs(r) <= delta else delta * (abs(r) - mp.mpf(delta) / 2)
@@ -199,7 +199,7 @@ def test_logistic_loss_is_the_cross_entropy_of_two_logits(logits: Tensor, label:
 
 
 @given(tensors(), st.floats(0, 1))
-def test_logistic_loss_does_not_care_which_answer_is_called_yes(logits: Tensor, label: float) -> None:
+def test_logistic_loss_is_unchanged_if_the_two_classes_are_swapped(logits: Tensor, label: float) -> None:
     labels = torch.full_like(logits, label)
 
     torch.testing.assert_close(losses.logistic_loss(logits, labels), losses.logistic_loss(-logits, 1 - labels))
@@ -299,7 +299,7 @@ def test_second_derivative_of_logistic_loss_at_zero_is_a_quarter() -> None:
     assert second == 0.25
 
 
-# Mendings
+# Corrections to the notes and to torch
 
 
 @pytest.mark.held_against("PyTorch", losses.squared_loss)
@@ -516,7 +516,7 @@ def test_probability_zero_of_the_label_costs_infinity_and_one_nothing() -> None:
     assert value[2].isnan()
 
 
-def test_a_probability_that_rounding_left_above_one_is_welcome() -> None:
+def test_a_probability_that_rounding_left_above_one_is_accepted() -> None:
     probabilities = torch.tensor([1 + 1e-6, 0.0])
 
     assert losses.cross_entropy_from_probabilities(probabilities, torch.tensor(0)).abs() < 2e-6

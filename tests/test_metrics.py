@@ -114,7 +114,7 @@ def test_narrow_integers_do_not_wrap_around() -> None:
 
 
 def calibration_error_as_defined(labels: Tensor, probabilities: Tensor, n_bins: int) -> float:
-    """Return the expected calibration error, bin by bin, as the paper writes it."""
+    """Return the expected calibration error, bin by bin, as defined in the paper."""
     confidences, predictions = probabilities.max(dim=1)
     error = 0.0
     for m in range(1, n_bins + 1):
@@ -152,7 +152,7 @@ def test_an_edge_belongs_to_the_bin_below_it() -> None:
 
 
 @pytest.mark.parametrize("n_bins", [5, 10, 15])
-def test_edges_that_are_no_binary_numbers_are_met_exactly(n_bins: int) -> None:
+def test_bin_edges_that_are_not_binary_fractions_are_compared_exactly(n_bins: int) -> None:
     confidences = torch.arange(1, n_bins + 1) / n_bins
     wrong = torch.ones(n_bins, dtype=torch.int64)
 
@@ -169,7 +169,7 @@ def test_a_classifier_that_samples_its_own_probabilities_is_calibrated() -> None
     error = metrics.calibration_error(labels, probabilities, n_bins=n_bins)
     overconfident = metrics.calibration_error(labels, (3 * probabilities.log()).softmax(dim=1), n_bins=n_bins)
 
-    # each bin's gap has a standard deviation of at most 1 / (2 sqrt(n_m)): by Cauchy-Schwarz their sum is of this size
+    # the gap of a bin has standard deviation at most 1 / (2 sqrt(n_m)); Cauchy-Schwarz bounds the sum by this
     assert error < math.sqrt(n_bins / n)
     assert overconfident > 0.1
 
@@ -190,7 +190,7 @@ def test_half_precision_sums_in_float32(dtype: torch.dtype) -> None:
     assert metrics.calibration_error(labels, probabilities) == 0.25
 
 
-def test_certain_predictions_and_nan_are_told_apart() -> None:
+def test_certain_predictions_are_accepted_and_nan_is_refused() -> None:
     labels = torch.tensor([0, 1])
 
     assert metrics.calibration_error(labels, torch.eye(2)) == 0
@@ -207,7 +207,7 @@ def test_calibration_error_of_ten_million_examples_is_exact() -> None:
     torch.testing.assert_close(error, torch.tensor(0.4), rtol=1e-6, atol=0)
 
 
-def test_many_bins_cost_no_memory_for_each_example() -> None:
+def test_memory_for_many_bins_does_not_grow_with_the_examples() -> None:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2000, 2, dtype=torch.float64, generator=generator)
     labels = torch.randint(2, (2000,), generator=generator)
@@ -216,12 +216,12 @@ def test_many_bins_cost_no_memory_for_each_example() -> None:
     many = metrics.calibration_error(labels, probabilities, n_bins=10**7)  # a table of n times bins would be 20 GB
 
     assert few.item() == pytest.approx(calibration_error_as_defined(labels, probabilities, 2000))
-    confidences, predictions = probabilities.max(dim=1)  # so many bins hold one example each
+    confidences, predictions = probabilities.max(dim=1)  # each bin then holds at most one example
     assert many.item() == pytest.approx((confidences - (predictions == labels).double()).abs().mean().item(), rel=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
-def test_every_integer_kind_counts(dtype: torch.dtype) -> None:
+def test_every_integer_dtype_is_accepted(dtype: torch.dtype) -> None:
     labels, predictions = torch.tensor([0, 1, 2, 1]), torch.tensor([0, 2, 2, 1])
 
     for y, guess in ((labels.to(dtype), predictions), (labels, predictions.to(dtype)), (labels.to(dtype),) * 2):
@@ -231,7 +231,7 @@ def test_every_integer_kind_counts(dtype: torch.dtype) -> None:
     assert metrics.calibration_error(labels.to(dtype), torch.eye(3)[predictions]) == 0.25
 
 
-def test_numpy_integers_count_as_integers(plain: ModuleType) -> None:
+def test_numpy_integers_are_accepted(plain: ModuleType) -> None:
     metrics, labels = plain.metrics, torch.tensor([0, 1, 1])
 
     assert metrics.confusion_matrix(labels, labels, n_classes=np.int64(2)).tolist() == [[1, 0], [0, 2]]

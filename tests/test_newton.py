@@ -1,4 +1,4 @@
-"""The search for minima of smooth convex functions: where it arrives, and what it says where it does not."""
+"""Newton's method for smooth convex functions: the minimum it finds, and its errors if there is none."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dlcore._newton import Derivatives, Objective, minimize_convex
 
 
 def counted(objective: Objective) -> tuple[Objective, list[float]]:
-    """Return the objective, and the list of the values that are computed from now on."""
+    """Return the objective, and a list to which each computed value is appended."""
     values: list[float] = []
 
     def call(params: Tensor) -> tuple[Tensor, Derivatives]:
@@ -57,7 +57,7 @@ def test_a_quadratic_function_takes_one_step(seed: int, size: int, exponent: flo
 
     minimum = minimize_convex(objective, torch.zeros_like(target), tolerance=1e-20 * 10**exponent, remedy="")
 
-    assert len(values) <= 3  # at the start, after the step, and once more for the rounding
+    assert len(values) <= 3  # at the start, after the step, and once more because of rounding
     torch.testing.assert_close(minimum.params, target, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(minimum.factor @ minimum.factor.T, hessian, rtol=1e-9, atol=0)
 
@@ -74,7 +74,7 @@ def test_the_last_step_needs_no_value() -> None:
 def test_steps_that_go_too_far_are_halved() -> None:
     objective, values = counted(of_one(log_cosh, torch.tanh, lambda p: 1 - torch.tanh(p) ** 2))
 
-    params = minimize(objective, 3.0)  # a full step of Newton's leads from 3 to -98
+    params = minimize(objective, 3.0)  # a full Newton step leads from 3 to -98
 
     assert values[1] > values[0]
     assert abs(float(params)) < 1e-9
@@ -110,7 +110,9 @@ REFUSED: dict[str, tuple[Objective, float, str]] = {
 
 
 @pytest.mark.parametrize(("objective", "start", "words"), REFUSED.values(), ids=REFUSED)
-def test_a_search_without_end_is_an_error_that_names_the_remedy(objective: Objective, start: float, words: str) -> None:
+def test_a_search_that_does_not_converge_is_an_error_that_names_the_remedy(
+    objective: Objective, start: float, words: str
+) -> None:
     with pytest.raises(RuntimeError, match=rf"^no minimum found.*{words}.*; raise penalty$"):
         minimize(objective, start, tolerance=1e-200)
 

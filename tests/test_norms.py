@@ -185,7 +185,7 @@ def test_rows_of_very_different_size_keep_their_own_scale() -> None:
     torch.testing.assert_close(norms.l2_norm(x, dim=1), torch.tensor([5e30, 0.0, 5e-30]), rtol=3e-7, atol=0.0)
 
 
-def test_small_entries_beside_large_ones_still_count() -> None:
+def test_many_small_entries_count_next_to_a_large_one() -> None:
     x = torch.full((10_001,), 1e-4)
     x[0] = 1e-2
 
@@ -228,7 +228,7 @@ def test_many_entries_lose_no_digits(p: float) -> None:
 
 
 @pytest.mark.parametrize("norm", MATRIX_NORMS)
-def test_a_matrix_that_is_not_finite_spoils_no_other_of_its_batch(norm: object) -> None:
+def test_a_matrix_that_is_not_finite_does_not_affect_others_in_its_batch(norm: object) -> None:
     x = torch.eye(2).repeat(3, 1, 1)
     x[0, 0, 1], x[1, 1, 0] = math.nan, -math.inf
 
@@ -239,12 +239,12 @@ def test_a_matrix_that_is_not_finite_spoils_no_other_of_its_batch(norm: object) 
     torch.testing.assert_close(values[2], norm(torch.eye(2)))
 
 
-# Many entries, of which nothing is differentiated, take a quicker way
+# Norms of many entries that need no derivative are fused
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.5, 3.0, 7.5])
 @pytest.mark.parametrize("n", [5000, 300_001])
-def test_the_quick_way_ends_where_the_differentiable_one_ends(p: float, n: int) -> None:
+def test_fused_norm_agrees_with_the_differentiable_one(p: float, n: int) -> None:
     x = torch.randn(n)
     x[::7] = 0
 
@@ -257,16 +257,16 @@ def test_the_quick_way_ends_where_the_differentiable_one_ends(p: float, n: int) 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 2.5, 3.0])
 @pytest.mark.parametrize(("entry", "expected"), [(math.inf, math.inf), (math.nan, math.nan), (1e-30, 1e-30)])
-def test_the_quick_way_keeps_extremes(p: float, entry: float, expected: float) -> None:
+def test_fused_norm_keeps_extremes(p: float, entry: float, expected: float) -> None:
     x = torch.zeros(200_000)
     x[123_456] = entry
 
     torch.testing.assert_close(norms.lp_norm(x, p), torch.tensor(expected), equal_nan=True)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own, at its first dual number
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch warns at its first dual number
 @pytest.mark.parametrize("p", [0.5, 1.0, 2.5, 3.0])
-def test_forward_derivatives_take_no_quick_way(p: float) -> None:
+def test_forward_derivatives_do_not_use_the_fused_norm(p: float) -> None:
     x, along = torch.randn(2, 5000, dtype=torch.float64)
     x[::7] = 0
 

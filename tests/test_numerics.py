@@ -1,4 +1,4 @@
-"""Small pieces of arithmetic that several chapters need."""
+"""Accumulation dtypes, projections onto the simplex, and percentile intervals."""
 
 from types import ModuleType
 
@@ -29,7 +29,7 @@ def test_half_precision_accumulates_in_float32(
     assert numerics.upcast(x).dtype == accumulated
 
 
-def test_upcast_copies_nothing_that_is_wide_enough(numerics: ModuleType) -> None:
+def test_upcast_does_not_copy_single_or_double_precision(numerics: ModuleType) -> None:
     x = torch.ones(2)
 
     assert numerics.upcast(x) is x

@@ -1,4 +1,4 @@
-"""Signals through many layers against their prediction, closed forms, and products of matrices in 400 digits."""
+"""Signal propagation against its prediction and closed forms, and matrix products in 400 digits."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def deep(sizes: list[int], std: float | None = None, scheme: str = "he_normal") 
     return list(mlp.init_mlp(sizes, scheme="normal", scale=std / 0.01, dtype=torch.float64))
 
 
-# What is measured is what autograd and the definition say
+# Measurements against autograd and the definition
 
 
 @pytest.mark.held_against("its definition", signal_propagation)
@@ -66,7 +66,7 @@ def test_wide_layers_keep_the_prediction_both_ways(activation: str) -> None:
 
 
 def test_prediction_is_exact_on_average_over_the_draws() -> None:
-    # one weight after the other is averaged over ±σ by enumeration: a layer of 2 inputs and 2 outputs has 2⁴ draws
+    # every weight is ±σ, and all draws are enumerated: a layer of 2 inputs and 2 outputs has 2⁴
     x, gradient = inputs(3, 2), inputs(3, 2)
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 4).reshape(16, 2, 2)
     zero = torch.zeros(2, dtype=torch.float64)
@@ -107,7 +107,7 @@ def test_examples_of_different_length_are_predicted_one_by_one() -> None:
     torch.testing.assert_close(together.forward_measured, together.forward_predicted, rtol=0.1, atol=0.0)
 
 
-# What the notes say, and what they leave out
+# The claims of the notes, and what they omit
 
 
 def test_sigmoid_makes_the_gradient_vanish() -> None:
@@ -133,7 +133,7 @@ def test_unit_variance_makes_the_signal_explode() -> None:
     assert found.backward_measured[0] > 1e16
 
 
-def test_relu_halves_and_he_makes_up_for_it() -> None:
+def test_relu_halves_the_mean_square_and_he_compensates() -> None:
     sizes = [200] * 13
     halving, kept = (
         signal_propagation(deep(sizes, std=std), inputs(20, 200), variances=[std**2] * 12)
@@ -160,8 +160,8 @@ def test_xavier_is_a_compromise_between_the_two_ways() -> None:
         for scheme in ("xavier", "forward", "backward")
     }
 
-    # n_in σ² = 1 keeps the forward variance alone, n_out σ² = 1 the backward one, and Xavier neither at a single
-    # layer: 2 n_in / (n_in + n_out) = 1.6 into a narrow layer and 0.4 out of it
+    # n_in σ² = 1 keeps only the forward variance, and n_out σ² = 1 only the backward one. Xavier keeps neither at a
+    # single layer: the factor 2 n_in / (n_in + n_out) is 1.6 into a narrow layer and 0.4 out of it
     expected = {
         "xavier": ([1.6, 0.64, 1.024, 0.4096], [0.4096, 1.024, 0.64, 1.6]),
         "forward": ([1, 1, 1, 1], [1, 4, 1, 4]),
@@ -174,7 +174,7 @@ def test_xavier_is_a_compromise_between_the_two_ways() -> None:
 
 
 def of_variances(sizes: list[int], keeps: str) -> list[LinearParams]:
-    """Draw weights whose variance keeps that of the signal, one way."""
+    """Draw weights whose variance keeps that of the signal in one direction."""
     return [
         LinearParams(
             torch.randn(n_in, n_out, dtype=torch.float64) / math.sqrt(n_in if keeps == "forward" else n_out),
@@ -194,13 +194,13 @@ def log10_of_the_largest_entry(std: float, draws: int = 200) -> Tensor:
 def test_product_of_100_random_4_by_4_matrices_explodes_and_with_the_right_variance_collapses() -> None:
     exploding, right = log10_of_the_largest_entry(1.0), log10_of_the_largest_entry(0.5)
 
-    # n σ² = 1 keeps the mean of the square, E‖xM‖² = ‖x‖²; the typical product falls all the same
+    # n σ² = 1 keeps the mean of the square, E‖xM‖² = ‖x‖²; but the typical product falls
     assert exploding.median().item() == pytest.approx(25, abs=1)
     assert right.median().item() == pytest.approx(-5.5, abs=1)
     torch.testing.assert_close(exploding.median() + 100 * math.log10(0.5), right.median(), rtol=0.0, atol=1.0)
 
 
-def test_largest_singular_value_tells_of_the_largest_entry() -> None:
+def test_largest_singular_value_bounds_the_largest_entry() -> None:
     matrices = torch.randn(20, 100, 4, 4, dtype=torch.float64)
     product = matrices[:, 0]
     for factor in matrices.unbind(1)[1:]:
@@ -235,7 +235,7 @@ def test_narrow_layers_drift_below_the_prediction(width: int, drift: float) -> N
     assert per_layer.mean().item() == pytest.approx(exact, abs=3 * float(per_layer.std()) / math.sqrt(60))
 
 
-# The mean under a normal density
+# The expected value under a normal density
 
 
 @pytest.mark.held_against("NumPy", gaussian_expectation)
@@ -252,7 +252,7 @@ def test_gaussian_expectation_is_the_integral(name: str, q: float) -> None:
 
 
 def integral(function: Callable[[Tensor], Tensor], q: float) -> float:
-    """Integrate the square by Gauss and Legendre, on pieces that double in length from below both scales."""
+    """Integrate the square by Gauss-Legendre quadrature, on pieces that double in length from below both scales."""
     nodes, weights = (torch.tensor(values) for values in leggauss(40))
     right = 2.0 ** torch.arange(-40, 6, dtype=torch.float64)
     edges = torch.cat([-right.flip(0), torch.zeros(1, dtype=torch.float64), right])
@@ -346,7 +346,7 @@ def test_scales_in_any_order_come_out_sorted(exponents: list[float], k: int) -> 
     torch.testing.assert_close(found, k * logs.sort(descending=True).values, rtol=1e-12, atol=1e-12)
 
 
-def test_directions_that_change_places_half_way_are_followed() -> None:
+def test_singular_directions_that_swap_halfway_are_followed() -> None:
     scales = torch.tensor([[1e-9, 1e9], [1e12, 1e-9]], dtype=torch.float64).repeat_interleave(50, dim=0)
     matrices = torch.diag_embed(scales)
 

@@ -1,4 +1,4 @@
-"""Dropout against all of its masks and its own promises, penalties against their formulas."""
+"""Dropout against the enumeration of its masks and its documented moments; penalties against their formulas."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def from_seed(seed: int = 0) -> Generator:
 
 
 def every_outcome(h: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """Return what dropout gives under each of the 2^n masks, and the probability of each."""
+    """Return the output of dropout under each of the 2^n masks, and the probability of each mask."""
     masks = torch.tensor(list(itertools.product([True, False], repeat=len(h))))
     kept = masks.sum(dim=1).double()
     return regularization._keep(h.expand(masks.shape), masks, p), (1 - p) ** kept * p ** (len(h) - kept)
@@ -101,7 +101,7 @@ def test_every_value_is_dropped_or_divided_by_1_minus_p(n: int, p: float) -> Non
     torch.testing.assert_close(dropped, expected, rtol=1e-15, atol=0)
 
 
-# The ends
+# The probabilities 0 and 1
 
 
 def test_no_entry_is_dropped_at_p_0() -> None:
@@ -154,7 +154,7 @@ def test_kept_values_in_half_precision_are_rounded_once(dtype: torch.dtype) -> N
     torch.testing.assert_close(dropped.double(), expected, rtol=0.505 * torch.finfo(dtype).eps, atol=0)
 
 
-# Where the randomness comes from
+# The source of randomness
 
 
 def test_same_seed_drops_the_same_and_leaves_the_global_state_alone() -> None:
@@ -212,7 +212,7 @@ def test_dropout_compiles_into_one_graph(plain: ModuleType, p: float) -> None:
     assert abs((gradient == 0).float().mean() - p) < 0.02
 
 
-def test_vmap_drops_differently_what_is_not_batched(plain: ModuleType) -> None:
+def test_vmap_drops_unbatched_values_differently_for_each_example(plain: ModuleType) -> None:
     h = torch.ones(100)
 
     dropped = torch.vmap(lambda _: plain.regularization.dropout(h, 0.5), randomness="different")(torch.zeros(3))
@@ -289,14 +289,14 @@ def test_penalty_in_the_loss_is_weight_decay_of_plain_descent() -> None:
 
 
 def test_l2_penalty_overflows_only_where_half_the_square_does() -> None:
-    w = torch.tensor([2.5e19])  # its square is 6.25e38, over the largest float32 of 3.4e38
+    w = torch.tensor([2.5e19])  # its square, 6.25e38, exceeds the largest float32, 3.4e38
 
     assert regularization.l2_penalty(w).item() == pytest.approx(3.125e38, rel=1e-6)
     assert regularization.l2_penalty(torch.tensor([1e30])) == math.inf
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
-def test_penalty_of_what_is_not_finite_is_not(penalty: object) -> None:
+def test_penalty_of_parameters_that_are_not_finite_is_not_finite(penalty: object) -> None:
     assert penalty(torch.tensor([-math.inf, 1.0])) == math.inf
     assert penalty(torch.tensor([math.nan, 1.0])).isnan()
 
@@ -304,7 +304,7 @@ def test_penalty_of_what_is_not_finite_is_not(penalty: object) -> None:
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_adds_up_in_single(penalty: object, dtype: torch.dtype) -> None:
-    ones = torch.ones(4097, dtype=dtype)  # added one by one in half precision, the sum would stop at 2048 or 256
+    ones = torch.ones(4097, dtype=dtype)  # added one by one in half precision, the sum stops at 2048 or 256
 
     single, many = penalty(ones.float()), penalty([ones] * 3)
 
@@ -318,7 +318,7 @@ def test_penalty_without_parameters_is_zero() -> None:
         assert torch.equal(penalty(torch.ones(0, 2)), torch.zeros(()))
 
 
-def test_dtypes_that_differ_give_the_wider() -> None:
+def test_different_dtypes_promote_to_the_wider() -> None:
     w = torch.ones(2)
 
     assert regularization.l2_penalty([w.half(), w]).dtype == torch.float32

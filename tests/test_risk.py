@@ -1,4 +1,4 @@
-"""Risks and their standard errors against their formulas, their laws, and the spread of many repetitions."""
+"""Risks and their standard errors against their formulas, their laws, and the spread over repeated samples."""
 
 import math
 
@@ -23,7 +23,7 @@ losses_and_weights = st.integers(2, 20).flatmap(
 
 
 def shifted_sample(generator: torch.Generator, *shape: int) -> tuple[Tensor, Tensor]:
-    """Draw from N(0, 1): the losses (x - 1)², and the weights that make them those of N(1/2, 1), whose risk is 5/4."""
+    """Draw x from N(0, 1); return the losses (x - 1)² and the weights for N(1/2, 1), under which the risk is 5/4."""
     x = torch.randn(shape, dtype=torch.float64, generator=generator)
     return (x - 1) ** 2, torch.exp(SHIFT * x - SHIFT**2 / 2)
 
@@ -78,7 +78,7 @@ def test_risks_agree_with_numpy_and_scipy(pair: tuple[Tensor, Tensor]) -> None:
     assert risk.standard_error(pair[0]).item() == pytest.approx(stats.sem(losses), rel=1e-9, abs=1e-12)
 
 
-# The mendings of the notes
+# Corrections to the notes
 
 
 def test_the_risk_is_a_mean_and_the_total_loss_is_n_times_it() -> None:
@@ -170,7 +170,7 @@ def test_gap_is_the_difference_of_the_risks(train: Tensor, test: Tensor) -> None
     torch.testing.assert_close(gap, -risk.generalization_gap(test, train))
 
 
-# The true spread, by repetition
+# The spread over repeated samples
 
 
 @pytest.mark.parametrize(("weighted", "normalize"), [(False, False), (True, False), (True, True)])
@@ -249,7 +249,7 @@ def test_risks_neither_overflow_nor_vanish(scale: float) -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_shows_in_the_risk(bad: float) -> None:
+def test_a_loss_that_is_not_finite_shows_in_the_risk(bad: float) -> None:
     losses = torch.tensor([1.0, bad])
 
     for actual in (risk.empirical_risk(losses), risk.importance_weighted_risk(losses, torch.ones(2))):

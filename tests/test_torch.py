@@ -1,4 +1,4 @@
-"""The private parts of torch: dlcore works without any one of them, or says so when it is called."""
+"""Private parts of torch: without any one of them dlcore still works, or fails only when that part is used."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ Load = Callable[[], ModuleType]
 
 @pytest.fixture
 def load_without_private_parts(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Return what loads ``dlcore._torch`` afresh as if torch had no private parts."""
+    """Return a function that reloads ``dlcore._torch`` as if torch had no private parts."""
 
     def load() -> ModuleType:
         for path in PRIVATE:
@@ -57,14 +57,14 @@ def test_fused_calls_are_replaced_by_a_loop(load_without_private_parts: Load) ->
     assert [x.tolist() for x in tensors] == [[0.0, 0.0], 0.0]
 
 
-def test_no_tensor_is_taken_for_a_fake_or_wrapped_one(load_without_private_parts: Load) -> None:
+def test_no_tensor_is_mistaken_for_a_fake_or_wrapped_one(load_without_private_parts: Load) -> None:
     parts = load_without_private_parts()
 
     assert not isinstance(torch.ones(2), parts.FakeTensor)
     assert not parts.is_functorch_wrapped_tensor(torch.ones(2))
 
 
-def test_importing_dlcore_survives_a_torch_without_private_parts() -> None:
+def test_importing_dlcore_works_without_private_parts_of_torch() -> None:
     script = (
         "import torch\n"
         + "".join(f"del {path}\n" for path in PRIVATE)
@@ -82,7 +82,7 @@ def test_only_one_module_names_private_parts_of_torch() -> None:
             assert not any(name in text for name in ("torch._", "import _pytree", "_foreach_(")), path
 
 
-def test_a_leaf_is_told_from_a_tree(plain: ModuleType) -> None:
+def test_is_leaf_separates_a_leaf_from_a_tree(plain: ModuleType) -> None:
     is_leaf = plain._torch.is_leaf
 
     assert is_leaf(0.1)
