@@ -93,23 +93,21 @@ def test_a_run_is_the_loop_of_pure_steps_over_minibatches(weight_decay: Any) -> 
     torch.testing.assert_close(history.params, params, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.held_against("PyTorch", training.fit)
+@pytest.mark.held_against("PyTorch", training.fit, training.epochs)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 def test_a_run_is_that_of_torch_with_the_same_batches(momentum: float, weight_decay: float) -> None:
     start, x, y = line_data()
+    options: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 5,
+        "lr": 0.05,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+    }
 
-    history = training.fit(
-        line_loss,
-        start,
-        (x, y),
-        epochs=3,
-        batch_size=5,
-        lr=0.05,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        generator=seeded(),
-    )
+    history = training.fit(line_loss, start, (x, y), **options, generator=seeded())
+    epochs = training.epochs(line_loss, start, (x, y), **options, generator=seeded())
 
     params, generator = LinearParams(*(w.clone().requires_grad_() for w in start)), seeded()
     optimizer = torch.optim.SGD(params, lr=0.05, momentum=momentum, weight_decay=weight_decay)
@@ -118,6 +116,8 @@ def test_a_run_is_that_of_torch_with_the_same_batches(momentum: float, weight_de
             optimizer.zero_grad()
             line_loss(params, *rows).mean().backward()
             optimizer.step()
+        found, expected = next(epochs).params, LinearParams(*(w.detach() for w in params))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(history.params, LinearParams(*(w.detach() for w in params)), rtol=1e-12, atol=1e-12)
 
 
@@ -759,7 +759,6 @@ def epochs_of_line(**options: Any) -> Iterator[training.History]:
     return training.epochs(line_loss, start, (x, y), **options)
 
 
-@pytest.mark.held_against("its definition", training.epochs)
 def test_epochs_end_where_fit_does() -> None:
     torch.manual_seed(0)
     start, x, y = line_data()
