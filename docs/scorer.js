@@ -1,4 +1,4 @@
-/* The scorer of Sphinx's search with its default values, except that a search for a public name lists its page first. */
+/* The scorer of Sphinx's search with its default values. A search for a public name lists its page first. */
 var Scorer = {
   score: ([page, title, , , score]) => {
     const asked = new URLSearchParams(location.search).get("q")?.trim().toLowerCase()
