@@ -1,1 +1,1 @@
-"""dlcore beside its alternatives: ``python -m benchmarks`` prints one table of ratios."""
+"""Benchmarks of dlcore against its alternatives: ``python -m benchmarks`` prints the tables."""

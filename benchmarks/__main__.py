@@ -1,4 +1,4 @@
-"""Print the tables: ratios dlcore / alternative, how the cost grows, peaks of memory, the time of the import."""
+"""Print tables of the time ratios dlcore / alternative, the growth of the time, peak memory and import time."""
 
 import argparse
 import importlib
@@ -21,7 +21,7 @@ IMPORT_TARGET = 80  # ms
 
 
 def all_rows() -> list[Row]:
-    """Gather the rows of this package's modules, which are named after those of dlcore."""
+    """Collect the rows of the modules of this package, which are named after the modules of dlcore."""
     rows: list[Row] = []
     for info in pkgutil.iter_modules(folder):
         if not info.ispkg and info.name not in NO_ROWS:
@@ -30,25 +30,24 @@ def all_rows() -> list[Row]:
 
 
 def import_time(times: int = 7) -> float:
-    """Return the milliseconds that all modules of dlcore take once torch is there, each time in a new process.
-
-    Python keeps what it has compiled, unless told otherwise: the first process compiles, and does not count.
-    """
-    script = "import time, torch; t = time.perf_counter(); from dlcore import *; print((time.perf_counter() - t) * 1e3)"
-    command, environment = [sys.executable, "-c", script], os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
-    _, *milliseconds = (
-        float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)  # noqa: S603
-        for _ in range(times + 1)
+    """Return the median time in milliseconds to import dlcore after torch, each time in a new process."""
+    script = (
+        "import time, torch; start = time.perf_counter(); import dlcore; print((time.perf_counter() - start) * 1e3)"
+    )
+    command = [sys.executable, "-c", script]
+    return median(
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own script
+        for _ in range(times)
     )
     return median(milliseconds)
 
 
 def main() -> None:
-    """Measure what is asked for, and print the tables."""
+    """Measure the selected rows, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="measure only what names this text")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of each ratio (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only work whose name contains TEXT")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds per ratio (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
     arguments = parser.parse_args()
     rows = [row for row in all_rows() if arguments.only in row.work]
     scalings = [scaling for scaling in SCALINGS if arguments.only in scaling.work]
@@ -66,12 +65,12 @@ def main() -> None:
 
     print(describe_machine())
     if timings:
-        print(f"\nratios dlcore / alternative, timed in turn in one run\n\n{render(timings)}")
+        print(f"\nratios dlcore / alternative, timed alternately in one run\n\n{render(timings)}")
     if growths:
-        print(f"\nthe exponent of n where the mathematics is linear in n\n\n{render_growth(growths)}")
+        print(f"\nexponent of n in the time of work that is linear in n\n\n{render_growth(growths)}")
     if found:
-        print(f"\npeak of memory beyond the arguments\n\n{render_peaks(found)}")
-    print(f"\nimport of all of dlcore, once torch is there: {milliseconds:.0f} ms (target {IMPORT_TARGET})")
+        print(f"\npeak memory in addition to the arguments\n\n{render_peaks(found)}")
+    print(f"\nimport of dlcore after torch: {milliseconds:.0f} ms (target {IMPORT_TARGET})")
     if arguments.json:
         report = {
             "date": today(),

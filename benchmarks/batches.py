@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.batches`."""
+"""Benchmarks of :mod:`dlcore.batches`."""
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -9,7 +9,7 @@ from .frame import Pair, Row
 
 
 def epoch() -> Pair:
-    """Set up the sum over one shuffled epoch of 10,000 rows."""
+    """Set up an epoch of shuffled minibatches of 10,000 rows."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(10_000, 20, generator=generator), torch.randn(10_000, generator=generator)
     loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True)

@@ -1,4 +1,4 @@
-"""Time two callables in turn, and print the ratios of many as one table."""
+"""Time pairs of callables alternately, and print the ratios as one table."""
 
 import platform
 import time
@@ -21,9 +21,10 @@ Pair = tuple[Callable[[], Any], Callable[[], Any]]
 class Row:
     """One piece of work, done by dlcore and by the alternative that people use today.
 
-    ``make`` sets both up and returns them as callables without arguments. Where ``compare`` is true, what they return
-    must agree before any time is taken, up to the hundredth that torch's own long sums lose: a ratio of different
-    results says nothing. ``bytes_moved`` is what the work has to read and write at least, where memory is its limit.
+    ``make`` sets up both sides and returns them as callables without arguments. If ``compare`` is true, their results
+    must agree to 1 % before anything is timed, because a ratio of times for different results is meaningless. The
+    tolerance is this large because long sums of torch lose digits. ``bytes_moved`` is the minimum number of bytes that
+    the work reads and writes, if memory bandwidth limits it.
     """
 
     work: str
@@ -38,7 +39,7 @@ class Row:
 class Timing:
     """The ratios dlcore / alternative over the rounds of one run, and the median time of dlcore in seconds.
 
-    ``share_of_bandwidth`` compares the bytes that had to move in that time with what a copy and a sum moved in theirs.
+    ``share_of_bandwidth`` is the bandwidth of the work as a share of the bandwidth of a copy or a sum.
     """
 
     work: str
@@ -52,7 +53,7 @@ class Timing:
 
 
 def time_pair(row: Row, *, rounds: int, block: float = 0.02) -> Timing:
-    """Time both sides in turn, in blocks of calls that last about ``block`` seconds, and compare round by round."""
+    """Time both sides alternately, in blocks of calls of about ``block`` seconds, and return the ratios."""
     pair = row.make()
     if row.compare:
         ours, theirs = (torch.as_tensor(side()).detach() for side in pair)
@@ -74,7 +75,7 @@ def time_pair(row: Row, *, rounds: int, block: float = 0.02) -> Timing:
 
 @cache
 def bandwidth(size: int) -> float:
-    """Measure how many bytes a second torch moves between memory and processor, in a sum or a copy of that size."""
+    """Return the bytes per second that torch moves between memory and processor, in a sum or copy of this size."""
     x = torch.ones(size // 4)
     y = torch.empty_like(x)
     best = [min(seconds_of(work, 10) for _ in range(5)) for work in (x.sum, partial(y.copy_, x))]
@@ -82,12 +83,12 @@ def bandwidth(size: int) -> float:
 
 
 def calls_to_warm_up(work: Callable[[], Any]) -> int:
-    """Call once, cold, and return how many calls give a first estimate of the time of one."""
+    """Call the work once to warm up, and return the number of calls for a first estimate of its time."""
     return 3 if seconds_of(work, 1) > 1e-3 else 50
 
 
 def seconds_of(work: Callable[[], Any], calls: int) -> float:
-    """Return the seconds that one of so many calls takes."""
+    """Return the mean time of a call in seconds, over a number of calls."""
     start = time.perf_counter()
     for _ in range(calls):
         work()
@@ -95,7 +96,7 @@ def seconds_of(work: Callable[[], Any], calls: int) -> float:
 
 
 def describe_machine() -> str:
-    """Say in one line what the timings were taken on."""
+    """Return a line that describes the machine and the versions."""
     names = (
         line.partition(":")[2].strip() for line in lines_of(Path("/proc/cpuinfo")) if line.startswith("model name")
     )
@@ -106,18 +107,18 @@ def describe_machine() -> str:
 
 
 def today() -> str:
-    """Return the day on which the figures were taken."""
+    """Return today's date in UTC."""
     return datetime.now(UTC).date().isoformat()
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, none where there is no such file."""
+    """Yield the lines of a file, or nothing if it does not exist."""
     if path.is_file():
         yield from path.read_text().splitlines()
 
 
 def render(timings: list[Timing]) -> str:
-    """Return the table: the ratios dlcore / alternative, and whether the median is at its target."""
+    """Return the table of the ratios dlcore / alternative, with whether each median meets its target."""
     head = ("work", "alternative", "median", "min", "max", "target", "", "dlcore", "of bandwidth")
     lines = [
         head,
@@ -136,7 +137,7 @@ def render(timings: list[Timing]) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]], *, left: int) -> str:
-    """Put cells below one another, the first so many columns to the left and the others to the right."""
+    """Return a table as text: the first ``left`` columns are left-aligned, the others right-aligned."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     put = [str.ljust if column < left else str.rjust for column in range(len(widths))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.linear`: the same penalized likelihood, to the same gradient norm."""
+"""Benchmarks of :mod:`dlcore.linear`: both sides minimize the same penalized loss to the same gradient norm."""
 
 import time
 import warnings
@@ -18,7 +18,7 @@ TOLERANCES = [10.0**-k for k in range(4, 13)]
 
 
 def data(n: int, d: int, k: int) -> tuple[Tensor, Tensor]:
-    """Draw labels from a model of k classes."""
+    """Draw inputs, and labels from a linear model of k classes."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
     scores = x @ torch.randn(d, k, generator=generator, dtype=torch.float64)
@@ -26,7 +26,7 @@ def data(n: int, d: int, k: int) -> tuple[Tensor, Tensor]:
 
 
 def gradient_norm(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> float:
-    """Return how far a model is from the minimum, whose gradient vanishes."""
+    """Return the norm of the gradient at a model, which is 0 at the minimum."""
     k = 2 if weight.dim() == 1 else weight.shape[1]
     logits = x @ weight + bias
     p = torch.stack([-logits, logits], 1).div(2).softmax(1) if k == 2 else logits.softmax(1)
@@ -38,12 +38,12 @@ def gradient_norm(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> fl
 def of_sklearn(solver: str, tol: float, x: Tensor, labels: Tensor) -> LogisticRegression:
     """Fit with scikit-learn."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where a solver cannot come closer: the norm below tells
+        warnings.simplefilter("ignore")  # of no convergence; the gradient norm is checked below
         return LogisticRegression(C=1.0, solver=solver, tol=tol, max_iter=10_000).fit(x.numpy(), labels.numpy())
 
 
 def fastest(x: Tensor, labels: Tensor, norm: float) -> tuple[str, float]:
-    """Find the solver and the tolerance with which scikit-learn is as close to the minimum soonest."""
+    """Return the solver and tolerance with which scikit-learn reaches this gradient norm fastest."""
     found: list[tuple[float, str, float]] = []
     for solver in SOLVERS:
         for tol in TOLERANCES:
@@ -61,7 +61,7 @@ def fastest(x: Tensor, labels: Tensor, norm: float) -> tuple[str, float]:
 
 
 def fit(n: int, d: int, k: int) -> Pair:
-    """Set up dlcore's fit, and the fastest of scikit-learn that comes as close."""
+    """Set up the fit of dlcore, and the fastest fit of scikit-learn that is as exact."""
     x, labels = data(n, d, k)
     ours: Callable[[], linear.LinearParams] = (
         partial(linear.logistic_regression, x, labels.double())

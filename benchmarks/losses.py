@@ -1,9 +1,9 @@
-"""Rows of :mod:`dlcore.losses`."""
+"""Benchmarks of :mod:`dlcore.losses`."""
 
 from functools import partial
 
 import torch
-from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+from torch.nn import functional as F  # noqa: N812  # the conventional name
 
 from dlcore import losses
 

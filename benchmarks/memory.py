@@ -1,6 +1,6 @@
-"""How much memory a call takes at its peak, beyond its arguments: each side in a process of its own.
+"""Peak memory of a call in addition to its arguments, measured for each side in a separate process.
 
-``python -m benchmarks.memory NUMBER SIDE`` prints the MiB of one side of one row; the table asks for them.
+``python -m benchmarks.memory NUMBER SIDE`` prints the MiB of one side of one row. The table runs this command.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ LARGE: list[Row] = [
 
 @dataclass(frozen=True)
 class Peak:
-    """The MiB that both sides take at their peak."""
+    """The peak memory of both sides in MiB."""
 
     work: str
     alternative: str
@@ -43,7 +43,7 @@ def peaks(rows: list[Row]) -> list[Peak]:
 
 
 def render_peaks(found: list[Peak]) -> str:
-    """Return the table."""
+    """Return the table of peak memory."""
     head = ("work", "alternative", "dlcore", "alternative's")
     lines = [(peak.work, peak.alternative, f"{peak.dlcore:,.1f} MiB", f"{peak.theirs:,.1f} MiB") for peak in found]
     return aligned([head, *lines], left=2)
@@ -51,13 +51,13 @@ def render_peaks(found: list[Peak]) -> str:
 
 def _in_a_process(number: int, side: int) -> float:
     command = [sys.executable, "-m", __name__, str(number), str(side)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own command
 
 
 def growth(work: Callable[[], Any]) -> float:
-    """Return by how many MiB the resident memory rises above where it is before a call, which keeps the result."""
-    work()  # what a first call loads stays
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    """Return the increase of peak resident memory during a call, in MiB, including the memory of the result."""
+    work()  # load everything that stays in memory
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = _status("VmRSS")
     kept = work()
     risen = (_status("VmHWM") - before) / 1024
@@ -66,7 +66,7 @@ def growth(work: Callable[[], Any]) -> float:
 
 
 def _status(field: str) -> int:
-    """Return a field of the process's status, in KiB."""
+    """Return a field of the status of this process, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 

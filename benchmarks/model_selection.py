@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.model_selection`."""
+"""Benchmarks of :mod:`dlcore.model_selection`."""
 
 import torch
 from sklearn.datasets import load_diabetes
@@ -13,7 +13,7 @@ from .training import digits, loss
 
 
 def ridge_path() -> Pair:
-    """Set up the errors of 25 penalties in 10 folds of the diabetes data."""
+    """Set up the cross-validation of 25 penalties in 10 folds of the diabetes data."""
     inputs, targets = load_diabetes(return_X_y=True)
     x, y, penalties = torch.tensor(inputs), torch.tensor(targets), torch.logspace(-4, 2, 25, dtype=torch.float64)
     search = GridSearchCV(
@@ -31,7 +31,7 @@ def ridge_path() -> Pair:
 
 
 def folds_of_networks() -> Pair:
-    """Set up the training of a network in 10 folds of the digits, at once and one after the other."""
+    """Set up the training of a network in 10 folds of the digits, all at once and one by one."""
     x, y = digits()
     params = mlp.init_mlp((64, 16, 10), generator=torch.Generator().manual_seed(0))
     options = {"epochs": 2, "batch_size": 32, "lr": 0.1}

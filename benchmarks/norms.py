@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.norms`."""
+"""Benchmarks of :mod:`dlcore.norms`."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ from dlcore import norms
 from .frame import Pair, Row
 
 SIZES = {1_000: "10³", 100_000: "10⁵", 4_000_000: "4·10⁶"}
-ORDERS = {1.0: 1.0, 2.0: 1.0, 2.5: 0.5, 3.0: 0.5, 4.0: 0.5, math.inf: 0.3}  # with the target from 10⁵ on
+ORDERS = {1.0: 1.0, 2.0: 1.0, 2.5: 0.5, 3.0: 0.5, 4.0: 0.5, math.inf: 0.3}  # each order with its target for n >= 10⁵
 
 
 def vector(p: float, n: int) -> Pair:

@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.optim`."""
+"""Benchmarks of :mod:`dlcore.optim`."""
 
 import torch
 
@@ -8,7 +8,7 @@ from .frame import Pair, Row
 
 
 def step_in_place() -> Pair:
-    """Set up one step on twenty matrices, with their gradients set anew, as a backward pass would."""
+    """Set up a step on twenty matrices, whose gradients are set before each step, as a backward pass would."""
     generator = torch.Generator().manual_seed(0)
     ours, theirs = ([torch.zeros(64, 64, requires_grad=True) for _ in range(20)] for _ in range(2))
     grads = [torch.randn(64, 64, generator=generator) for _ in ours]

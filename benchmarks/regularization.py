@@ -1,9 +1,9 @@
-"""Rows of :mod:`dlcore.regularization`."""
+"""Benchmarks of :mod:`dlcore.regularization`."""
 
 from functools import partial
 
 import torch
-from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+from torch.nn import functional as F  # noqa: N812  # the conventional name
 
 from dlcore import regularization
 
@@ -11,13 +11,13 @@ from .frame import Pair, Row
 
 
 def forward(n: int) -> Pair:
-    """Set up a draw with half of the values dropped."""
+    """Set up dropout with probability one half."""
     h = torch.randn(n, generator=torch.Generator().manual_seed(0))
     return partial(regularization.dropout, h, 0.5), partial(F.dropout, h, 0.5)
 
 
 def backward(n: int) -> Pair:
-    """Set up a draw, and the gradient of the sum of what it kept."""
+    """Set up dropout with probability one half, and the gradient of the sum of its result."""
     h = torch.randn(n, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
     def ours() -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""How the cost grows: the exponent of n in the time of work that is linear in n."""
+"""Growth of the time: the exponent of n in the time of work that is linear in n."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ __all__ = ["SCALINGS", "Growth", "Scaling", "render_growth", "time_growth"]
 
 @dataclass(frozen=True)
 class Scaling:
-    """Work of which the mathematics is linear in n."""
+    """Work whose number of operations is linear in n."""
 
     work: str
     make: Callable[[int], Callable[[], Any]]
@@ -28,7 +28,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Growth:
-    """The time of each size, and the exponent that fits them best."""
+    """The time for each size, and the exponent that fits these times best."""
 
     work: str
     sizes: tuple[int, ...]
@@ -38,14 +38,14 @@ class Growth:
 
 
 def time_growth(scaling: Scaling) -> Growth:
-    """Time each size, the least of five, and fit a line through the logarithms."""
+    """Time each size as the minimum of five runs, and fit a line to the logarithms."""
     seconds = tuple(min(seconds_of(work, 1) for _ in range(5)) for work in map(scaling.make, scaling.sizes))
     exponent = linear_regression(*([math.log(value) for value in values] for values in (scaling.sizes, seconds))).slope
     return Growth(scaling.work, scaling.sizes, seconds, exponent, scaling.target)
 
 
 def render_growth(growths: list[Growth]) -> str:
-    """Return the table of exponents, and of the time of the largest n."""
+    """Return the table of exponents, with the time for the largest n."""
     head = ("work", "n", "exponent", "target", "", "the largest")
     return aligned(
         [
@@ -75,29 +75,29 @@ def norm(n: int) -> Callable[[], Any]:
 
 
 def dropout(n: int) -> Callable[[], Any]:
-    """Set up a draw."""
+    """Set up dropout with probability one half."""
     return partial(regularization.dropout, drawn(n), 0.5)
 
 
 def cross_entropy(n: int) -> Callable[[], Any]:
-    """Set up the losses of 10 classes."""
+    """Set up the cross-entropy of 10 classes."""
     return partial(losses.cross_entropy, drawn(n, 10), torch.arange(n) % 10)
 
 
 def epoch(n: int) -> Callable[[], Any]:
-    """Set up an epoch of batches of 256."""
+    """Set up an epoch of minibatches of 256 rows."""
     x = drawn(n, 20)
     return lambda: sum(len(rows) for (rows,) in batches.minibatches(x, batch_size=256))
 
 
 def ridge(n: int) -> Callable[[], Any]:
-    """Set up a closed-form fit of 20 columns."""
+    """Set up a ridge regression on 20 columns."""
     x = drawn(n, 20)
     return partial(linear.ridge, x, x[:, 0], penalty=1.0)
 
 
 def logistic(n: int) -> Callable[[], Any]:
-    """Set up a logistic fit of 20 columns."""
+    """Set up a logistic regression on 20 columns."""
     x = drawn(n, 20)
     return partial(linear.logistic_regression, x, (x[:, 0] + drawn(2, n)[1] > 0).float())
 

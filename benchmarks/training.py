@@ -1,4 +1,4 @@
-"""Rows of :mod:`dlcore.training`: three epochs on the digits, from the same start to the same kind of loss."""
+"""Benchmarks of :mod:`dlcore.training`: three epochs on the digits, with the same initial weights and loss."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
+from torch.nn import functional as F  # noqa: N812  # the conventional name
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlcore import losses, mlp, training
@@ -19,18 +19,18 @@ MODELS = {"softmax regression": (64, 10), "a 64-128-10 MLP": (64, 128, 10)}
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """Return the images in [0, 1], and their classes."""
+    """Return the images, scaled to [0, 1], and their classes."""
     x, y = load_digits(return_X_y=True)
     return torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
 
 
 def loss(params: tuple[LinearParams, ...], x: Tensor, y: Tensor) -> Tensor:
-    """Return the cross-entropies of the network."""
+    """Return the cross-entropy of each row."""
     return losses.cross_entropy(mlp.mlp(params, x), y)
 
 
 def logits(layers: list[Tensor], x: Tensor) -> Tensor:
-    """Compute the network as a loop by hand would."""
+    """Return the logits of the network, as a hand-written loop would compute them."""
     for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
         x = torch.relu(torch.addmm(bias, x, weight))
     return torch.addmm(layers[-1], x, layers[-2])
@@ -43,7 +43,7 @@ def batches_by_hand(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def loop_by_hand(start: list[Tensor], x: Tensor, y: Tensor) -> float:
-    """Train without a library around torch, and return the last epoch's mean loss."""
+    """Train with torch alone, and return the mean loss of the last epoch."""
     layers = [w.clone().requires_grad_() for w in start]
     total = 0.0
     for _ in range(EPOCHS):
@@ -59,7 +59,7 @@ def loop_by_hand(start: list[Tensor], x: Tensor, y: Tensor) -> float:
 
 
 def loop_of_parts(start: list[Tensor], x: Tensor, y: Tensor) -> float:
-    """Train with a ``DataLoader`` and ``torch.optim.SGD``, and return the last epoch's mean loss."""
+    """Train with a ``DataLoader`` and ``torch.optim.SGD``, and return the mean loss of the last epoch."""
     layers = [w.clone().requires_grad_() for w in start]
     optimizer = torch.optim.SGD(layers, lr=LR)
     loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
@@ -76,7 +76,7 @@ def loop_of_parts(start: list[Tensor], x: Tensor, y: Tensor) -> float:
 
 
 def against(loop: Callable[..., float], sizes: tuple[int, ...]) -> Pair:
-    """Set up both trainings; before any time is taken, they must reach one loss, up to the order of the rows."""
+    """Set up both trainings; before they are timed, their losses must agree to 5 %, as the row orders differ."""
     x, y = digits()
     params = mlp.init_mlp(sizes, generator=torch.Generator().manual_seed(0))
 
