@@ -131,7 +131,7 @@ def library(run: dict[str, Any]) -> str:
         [escape(peak["work"]), f"``{peak['alternative']}``", f"{peak['dlcore']:,.1f} MiB", f"{peak['theirs']:,.1f} MiB"]
         for peak in run["peaks"]
     ]
-    head = ["work", "alternative", "median ratio", "min – max", "target", "dlcore", "of bandwidth"]
+    head = ["work", "alternative", "median ratio", "min – max", "target", "time of dlcore", "share of bandwidth"]
     return LIBRARY.format(
         date=run["date"],
         machine=escape(run["machine"]),
