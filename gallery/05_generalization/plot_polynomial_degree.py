@@ -1,19 +1,32 @@
 r"""
-How flexible should a model be?
-===============================
+Overfitting and the bias-variance tradeoff: how flexible should a model be?
+===========================================================================
 
-A model is fitted to the examples at hand, and used on others. The *empirical risk* is its mean loss
-on the :math:`n` examples that it was fitted to; the *risk* is its expected loss on a new one,
+Polynomials fitted to 200 samples show how bias falls and variance rises with the degree.
+
+In short
+--------
+
+A model should be as flexible as the truth and no more: below, bias dominates the risk, and above,
+variance does. The empirical risk cannot choose the degree, because it falls with every degree; the
+loss on new examples can.
 
 .. math::
 
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
-    R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr],
+    R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr]
 
-and only the second one matters. Here the model is a polynomial, so that one number, its degree,
-says how flexible it is. The data are drawn from a cubic with normal noise, so that the truth is
-known; and they are drawn 200 times, so that we see not only what one fit does, but what it might as
-well have done. Which degree should one choose?
+*Prerequisites: least squares, mean and variance. Time: 12 minutes.*
+
+Risk and empirical risk
+-----------------------
+
+We fit a model to the examples we have, and use it on others. The *empirical risk*
+:math:`R_\text{emp}` is its mean loss on the :math:`n` examples that it was fitted to; the *risk*
+:math:`R` is its expected loss on a new example, and only the risk matters. Here the model is a
+polynomial, so a single number, its degree, controls its flexibility. The data come from a cubic
+with normal noise, so the truth is known. We draw 200 samples, to see not only what one fit does,
+but how fits vary. Which degree should you choose?
 """
 
 import matplotlib.pyplot as plt
@@ -24,11 +37,11 @@ from dlcore import datasets, linear, losses, norms, risk
 generator = torch.Generator().manual_seed(0)
 
 # %%
-# One sample, three models
-# ------------------------
+# Underfitting and overfitting
+# ----------------------------
 #
-# A polynomial of degree :math:`K` is a linear model of the powers :math:`x, \dots, x^K`. So
-# least squares fits it, and :func:`torch.vmap` fits all 200 samples at once.
+# A polynomial of degree :math:`K` is a linear model of the powers :math:`x, \dots, x^K`. So least
+# squares fits it, and :func:`torch.vmap` fits all 200 samples at once.
 
 truth = torch.tensor([-0.5, -3.0, 1.5, 4.0], dtype=torch.float64)
 noise_std = 0.5
@@ -55,11 +68,10 @@ x, y = draw(40)
 fits = {degree: fit(powers(x, degree), y) for degree in degrees}
 
 # %%
-# The line cannot follow the data: it *underfits*. The cubic follows them, and is close to
-# the truth, which lies dashed behind it. The polynomial of degree 10 comes closer to the
-# points than either, and makes things up at the edges: it *overfits*. The loss on the
-# sample recommends it, and its mean squared distance from the truth is more than four times
-# that of the cubic.
+# The line cannot follow the data: it *underfits*. The cubic follows them and is close to the truth,
+# the dashed curve. The polynomial of degree 10 comes closer to the points than either, but has
+# false bends at the edges: it *overfits*. It has the smallest loss on the sample, but its mean
+# squared distance from the truth is more than four times that of the cubic.
 
 grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
 curve = sum(c * grid**k for k, c in enumerate(truth))
@@ -96,21 +108,21 @@ ax.text(-0.45, 1.25, "degree 10", color="C2")
 ax.set(xlabel="x", ylabel="y", ylim=(-2.6, 2.6))
 ax.set_title("Three fits to one sample of 40 points")
 fig.set_label(
-    "Forty points scattered about a dashed cubic curve, and three fits. The line of "
+    "Forty points scattered around a dashed cubic curve, and three fits. The line of "
     "degree 1 misses the curve's bends, the fit of degree 3 stays close to the curve, "
-    "and the one of degree 10 wiggles about it and turns down at the right edge, where "
-    "the curve goes up."
+    "and the one of degree 10 oscillates around it and turns down at the right edge, "
+    "where the curve goes up."
 )
 plt.show()
 
 # %%
-# Two risks
-# ---------
+# Risk and empirical risk against the degree
+# ------------------------------------------
 #
-# Now all 200 samples, and 200 new ones to test on. The empirical risk falls with each
-# degree, in every single sample: the lower degree is among the choices of the higher. The
-# risk falls up to degree 3, and then rises, first slowly and then steeply. At degree 10 its
-# mean is more than three times its median: a few samples are catastrophes.
+# Now we use all 200 samples, and 200 new ones to test on. The empirical risk falls with each
+# degree, in every single sample, because a higher degree includes all lower ones. The risk falls up
+# to degree 3, and then rises, first slowly and then steeply. At degree 10 its mean is more than
+# three times its median, because a few samples have an extreme risk.
 
 x_new, y_new = draw(1000)
 test_losses = {
@@ -140,23 +152,23 @@ ax.text(1, 0.12, "noise", va="top")
 ax.set(yscale="log", ylim=(0.04, 4), xticks=degrees, xlabel="degree")
 ax.set_yticks([0.1, 1], ["0.1", "1"])
 ax.set(
-    ylabel="squared loss, with ½", title="The risk turns, the empirical risk does not"
+    ylabel="squared loss, with ½",
+    title="The risk rises again, the empirical risk does not",
 )
 fig.set_label(
-    "Mean and middle 80 per cent of both risks over 200 samples, against the degree, "
-    "on a logarithmic axis. The empirical risk falls throughout, from 0.4 to just "
-    "below the noise. The risk falls from 0.4 to 0.14 at degree 3 and then rises, its "
-    "mean to above 3 at degree 10."
+    "Mean and middle 80 percent of the risk and the empirical risk over 200 samples, "
+    "against the degree, on a logarithmic axis. The empirical risk falls throughout, "
+    "from 0.4 to just below the noise. The risk falls from 0.4 to 0.14 at degree 3 "
+    "and then rises, its mean to above 3 at degree 10."
 )
 plt.show()
 
 # %%
-# Where the risk comes from
-# -------------------------
+# Bias and variance
+# -----------------
 #
-# Draw what all 200 samples say, and the two ways to be wrong are seen apart. The lines
-# agree with each other, but not with the truth. The curves of degree 10 agree with the
-# truth on average, but not with each other.
+# The fits to all 200 samples show two kinds of error. The lines agree with each other, but not with
+# the truth. The curves of degree 10 agree with the truth on average, but not with each other.
 
 errors = {1: "bias", 3: "neither", 10: "variance"}
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.8), sharey=True, layout="constrained")
@@ -169,14 +181,14 @@ axes[0].set_ylabel("y")
 axes[1].set_xlabel("x")
 fig.set_label(
     "Two hundred fits of degree 1, 3 and 10, each panel with the true curve, dashed. "
-    "The lines lie in a narrow sheaf that misses the curve; the cubics lie close "
-    "around the curve; the fits of degree 10 follow it in the middle and fly apart at "
-    "both edges."
+    "The lines form a narrow band that misses the curve; the cubics lie close around "
+    "the curve; the fits of degree 10 follow it in the middle and diverge at both "
+    "edges."
 )
 plt.show()
 
 # %%
-# The two add up. With :math:`\bar f` the mean of the fits :math:`\hat f`, and with the ½ of
+# The two errors add up. With :math:`\bar f` the mean of the fits :math:`\hat f`, and with the ½ of
 # the squared loss,
 #
 # .. math::
@@ -185,8 +197,8 @@ plt.show()
 #     + \underbrace{\tfrac12\,\mathrm{E}_x\bigl[(\bar f(x) - f(x))^2\bigr]}_{\text{bias, squared}}
 #     + \underbrace{\tfrac12\,\mathrm{E}_x\,\mathrm{E}\bigl[(\hat f(x) - \bar f(x))^2\bigr]}_{\text{variance}} .
 #
-# The sum of the parts agrees with the risk measured on new examples, which knows nothing of
-# the truth, up to degree 6 within a tenth. Beyond, a few samples decide.
+# Up to degree 6, the sum of the parts agrees within a tenth with the risk measured on new examples,
+# which does not use the truth. Beyond degree 6, a few samples dominate.
 
 points = x_new[0]
 target = sum(c * points**k for k, c in enumerate(truth))
@@ -201,9 +213,9 @@ sums = noise_std**2 / 2 + biases + variances
 assert torch.allclose(sums[:6], means[:6], rtol=0.1)
 
 # %%
-# Up to degree 3 each degree pays: it takes away bias. Then no bias is left, and each
-# further degree only adds variance. What the figure shows of the bias from there on is not
-# even bias: a mean of 200 fits carries a 200th of their variance, drawn dotted.
+# Up to degree 3, each degree reduces the bias. Then no bias is left, and each further degree only
+# adds variance. From there on, the bias in the figure is an artefact: a mean of 200 fits has a
+# 200th of their variance, the dotted line.
 
 assert biases[0] > biases[1] > 100 * biases[2]
 assert (biases[2:] < 3 * variances[2:] / n_samples).all()
@@ -226,27 +238,27 @@ fig.set_label(
     "logarithmic axis. The bias falls from 0.3 to 0.0001 at degree 3, and from there "
     "on stays close to a dotted line, a 200th of the variance. The variance is "
     "smallest at degree 3, 0.014, and rises to above 3 at degree 10. The sum is "
-    "smallest at degree 3, a little above the noise."
+    "smallest at degree 3, slightly above the noise."
 )
 plt.show()
 
 # %%
-# What else decides
-# -----------------
+# More examples, fewer parameters
+# -------------------------------
 #
-# Many parameters alone do not make a model overfit. Three things do, says the rule of
-# thumb: many parameters, few examples, large parameters. The first two stand in one
-# formula. If a linear model of :math:`p` parameters can express the truth, and the
-# :math:`n` examples are many, then
+# Many parameters alone do not make a model overfit. The rule of thumb names three causes: many
+# parameters, few examples, and large parameters. One formula contains the first two. If a linear
+# model of :math:`p` parameters can express the truth, and the number :math:`n` of examples is
+# large, then
 #
 # .. math::
 #
-#     \mathrm{E}[R - R_\text{emp}] \approx \frac{p\,\sigma^2}{n},
+#     \mathrm{E}[R - R_\text{emp}] \approx \frac{p\,\sigma^2}{n} .
 #
-# half of which is what the sample looks too good by, and half what the fit is too bad by.
-# So degree 9, with its 10 parameters, needs 2.5 times the examples of degree 3 to be as
-# honest. At :math:`n = 40` they are not many: there its gap is far above the formula, and
-# due to a few samples.
+# Half of this is the optimism of the training error, and half is the excess risk of the fit. So
+# degree 9, with its 10 parameters, needs 2.5 times as many examples as degree 3 for the same gap.
+# The number :math:`n = 40` is not large enough for degree 9: its gap is far above the formula, and
+# a few samples dominate it.
 
 sizes = [40, 80, 160, 320, 640]
 gaps = {3: [], 9: []}
@@ -287,20 +299,20 @@ ax.set(xscale="log", yscale="log", xlabel="examples", ylabel="risk − empirical
 ax.set_xticks(sizes, [str(n) for n in sizes])
 ax.minorticks_off()
 ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
-ax.set_title("The gap closes as parameters per example")
+ax.set_title("The gap is proportional to parameters per example")
 fig.set_label(
     "The mean gap over 1000 samples against the number of examples, from 40 to 640, "
     "both logarithmic, for degree 3 and 9, each with the line of the formula. The "
-    "points of degree 3 are on their line. Those of degree 9 come down to theirs at "
-    "320 examples; at 40 they are far above it."
+    "points of degree 3 lie on their line. Those of degree 9 reach theirs at 320 "
+    "examples; at 40 they are far above it."
 )
 plt.show()
 
 # %%
-# The third thing is a remedy. The fits of degree 10 that fly apart have large coefficients,
-# so one can keep the degree and hold the coefficients small instead. A small ridge penalty
-# brings their norm from about 300 down to about 4, and the risk from above 1 to close to
-# that of the cubic.
+# The third condition suggests a remedy. The fits of degree 10 that vary most have large
+# coefficients, so you can keep the degree and penalize the coefficients instead. A small ridge
+# penalty reduces their norm from about 300 to about 4, and the risk from above 1 to nearly that of
+# the cubic.
 
 x, y = draw(40)
 x_new, y_new = draw(1000)
@@ -320,13 +332,12 @@ assert risks[1] < 1.25 * means[degrees.index(3)]
 # Conclusion
 # ----------
 #
-# As flexible as the truth, and no more: below, the model is wrong in the same way on every
-# sample, and above, in another way on each. The empirical risk,
-# :func:`dlcore.risk.empirical_risk`, sees the first of these errors and not the second, so
-# it cannot choose. What can is the loss on examples that the fit has not seen, and
-# :func:`dlcore.risk.generalization_gap` is the difference. Here they were drawn anew, from
-# :func:`dlcore.datasets.polynomial_regression`; with real data they have to be saved from
-# the sample: :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` tells how. If
-# there are too few for the model at hand, :func:`dlcore.linear.ridge` makes it less
-# flexible without another degree, as
+# A model should be as flexible as the truth, and no more. A less flexible model is wrong in the
+# same way on every sample, and a more flexible one in a different way on each. The empirical risk,
+# :func:`dlcore.risk.empirical_risk`, reveals the first error but not the second, so it cannot
+# choose the degree. The loss on examples that were not used for the fit can;
+# :func:`dlcore.risk.generalization_gap` is the difference of the two. Here we drew new examples
+# with :func:`dlcore.datasets.polynomial_regression`; real data must be held out from the sample,
+# and :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` shows how. If there are too few
+# examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the same degree, as
 # :doc:`/auto_gallery/06_regularization/plot_weight_decay` shows.
