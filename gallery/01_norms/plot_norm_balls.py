@@ -12,9 +12,9 @@ triangle inequality, by a factor of up to :math:`2^{1/p - 1}`.
 
 .. math::
 
-    \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p}
+    \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p} .
 
-*Prerequisites: vectors; for the last figure, matrices. Time: 8 minutes.*
+*Prerequisites:* vectors and, for the last figure, matrices. *Reading time:* 8 minutes.
 
 The three properties of a norm
 ------------------------------
@@ -54,7 +54,7 @@ for p, edge in edges.items():
 
 # %%
 # The ball grows with :math:`p`, from a thin star to the full square, because the norm of a fixed
-# vector never increases with :math:`p`. All the norms agree only on the axes, where a vector has a
+# vector never increases with :math:`p`. The norms agree only on the axes, where a vector has a
 # single nonzero entry.
 
 sizes = torch.stack([norms.lp_norm(directions, p, dim=1) for p in orders])
@@ -136,8 +136,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# How wrong, and below which p?
-# -----------------------------
+# The triangle inequality: how wrong, and below which p?
+# ------------------------------------------------------
 #
 # The straight line from the origin to :math:`(1, 1)` has length :math:`2^{1/p}`, and the detour
 # over :math:`(1, 0)` has length 2. So *every* :math:`p < 1` violates the triangle inequality, here
@@ -225,8 +225,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# The other two properties
-# ------------------------
+# Definiteness and homogeneity
+# ----------------------------
 #
 # The other two properties hold for every :math:`p > 0`: only the zero vector has size zero, and
 # size scales with the vector. Without the outer root, the triangle inequality holds below 1 as

@@ -14,9 +14,9 @@ noisy.
 .. math::
 
     \mathbf{w} \leftarrow \mathbf{w} - \frac{\eta}{|\mathcal{B}|}
-        \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w})
+        \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w}) .
 
-*Prerequisites: linear regression and gradients. Time: 12 minutes.*
+*Prerequisites:* linear regression and gradients. *Reading time:* 12 minutes.
 
 The mean gradient of a minibatch
 --------------------------------
@@ -242,10 +242,10 @@ same = descend(torch.mean, 1, batch_size=88, epochs=1)
 assert all(torch.allclose(a[0], b[0]) for a, b in zip(own, same, strict=True))
 
 # %%
-# Which way is best? The formula has a disadvantage. The mean of two rows makes a step of full
-# length whose scatter is more than six times that of the mean of 88. It comes once in every epoch
-# and undoes part of what the five steps before it achieved. Here is the loss after each epoch, over
-# twelve runs with different shuffles:
+# Which way is best? Dividing by its own length has a disadvantage. The mean of two rows makes a
+# step of full length whose scatter is more than six times that of the mean of 88. It comes once in
+# every epoch and undoes part of what the five steps before it achieved. Here is the loss after each
+# epoch, over twelve runs with different shuffles:
 
 pair, batch = (along[drawn[:, :size]].mean(dim=1).std() for size in (2, 88))
 assert pair > 6 * batch
@@ -266,11 +266,12 @@ curves = {
 }
 
 # %%
-# After the tenth epoch, the excess loss is more than eight times as large with the formula as with
-# either of the other ways. These two are almost equal: two rows out of 442 hardly matter, whether
-# they make one tiny step or none. So leave out a last batch that is *very* short, or weight it by
-# its number of rows. If the last batch is about half full, the effect is small: at a batch size of
-# 59 it has 29 rows, and the formula's excess loss is less than twice that of the fixed divisor.
+# After the tenth epoch, the excess loss is more than eight times as large if the last batch is
+# divided by its own length as with either of the other ways. These two are almost equal: two rows
+# out of 442 hardly matter, whether they make one tiny step or none. So leave out a last batch that
+# is *very* short, or weight it by its number of rows. If the last batch is about half full, the
+# effect is small: at a batch size of 59 it has 29 rows, and dividing by its own length gives less
+# than twice the excess loss of the fixed divisor.
 
 late = {name: float(runs[:, 10:].mean()) for name, runs in curves.items()}
 assert late["its own length"] > 8 * late["the batch size"]
@@ -334,5 +335,6 @@ assert torch.isclose(weighted, torch.tensor(least, dtype=x.dtype))
 # :func:`dlcore.optim.sgd_`, or take their sum and pass ``batch_size=len(batch)``. dlcore's losses
 # are per example, so the choice is visible in the code, and :func:`dlcore.optim.sgd_step` does not
 # divide. :func:`dlcore.batches.minibatches` leaves out a short last batch with ``drop_last=True``;
-# the next epoch shuffles again, so its rows are used then. Why the loss of a row is squared in the
-# first place is the subject of :doc:`/auto_gallery/02_linear/plot_noise_to_loss`.
+# the next epoch shuffles again, so its rows are used then. The tutorial on :doc:`squared, Huber and
+# absolute loss </auto_gallery/02_linear/plot_noise_to_loss>` explains why the loss of a row is
+# squared in the first place.

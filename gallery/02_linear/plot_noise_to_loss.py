@@ -15,9 +15,9 @@ outliers least squares fails, while Huber's loss costs only a few percent when t
 
     -\log P(\mathbf{y} \mid \mathbf{X})
     = -\log\prod_{i=1}^{n} p(\epsilon_i)
-    = \sum_{i=1}^{n} -\log p\bigl(y_i - \mathbf{w}^\top\mathbf{x}_i - b\bigr)
+    = \sum_{i=1}^{n} -\log p\bigl(y_i - \mathbf{w}^\top\mathbf{x}_i - b\bigr) .
 
-*Prerequisites: linear regression and probability densities. Time: 12 minutes.*
+*Prerequisites:* linear regression and probability densities. *Reading time:* 12 minutes.
 
 From a noise density to a loss
 ------------------------------
@@ -95,10 +95,10 @@ densities = {
 }
 
 # %%
-# The three losses differ in the influence of a *large* residual. The slope of the loss is the force
-# with which an example pulls the fit. With the squared loss it grows with the residual; with the
-# others it is constant: a label that is wrong by 4 pulls as hard as one that is wrong by 2, and so
-# does one that is wrong by a million.
+# The three losses differ in the influence of a *large* residual. The slope of the loss is the
+# influence of an example on the fit. With the squared loss it grows with the residual. With the
+# others it is constant: a label that is wrong by 4, or by a million, has the same influence as one
+# that is wrong by 2.
 
 far = torch.tensor([2.0, 4.0, 1e6])
 pull = {
@@ -177,9 +177,9 @@ def fit(x, y, delta, rounds):
 # What does the wrong loss cost?
 # ------------------------------
 #
-# Now the truth is known: all parameters are zero, so any estimate is an error. There are 300 data
-# sets of 100 examples and 3 parameters: first with normal noise, then with Laplace noise, and then
-# with normal noise in which one value in ten is ten times as large.
+# Now the truth is known: all parameters are zero, so each estimate equals its error. There are 300
+# data sets of 100 examples and 3 parameters: first with normal noise, then with Laplace noise, and
+# then with normal noise in which one value in ten is ten times as large.
 
 n_sets, n, d = 300, 100, 2
 x = torch.randn(n_sets, n, d, generator=generator, dtype=torch.float64)
@@ -351,4 +351,4 @@ assert likelihood.negative_log_likelihood(log_densities).isfinite()
 # If the noise is normal, :func:`dlcore.linear.least_squares` is the most efficient estimate and is
 # exact in one step. If there may be outliers, :func:`dlcore.losses.huber_loss` costs a few percent
 # and keeps the fit accurate. For classes, the same reasoning leads to the cross-entropy, which
-# :doc:`/auto_gallery/03_softmax/plot_softmax_regression_on_digits` minimizes.
+# :doc:`softmax regression </auto_gallery/03_softmax/plot_softmax_regression_on_digits>` minimizes.

@@ -2,7 +2,7 @@ r"""
 Softmax temperature: how close is a softmax to a hardmax?
 =========================================================
 
-The softmax from infinite temperature to zero, with ties, the softmin and the smooth maximum.
+The temperature moves a softmax from equal probabilities to the hardmax, and changes no decision.
 
 In short
 --------
@@ -13,9 +13,9 @@ equal shares. The temperature changes the confidence of a classifier, never its 
 
 .. math::
 
-    \operatorname{softmax}(\mathbf{o}/T)_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}}
+    \operatorname{softmax}(\mathbf{o}/T)_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}} .
 
-*Prerequisites: exponentials and probabilities. Time: 12 minutes.*
+*Prerequisites:* exponentials and probabilities. *Reading time:* 12 minutes.
 
 From logits to probabilities
 ----------------------------
@@ -332,10 +332,10 @@ plt.show()
 #
 # The lower the temperature, the closer the softmax is to the hardmax.
 # :func:`dlcore.activations.softmax` takes the temperature. :func:`dlcore.activations.hardmax` is
-# its limit except for ties, but it cannot be trained through, because its gradient is zero.
+# its limit except for ties, but it cannot be used for training, because its gradient is zero.
 # :func:`dlcore.activations.softmin` is the softmax of the negated logits. The gradients of
 # :func:`dlcore.activations.log_sum_exp` and :func:`dlcore.activations.smooth_min` are the softmax
-# and the softmin. The log-sum-exp is also part of the cross-entropy;
-# :doc:`/auto_gallery/03_softmax/plot_where_exp_breaks` explains why it must be computed as one
-# function. :doc:`/auto_gallery/03_softmax/plot_surprise` measures whether a model's confidence is
-# justified.
+# and the softmin. The log-sum-exp is also part of the cross-entropy; the tutorial on :doc:`stable
+# cross-entropy </auto_gallery/03_softmax/plot_where_exp_breaks>` explains why it must be computed
+# as one function. The tutorial on :doc:`entropy and cross-entropy
+# </auto_gallery/03_softmax/plot_surprise>` measures whether a model's confidence is justified.

@@ -14,9 +14,9 @@ predicted probabilities minus the one-hot label.
 .. math::
 
     l(\mathbf{o}, y) = \log\sum_k e^{o_k} - o_y, \qquad
-    \frac{\partial l}{\partial \mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y
+    \frac{\partial l}{\partial \mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y .
 
-*Prerequisites: matrices and gradients. Time: 8 minutes.*
+*Prerequisites:* matrices and gradients. *Reading time:* 8 minutes.
 
 The model
 ---------
@@ -224,4 +224,5 @@ assert float(residual.sum(dim=1).abs().max()) < 1e-5
 # One layer can read digits. It needs only :func:`dlcore.losses.cross_entropy` on the logits,
 # :func:`dlcore.batches.minibatches` and :func:`dlcore.optim.sgd_step`. The weights of a class form
 # an image of the evidence for its digit. A single layer cannot use combinations of pixels; that
-# needs the hidden layer of :doc:`/auto_gallery/04_mlp/plot_mlp_looked_into`.
+# needs the hidden layer of a :doc:`multilayer perceptron
+# </auto_gallery/04_mlp/plot_mlp_looked_into>`.

@@ -2,7 +2,7 @@ r"""
 Entropy, cross-entropy and KL divergence: how surprised is a classifier?
 ========================================================================
 
-Surprise in bits, from codes and coins to the calibration of a digit classifier.
+Entropy, cross-entropy and KL divergence measure in bits how surprised a digit classifier is.
 
 In short
 --------
@@ -15,9 +15,10 @@ regression on digits reduces the surprise of a class from 3.3 bits to less than 
 
     H(P) = -\sum_j p_j\log p_j, \qquad
     H(P, Q) = -\sum_j p_j\log q_j, \qquad
-    D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P)
+    D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P) .
 
-*Prerequisites: probabilities and logarithms. Time: 12 minutes.*
+*Prerequisites:* probabilities and logarithms; for the last sections, :doc:`softmax regression
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 12 minutes.
 
 Surprise and its expectations
 -----------------------------
@@ -46,11 +47,11 @@ ink = plt.rcParams["text.color"]
 # -----------------------
 #
 # Four letters have the probabilities ½, ¼, ⅛ and ⅛. If you know this, you can encode them as 0, 10,
-# 110 and 111: each letter gets as many digits as it has bits of surprise, and no code is shorter on
-# average. If you believe that all four are equally likely, you encode them as 00, 01, 10 and 11.
-# The entropy is the mean length of the first code, 1.75 digits per letter, and the cross-entropy is
-# that of the second, 2. The divergence is the cost of the wrong belief, a quarter of a digit. A
-# message of 100 000 letters confirms this.
+# 110 and 111: each letter gets as many binary digits as it has bits of surprise, and no code is
+# shorter on average. If you believe that all four are equally likely, you encode them as 00, 01, 10
+# and 11. The entropy is the mean length of the first code, 1.75 digits per letter, and the
+# cross-entropy is that of the second, 2. The divergence is the cost of the wrong belief, a quarter
+# of a digit. A message of 100 000 letters confirms this.
 
 p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
 uniform = torch.full_like(p, 0.25)
@@ -71,9 +72,9 @@ assert per_letter[1] == 2
 
 # %%
 # For two letters, this is the toss of a coin. The entropy is one bit for a fair coin and falls to 0
-# as the coin becomes certain. If you believe that the coin is fair, you expect one bit of surprise
-# per toss for any coin; the difference is the divergence. If you believe that a fair coin always
-# falls on the same side, the divergence is infinite.
+# as the coin becomes certain. If you believe that the coin is fair, your mean surprise is one bit
+# per toss, whatever the coin; the excess over the entropy is the divergence. If you believe that a
+# fair coin always falls on the same side, the divergence is infinite.
 
 heads = torch.linspace(0, 1, 201, dtype=torch.float64)
 coins = torch.stack([heads, 1 - heads], dim=1)
@@ -337,10 +338,10 @@ plt.show()
 # :func:`dlcore.losses.cross_entropy`, the loss that trains a classifier, takes logits and is in
 # nats; a bit is 0.69 nats. Its sum is a negative log-likelihood: maximizing the likelihood of the
 # data and minimizing the surprise are the same, for classes here and for numbers in
-# :doc:`/auto_gallery/02_linear/plot_noise_to_loss`. The direction of a divergence decides whether
-# the fit covers all modes or only one. :func:`dlcore.metrics.calibration_error` measures whether
-# the confidence matches the accuracy; the temperature that corrects it is that of
-# :doc:`/auto_gallery/03_softmax/plot_softmax_family`.
+# :doc:`regression </auto_gallery/02_linear/plot_noise_to_loss>`. The direction of a divergence
+# decides whether the fit covers all modes or only one. :func:`dlcore.metrics.calibration_error`
+# measures whether the confidence matches the accuracy; the :doc:`softmax temperature
+# </auto_gallery/03_softmax/plot_softmax_family>` corrects it.
 
 likelihoods = -losses.cross_entropy(logits, labels[test])
 total = likelihood.negative_log_likelihood(likelihoods)

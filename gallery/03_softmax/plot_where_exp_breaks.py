@@ -2,7 +2,7 @@ r"""
 Stable cross-entropy and log-sum-exp: where does exp overflow?
 ==============================================================
 
-Three formulas for one loss: two fail once the logits differ by about 50 to 100 in float32.
+Two of three formulas for the cross-entropy fail in float32 once logits differ by 50 to 100.
 
 In short
 --------
@@ -13,9 +13,10 @@ log-sum-exp instead; value and gradient are then correct for every gap that the 
 
 .. math::
 
-    l(\mathbf{o}, y) = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o), \qquad \bar o = \max_k o_k
+    l(\mathbf{o}, y) = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o), \qquad \bar o = \max_k o_k .
 
-*Prerequisites: softmax and floating-point numbers. Time: 10 minutes.*
+*Prerequisites:* :doc:`softmax </auto_gallery/03_softmax/plot_softmax_family>` and floating-point
+numbers. *Reading time:* 10 minutes.
 
 The loss and the limits of float32
 ----------------------------------
@@ -90,7 +91,7 @@ assert activations.softmax(sure)[0, 0] == 1
 #
 # A loss matters most for wrong predictions. So from now on the label is the class with the
 # *smaller* logit. At the logits :math:`(g, 0)` the loss is :math:`\log(1 + e^g)`, almost the gap
-# :math:`g` itself, and its gradient is :math:`(\sigma(g), -\sigma(g))`, which soon is almost
+# :math:`g` itself, and its gradient is :math:`(\sigma(g), -\sigma(g))`, which quickly approaches
 # :math:`(1, -1)`.
 
 
@@ -163,8 +164,9 @@ plt.show()
 # gradient is *zero* although the loss is still correct. There is no warning, and training ignores
 # the most wrong example. From 89 on the gradient is NaN.
 #
-# The shifted loss has the correct gradient up to 88. Then the derivative of the logarithm, 1 over a
-# probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is correct up to 103.
+# The shifted loss has the correct gradient up to 88. From 89 on, the derivative of the logarithm, 1
+# over a probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is correct up
+# to 103.
 
 _, of_naive = measured["naive"]
 assert torch.allclose(of_naive[4:43], torch.ones(39), atol=0.01)

@@ -2,7 +2,7 @@ r"""
 Activation functions: which ones let gradients through?
 =======================================================
 
-Seven activation functions and their slopes: where they vanish, and what that means for depth.
+The slope of an activation function determines how much of a gradient passes through a layer.
 
 In short
 --------
@@ -14,9 +14,9 @@ GELU and swish can have slope 1, and keep the gradient with suitable weights.
 .. math::
 
     h_k = \phi(z_k), \qquad
-    \frac{\partial J}{\partial z_k} = \frac{\partial J}{\partial h_k}\,\phi'(z_k)
+    \frac{\partial J}{\partial z_k} = \frac{\partial J}{\partial h_k}\,\phi'(z_k) .
 
-*Prerequisites: derivatives and the chain rule. Time: 10 minutes.*
+*Prerequisites:* derivatives and the chain rule. *Reading time:* 10 minutes.
 
 Why the slope matters
 ---------------------
@@ -275,6 +275,7 @@ plt.show()
 # dead units by a learned slope. :func:`dlcore.activations.tanh` saturates, but its slope at 0 is 1.
 # :func:`dlcore.activations.softplus` is for values that must be positive.
 # :func:`dlcore.propagation.signal_propagation` measures the joint effect of weights and slopes in a
-# whole network; :doc:`/auto_gallery/07_propagation/plot_xavier_understood` uses it.
-# :doc:`/auto_gallery/04_mlp/plot_mlp_looked_into` shows what a network can represent with these
-# functions.
+# whole network; the tutorial on :doc:`Xavier initialization
+# </auto_gallery/07_propagation/plot_xavier_understood>` uses it. The tutorial on :doc:`multilayer
+# perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` shows what a network can represent with
+# these functions.

@@ -2,7 +2,7 @@ r"""
 Multilayer perceptrons: what do hidden units learn?
 ===================================================
 
-Hidden units as borders in the plane, as images of strokes, and as pieces of any function.
+Hidden units draw borders in a plane, detect strokes in digits and approximate functions.
 
 In short
 --------
@@ -14,9 +14,11 @@ and depend less on each unit, while deeper networks multiply the number of linea
 .. math::
 
     \mathbf{h} = \phi(\mathbf{x}\mathbf{W}_1 + \mathbf{b}_1), \qquad
-    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2
+    \mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2 .
 
-*Prerequisites: softmax regression and activation functions. Time: 18 minutes.*
+*Prerequisites:* :doc:`softmax regression
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>` and :doc:`activation functions
+</auto_gallery/04_mlp/plot_activations>`. *Reading time:* 18 minutes.
 
 Hidden units
 ------------
@@ -434,7 +436,7 @@ plt.show()
 # values between them. :func:`dlcore.mlp.mlp` is the whole model, :func:`dlcore.mlp.init_mlp`
 # initializes it and :func:`dlcore.training.fit` trains it; :func:`dlcore.mlp.forward` returns the
 # hidden units for inspection. More width makes a network finer and each unit less important; more
-# depth multiplies the linear pieces.
-# :doc:`/auto_gallery/07_propagation/plot_backpropagation_by_hand` derives by hand how the gradients
-# pass back through the layers. Other activations than ReLU are possible:
-# :doc:`/auto_gallery/04_mlp/plot_activations` compares seven.
+# depth multiplies the linear pieces. The tutorial on :doc:`backpropagation by hand
+# </auto_gallery/07_propagation/plot_backpropagation_by_hand>` derives how the gradients pass back
+# through the layers. Other activations than ReLU are possible: the tutorial on :doc:`activation
+# functions </auto_gallery/04_mlp/plot_activations>` compares seven.

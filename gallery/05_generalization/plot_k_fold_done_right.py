@@ -2,7 +2,7 @@ r"""
 K-fold cross-validation: what may a fold see?
 =============================================
 
-What four common mistakes cost: lost rows, sorted rows, leaks and false precision.
+Lost rows, sorted rows, leaks and false precision are four common mistakes of cross-validation.
 
 In short
 --------
@@ -14,9 +14,9 @@ data inside each fold, and trust the mean error only up to its standard error.
 .. math::
 
     e_j = \frac{1}{|\mathcal{V}_j|} \sum_{i \in \mathcal{V}_j} \ell\bigl(\hat f_j, \mathbf{x}_i, y_i\bigr), \qquad
-    \bar e = \frac1k \sum_{j=1}^{k} e_j
+    \bar e = \frac1k \sum_{j=1}^{k} e_j .
 
-*Prerequisites: linear models, mean and standard deviation. Time: 14 minutes.*
+*Prerequisites:* linear models, mean and standard deviation. *Reading time:* 14 minutes.
 
 Folds and four mistakes
 -----------------------
@@ -361,6 +361,6 @@ plt.show()
 # agreement of shuffles for precision. If you use the errors to choose a model, as
 # :func:`dlcore.model_selection.ridge_path_cross_validation` does, the smallest error is too
 # optimistic. Then hold out a final test set beforehand with
-# :func:`dlcore.model_selection.train_test_split`.
-# :doc:`/auto_gallery/05_generalization/plot_polynomial_degree` shows why the error on new rows is
-# the one that matters.
+# :func:`dlcore.model_selection.train_test_split`. The tutorial on :doc:`overfitting
+# </auto_gallery/05_generalization/plot_polynomial_degree>` shows why the error on new rows is the
+# one that matters.

@@ -14,9 +14,9 @@ loss on new examples can.
 .. math::
 
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
-    R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr]
+    R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr] .
 
-*Prerequisites: least squares, mean and variance. Time: 12 minutes.*
+*Prerequisites:* least squares, mean and variance. *Reading time:* 12 minutes.
 
 Risk and empirical risk
 -----------------------
@@ -167,8 +167,9 @@ plt.show()
 # Bias and variance
 # -----------------
 #
-# The fits to all 200 samples show two kinds of error. The lines agree with each other, but not with
-# the truth. The curves of degree 10 agree with the truth on average, but not with each other.
+# The fits to all 200 samples show two kinds of error. The fits of degree 1 agree with each other,
+# but not with the truth. The fits of degree 10 agree with the truth on average, but not with each
+# other.
 
 errors = {1: "bias", 3: "neither", 10: "variance"}
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.8), sharey=True, layout="constrained")
@@ -309,10 +310,9 @@ fig.set_label(
 plt.show()
 
 # %%
-# The third condition suggests a remedy. The fits of degree 10 that vary most have large
-# coefficients, so you can keep the degree and penalize the coefficients instead. A small ridge
-# penalty reduces their norm from about 300 to about 4, and the risk from above 1 to nearly that of
-# the cubic.
+# The third cause suggests a remedy. The fits of degree 10 that vary most have large coefficients,
+# so you can keep the degree and penalize the coefficients instead. A small ridge penalty reduces
+# their norm from about 300 to about 4, and the risk from above 1 to nearly that of the cubic.
 
 x, y = draw(40)
 x_new, y_new = draw(1000)
@@ -337,7 +337,7 @@ assert risks[1] < 1.25 * means[degrees.index(3)]
 # :func:`dlcore.risk.empirical_risk`, reveals the first error but not the second, so it cannot
 # choose the degree. The loss on examples that were not used for the fit can;
 # :func:`dlcore.risk.generalization_gap` is the difference of the two. Here we drew new examples
-# with :func:`dlcore.datasets.polynomial_regression`; real data must be held out from the sample,
-# and :doc:`/auto_gallery/05_generalization/plot_k_fold_done_right` shows how. If there are too few
-# examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the same degree, as
-# :doc:`/auto_gallery/06_regularization/plot_weight_decay` shows.
+# with :func:`dlcore.datasets.polynomial_regression`; real data must be held out from the sample, as
+# in :doc:`K-fold cross-validation </auto_gallery/05_generalization/plot_k_fold_done_right>`. If
+# there are too few examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the
+# same degree, by :doc:`weight decay </auto_gallery/06_regularization/plot_weight_decay>`.
