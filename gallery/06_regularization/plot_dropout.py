@@ -223,7 +223,7 @@ for share, color in [(share_without, "C1"), (share_with, "C0")]:
     ax.plot(steps, share.mean(1), color=color)
 ax.text(70, 0.88, "without\ndropout", color="C1", ha="right", va="center")
 ax.text(165, 0.36, "with dropout", color="C0", ha="center")
-ax.set(xlabel="step", ylabel="share of the wrong labels", ylim=(0, 1.03))
+ax.set(xlabel="step", ylabel="share of wrong labels memorized", ylim=(0, 1.03))
 ax.set_title("Dropout slows the memorization of wrong labels")
 fig.set_label(
     "The share of wrong labels that the networks reproduce against the step, as mean and "

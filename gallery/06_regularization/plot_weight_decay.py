@@ -2,7 +2,7 @@ r"""
 Weight decay: what does an L2 penalty assume about the weights?
 ===============================================================
 
-Weight decay shrinks the weights as if they were drawn from a normal distribution with mean 0.
+Weight decay adds a penalty on the squared weights, which assumes that they are normal with mean 0.
 
 In short
 --------
@@ -368,7 +368,7 @@ ax.text(200, 0.07, "without the ½: penalty 50", color="C1", ha="right")
 ax.text(200, 0.6, "without 1/n: penalty 44 200", color="C3", ha="right")
 ax.text(200, 0.006, "minibatches", color="C2", ha="right", va="top")
 ax.set(yscale="log", ylim=(1e-7, 5), xlabel="step", ylabel="distance to ridge")
-ax.set_title("One penalty of 100, and three ways to miss its solution")
+ax.set_title("Three ways to miss the ridge solution")
 fig.set_label(
     "The distance of the weights to the ridge solution against the step, on a "
     "logarithmic axis. With the right weight decay it falls along a straight line. "

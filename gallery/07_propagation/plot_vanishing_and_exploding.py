@@ -85,7 +85,7 @@ ax.axhline(0, color=ink, linewidth=1, linestyle="--")
 ax.text(55, 21, "variance 1", color="C1", ha="right")
 ax.text(60, 2.5, "variance ¼", color="C0")
 ax.set(xlabel="factors", ylabel="decimal logarithm of the largest entry")
-ax.set_title("With variance 1 products explode, with ¼ they vanish")
+ax.set_title("Products explode with variance 1 and vanish with ¼")
 fig.set_label(
     "The decimal logarithm of the largest entry of the product against the number of "
     "factors, for 30 products per variance and on average. With variance 1 it rises "

@@ -45,9 +45,7 @@ from torch import Tensor
 from dlcore import activations, init, linear, propagation
 
 generator = torch.Generator().manual_seed(0)
-Variance = Callable[
-    [int, int], float
-]  # the variance of the weights from n_in and n_out
+Variance = Callable[[int, int], float]  # weight variance from n_in and n_out
 
 # %%
 # Why the cross terms vanish

@@ -1,20 +1,40 @@
 r"""
-When did the rule change?
-=========================
+Concept drift detection: when did the rule change?
+==================================================
 
-A model is in use: an image comes, the model reads it, and a little later we learn what it
-should have read. One day the rule changes, :math:`p(y \mid \mathbf{x})`, while the images
-stay as they were. No test of the inputs can notice. The losses can:
+Monitors of a model's losses detect when the relation between inputs and labels changes, which no
+test of the inputs can.
+
+In short
+--------
+
+Under concept drift, :math:`p(y \mid \mathbf{x})` changes over time while the inputs may stay the
+same, so only the losses :math:`l_t` of the model reveal it. Page–Hinkley and ADWIN detect the
+change within 150 images here, and fine-tuning on ADWIN's window nearly restores the model. The
+Page–Hinkley test is
 
 .. math::
 
     l_t = \mathbb{1}[\hat{y}_t \ne y_t], \qquad
     m_t = \sum_{i=1}^{t} (l_i - \bar l_i - \delta), \qquad
-    m_t - \min_{i \le t} m_i > \lambda \;\Rightarrow\; \text{alarm}.
+    m_t - \min_{i \le t} m_i > \lambda \;\Rightarrow\; \text{alarm},
 
-This is the Page–Hinkley test. Adaptive windowing, ADWIN, keeps a window of the newest losses
-instead, and drops its oldest part as soon as the mean there differs from the rest by more
-than chance allows. How soon do they see the change, and what is to be done then?
+where :math:`\bar l_i` is the mean of the first :math:`i` losses, :math:`\delta` is the increase of
+the mean loss that is tolerated, and :math:`\lambda` is the threshold: a larger one gives fewer
+false alarms and later detection.
+
+*Prerequisites:* :doc:`softmax regression
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 10 minutes.
+
+Setting
+-------
+
+A model is in use: an image arrives, the model classifies it, and a little later we learn the true
+label. One day the rule :math:`p(y \mid \mathbf{x})` changes, while the images stay as they were. No
+test of the inputs can detect this, but the losses can. Adaptive windowing (ADWIN) keeps a window of
+the newest losses instead, and drops its oldest part as soon as the mean of that part differs from
+the mean of the rest by more than chance allows. How soon do the two monitors detect the change, and
+what should be done then?
 """
 
 import matplotlib.pyplot as plt
@@ -27,12 +47,12 @@ from dlcore.shift import concept, detect
 ink = plt.rcParams["text.color"]
 
 # %%
-# A stream of digits
-# ------------------
+# A stream of digits with a change of labels
+# ------------------------------------------
 #
-# Softmax regression learns 400 of scikit-learn's digits. The other 1397 come one by one. After
-# 700 of them the labels of three digits are exchanged: what was a 1 is now called 2, a 2 is
-# called 3, and a 3 is called 1. Everything is repeated with four random orders.
+# Softmax regression is trained on 400 of scikit-learn's digits. The other 1397 arrive one by one.
+# After 700 of them, the labels of three digits are exchanged: a 1 is now called 2, a 2 is called 3,
+# and a 3 is called 1. Everything is repeated with four random orders.
 
 digits = load_digits()
 images = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -50,7 +70,7 @@ def cross_entropy(
 
 
 def stream_of(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
-    """Return images in random order, and labels whose rule changes on the way."""
+    """Return images in random order, labels whose rule changes, and the generator."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=generator)
     labels = names[order]
@@ -61,7 +81,7 @@ def stream_of(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
 def trained(
     x: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return softmax regression fitted to the rows known before the stream begins."""
+    """Return the parameters of softmax regression fitted to the rows before the stream."""
     start = (torch.zeros(64, 10), torch.zeros(10))
     run = {"epochs": 30, "batch_size": 32, "lr": 0.5, "generator": generator}
     return training.fit(
@@ -72,18 +92,19 @@ def trained(
 def errors_of(
     params: tuple[torch.Tensor, torch.Tensor], x: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Return for each row 1 where the model is wrong, else 0."""
+    """Return 1 for each row that the model gets wrong, else 0."""
     weight, bias = params
     return ((x @ weight + bias).argmax(dim=1) != labels).float()
 
 
 # %%
-# What the monitors hear
-# ----------------------
+# Detecting the change: Page–Hinkley and ADWIN
+# --------------------------------------------
 #
-# The monitors listen to the model as it was trained: its errors change only if the world does.
-# A state goes in with some losses, and a state comes out, so a stream can be read in pieces of
-# any length. Here ADWIN is read after every image, to see its window.
+# The monitors read the errors of the model as it was first trained, which is not trained further,
+# so the errors change only if the data change. Each call takes a state and some losses and returns
+# a new state, so a stream can be read in pieces of any length. Here ADWIN reads one image at a
+# time, so that we can record its window.
 
 alarms = {"ADWIN": [], "Page–Hinkley": []}
 for seed in range(seeds):
@@ -106,9 +127,9 @@ for seed in range(seeds):
         assert state.detections == alarms["ADWIN"][0]
 
 # %%
-# Both monitors raise no false alarm in any of the four streams, and notice the change within
-# 150 images. A two-sample test of the images before and after the change finds nothing, and
-# rightly so: they did not change.
+# Neither monitor raises a false alarm in any of the four streams, and both detect the change within
+# 150 images. A two-sample test of the images before and after the change finds no difference, which
+# is right: the images did not change.
 
 for found in alarms.values():
     for places in found:
@@ -122,7 +143,7 @@ for i, (name, found) in enumerate(alarms.items()):
     place = found[0][0]
     axes[0].axvline(place, color=f"C{i + 1}", linestyle=":")
     axes[0].annotate(
-        f"{name}: {place - change} later",
+        f"{name}: {place - change} images later",
         (max(found[0][0] for found in alarms.values()), 71 - 10 * i),
         (6, 0),
         textcoords="offset points",
@@ -141,22 +162,22 @@ axes[0].annotate(
     va="center",
 )
 axes[0].set(ylim=(0, 77), ylabel="errors in the last 50, %")
-axes[0].set_title("The model's errors rise, and both monitors hear it")
+axes[0].set_title("The model's errors rise, and both monitors detect it")
 axes[1].set(xlabel="images read", ylabel="images in the window")
-axes[1].set_title("ADWIN drops most of what came before the change")
+axes[1].set_title("ADWIN drops most images from before the change")
 fig.set_label(
-    "Two panels against the number of images read. Above, the share of errors among the last "
-    "50: below 20 percent up to the change at 700, around 35 percent after it; two dotted "
-    "lines shortly after the change mark the alarms. Below, the width of the window of ADWIN: "
-    "it grows by one with each image, falls to less than half soon after the change, and "
-    "grows again."
+    "Two panels against the number of images read. Top: the share of errors among the last "
+    "50 images is below 20 percent up to the change at 700 and around 35 percent after it; "
+    "two dotted lines shortly after the change mark the alarms. Bottom: the width of ADWIN's "
+    "window grows by one with each image, falls to less than half soon after the change, "
+    "and grows again."
 )
 plt.show()
 
 # %%
-# The width of ADWIN's window is what is needed now: so many of the newest images follow the
-# present rule. It falls soon after the change, and at the end of the stream holds all images
-# since, and at most 150 from before.
+# The width of ADWIN's window is the number of newest images that follow the present rule. It falls
+# soon after the change. At the end of the stream, the window holds all images since the change and
+# at most 150 from before it.
 
 since = len(first_errors) - change
 assert max(widths[:change]) == change
@@ -164,13 +185,14 @@ assert min(widths[change : change + 200]) < 0.5 * change
 assert since <= widths[-1] <= since + 150
 
 # %%
-# What to train on
-# ----------------
+# Retraining: on which images?
+# ----------------------------
 #
-# Every 50 images the model in use may learn from what it has met: a few epochs of gradient
-# descent that start at its present parameters. But from which images? From all of them; from
-# none, which leaves the model as it was; or from the newest window, as long as ADWIN
-# says. Each image is read before its label is known, so every error is one on a new image.
+# Every 50 images, the model in use may learn from the images seen so far: a few epochs of gradient
+# descent that start at its present parameters. On which images should it be trained? We compare
+# three choices: none, which leaves the model as it was; all images so far; and ADWIN's window of
+# the newest images. Each image is classified before its label is used for training, so every error
+# is an error on a new image.
 
 step = 50
 histories = {
@@ -202,9 +224,10 @@ for seed in range(seeds):
         history.append(torch.cat(wrong))
 
 # %%
-# Before the change it hardly matters. After it, the model that is left alone is wrong for good
-# on the three digits. The one that learns from all images is held back by those that follow
-# the old rule. The one that learns from the newest window ends nearly where it was.
+# Before the change, the choice hardly matters. After it, the model that is never trained again
+# stays wrong on the three digits. The model trained on all images improves slowly, because many of
+# them follow the old rule. The model trained on the newest window ends close to its error before
+# the change.
 
 share = {name: torch.stack(found) for name, found in histories.items()}
 late = {name: float(found[:, -400:].mean()) for name, found in share.items()}
@@ -236,12 +259,13 @@ ax.annotate(
     "the rule changes", (change, 37.6), (-6, 0), textcoords="offset points", ha="right"
 )
 ax.set(xlabel="images read", ylabel="errors, %", ylim=(0, 42))
-ax.set_title("After the change, the newest window teaches best")
+ax.set_title("After the change, training on the newest window is best")
 fig.set_label(
-    "The share of errors against the number of images read, for three ways to go on, with a "
-    "band of one standard error over four streams. All are below 12 percent before the change "
-    "at 700, and jump after it. Never trained again stays above 30 percent; trained on all "
-    "images falls slowly; trained on the newest window is back below 15 percent after 450 images."
+    "The share of errors against the number of images read, for three ways to retrain, with "
+    "a band of one standard error over four streams. All are below 12 percent before the "
+    "change at 700, and jump after it. The model that is never trained again stays above 30 "
+    "percent. Trained on all images, the error falls slowly. Trained on the newest window, it "
+    "is back below 15 percent after 450 images."
 )
 plt.show()
 
@@ -249,8 +273,8 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A change of the rule shows in the losses, and nowhere else. :func:`dlcore.shift.concept.page_hinkley`
-# and :func:`dlcore.shift.concept.adwin` hear it within 150 images; the window of the second one
-# says which images still count, and :func:`dlcore.shift.concept.fine_tune` goes on from the old
-# parameters with these. Whether it is the rule that has changed or the images, the tests in
-# :doc:`/auto_gallery/08_shift/plot_detecting_a_shift` tell.
+# If the rule changes, only the losses reveal it. :func:`dlcore.shift.concept.page_hinkley` and
+# :func:`dlcore.shift.concept.adwin` detect the change within 150 images. ADWIN's window shows which
+# images follow the present rule, and :func:`dlcore.shift.concept.fine_tune` continues training from
+# the old parameters on these images. To find out whether the images have changed rather than the
+# rule, use the tests in :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`.

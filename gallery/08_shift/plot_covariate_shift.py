@@ -1,15 +1,18 @@
 r"""
-What if the inputs are not those of the training?
-=================================================
+Covariate shift: how does importance weighting correct it?
+==========================================================
 
-A model is trained on examples from the *source* :math:`q` and used in the *target*
-:math:`p`. The two may differ in three ways. Under **covariate shift**
-:math:`p(\mathbf{x})` changes and :math:`p(y \mid \mathbf{x})` does not: other patients,
-the same disease. Under **label shift** :math:`p(y)` changes and
-:math:`p(\mathbf{x} \mid y)` does not: more are ill, and illness looks the same. Under
-**concept shift** :math:`p(y \mid \mathbf{x})` itself changes: the same word means
-something else. The first can be mended without a label of the target, for the risk in
-the target is a weighted risk in the source:
+Weighting the training examples by a density ratio makes their mean loss estimate the risk on inputs
+from another distribution.
+
+In short
+--------
+
+Under covariate shift the inputs change from the source :math:`q` to the target :math:`p`, and their
+labels do not: then the risk in the target equals the risk in the source with each example weighted
+by :math:`\beta = p/q`. A classifier that distinguishes target rows from source rows estimates
+:math:`\beta`: it is :math:`n/m` times the classifier's odds, for :math:`n` source rows and
+:math:`m` target rows.
 
 .. math::
 
@@ -19,7 +22,19 @@ the target is a weighted risk in the source:
         = \mathbb{E}_{q}\bigl[\beta(\mathbf{x})\, \ell(\mathbf{x}, y)\bigr],
     \qquad \beta = \frac{p}{q} .
 
-Where does the ratio :math:`\beta` come from, and what does it help?
+*Prerequisites:* linear and logistic regression, and expectations. *Reading time:* 20 minutes.
+
+Setting
+-------
+
+A model is trained on examples from the *source* :math:`q` and used in the *target* :math:`p`. The
+two may differ in three ways. Under **covariate shift**, :math:`p(\mathbf{x})` changes and
+:math:`p(y \mid \mathbf{x})` does not: the patients are different, but the disease is the same.
+Under **label shift**, :math:`p(y)` changes and :math:`p(\mathbf{x} \mid y)` does not: more people
+are ill, but the illness looks the same. Under **concept shift**, :math:`p(y \mid \mathbf{x})`
+itself changes: the same word means something else. Covariate shift can be corrected without any
+label from the target, by the formula above. How do you get the ratio :math:`\beta`, and how much
+does it help?
 """
 
 import math
@@ -35,22 +50,21 @@ generator = torch.Generator().manual_seed(0)
 ink = plt.rcParams["text.color"]
 
 # %%
-# With the exact ratio
-# --------------------
+# Importance weighting with the exact ratio
+# -----------------------------------------
 #
-# First two distributions that are known: the source :math:`\mathcal{N}(0, 1)` and the
-# target :math:`\mathcal{N}(1, 1)`, so that :math:`\beta(x) = e^{x - 1/2}`. In both,
-# :math:`y = x^2/2` with noise of standard deviation 0.3, and the model is a straight
-# line, which cannot be right everywhere. Near 0, where the source is, the best line is
-# level, :math:`\hat y = \frac12`; near 1, where the target is, it is
-# :math:`\hat y = x`. The source has 1000 examples with labels, the target 125 inputs
-# without.
+# We start with two known distributions, the source :math:`\mathcal{N}(0, 1)` and the target
+# :math:`\mathcal{N}(1, 1)`, so that :math:`\beta(x) = e^{x - 1/2}`. In both, :math:`y = x^2/2` plus
+# noise of standard deviation 0.3. The model is a straight line, which cannot be right everywhere.
+# Near 0, where the source is, the best line is horizontal, :math:`\hat y = \frac12`. Near 1, where
+# the target is, it is :math:`\hat y = x`. The source has 1000 examples with labels, and the target
+# has 125 inputs without labels.
 
 MEAN = torch.ones(1, dtype=torch.float64)
 
 
 def labelled(x):
-    """Return labels of some inputs; source and target do not differ in them."""
+    """Return labels for the inputs, by the same rule in source and target."""
     noise = torch.randn(len(x), generator=generator, dtype=x.dtype)
     return x[:, 0].square() / 2 + 0.3 * noise
 
@@ -86,22 +100,22 @@ for height, mean, text in ((4.3, 0, "source"), (3.8, 1, "target")):
     ax.plot(mean, height, "|", color=ink, markersize=10, markeredgewidth=2)
     ax.text(mean - 1.1, height, text, ha="right", va="center")
 ax.set(xlim=(-2.7, 3.5), ylim=(-2, 4.6), xlabel="x", ylabel="y")
-ax.set_title("Weights turn the line to where the target is")
+ax.set_title("Weights fit the line where the target is")
 fig.set_label(
-    "Points along a parabola, the larger the further to the right. The unweighted line "
-    "is nearly level and fits the points about 0, where the source is. The weighted one "
-    "rises and follows the parabola about 1, where the target is. Two bars show the mean "
-    "of each and a standard deviation to both sides."
+    "Points along a parabola, larger further to the right. The unweighted line is nearly "
+    "horizontal and fits the points around 0, where the source is. The weighted line "
+    "rises and follows the parabola around 1, where the target is. Two bars show the "
+    "mean of source and target and one standard deviation to each side."
 )
 plt.show()
 
 # %%
-# The size of a point is its weight; the bars reach a standard deviation to each side of a
-# mean. In the target the squared error of the level line is
-# :math:`\frac74 + 0.3^2 = 1.84` on average and that of the rising one
-# :math:`\frac12 + 0.3^2 = 0.59`; in the source it is the other way round. The weighted
-# risk, :func:`dlcore.risk.importance_weighted_risk`, needs no label of the target and is
-# right about both on average, here over 400 samples. One sample may be off by a lot.
+# The size of a point is its weight. The bars extend one standard deviation to each side of the
+# mean. In the target, the mean squared error of the horizontal line is :math:`\frac74 + 0.3^2 =
+# 1.84`, and that of the rising line is :math:`\frac12 + 0.3^2 = 0.59`. In the source it is the
+# other way round. The weighted risk, :func:`dlcore.risk.importance_weighted_risk`, needs no label
+# from the target and is right about both lines on average, here over 400 samples. On a single
+# sample its error can be large.
 
 levels, slopes = [], []
 for _ in range(400):
@@ -112,7 +126,7 @@ for _ in range(400):
         plain = risk.empirical_risk(errors)
         estimates.append([plain, risk.importance_weighted_risk(errors, weights)])
 levels, slopes = torch.tensor(levels), torch.tensor(slopes)
-for name, estimates in (("level", levels), ("rising", slopes)):
+for name, estimates in (("horizontal", levels), ("rising", slopes)):
     print(name, "in source, in target:", estimates.mean(dim=0), estimates.std(dim=0))
 right = (levels > slopes).double().mean(dim=0)
 print("share of samples that choose the rising line:", right)
@@ -125,8 +139,8 @@ assert right[0] == 0
 assert right[1] > 0.95
 
 # %%
-# The price is that not all examples count. Their *effective* number is
-# :math:`n\,e^{-1}` in this case, 368 of 1000.
+# The price is a smaller effective number of examples. Here the *effective sample size* is
+# :math:`n\,e^{-1}`: 368 of 1000.
 
 report = importance.diagnose(exact)
 assert math.isclose(shift.effective_sample_size, 1000 / math.e)
@@ -134,15 +148,15 @@ assert abs(report.effective_sample_size - 368) < 60
 assert abs(report.mean_weight - 1) < 0.15
 
 # %%
-# With an estimated ratio
-# -----------------------
+# Importance weighting with an estimated ratio
+# --------------------------------------------
 #
-# In earnest nobody knows the densities. But a classifier can learn to tell the target's
-# rows, labelled 1, from the source's, labelled 0. Logistic regression maximizes the
-# likelihood of these labels; its loss :math:`-t\log\hat t - (1 - t)\log(1 - \hat t)` has
-# one term only for each row, as each label is 0 or 1. Of :math:`n` source and :math:`m`
-# target rows about one :math:`x`, a share of :math:`\hat t = m\,p / (m\,p + n\,q)` comes
-# from the target, and so the classifier's odds are
+# In practice nobody knows the densities. But a classifier can learn to distinguish the target's
+# rows, labelled 1, from the source's rows, labelled 0. Logistic regression maximizes the likelihood
+# of these labels. Its loss :math:`-t\log\hat t - (1 - t)\log(1 - \hat t)` has only one nonzero term
+# per row, since each label is 0 or 1. Of :math:`n` source rows and :math:`m` target rows near a
+# point :math:`x`, the share :math:`\hat t = m\,p / (m\,p + n\,q)` comes from the target, so the
+# classifier's odds are
 #
 # .. math::
 #
@@ -150,9 +164,9 @@ assert abs(report.mean_weight - 1) < 0.15
 #         = \frac{m}{n}\,\frac{p(\mathbf{x})}{q(\mathbf{x})},
 #     \qquad\text{thus}\quad \beta(\mathbf{x}) = \frac{n}{m}\, e^{h(\mathbf{x})} .
 #
-# Only where both samples have one size are the odds themselves the ratio. The mean of a
-# ratio over the source is :math:`\int \frac{p}{q}\,q = 1`, and so that of the odds is
-# :math:`m/n`, here 125 / 1000.
+# The odds themselves are the ratio only if both samples have the same size. The mean of a density
+# ratio over the source is :math:`\int \frac{p}{q}\,q = 1`, so the mean of the odds is :math:`m/n`,
+# here 125 / 1000.
 
 rows = torch.cat([shift.source, shift.target])
 domain = torch.cat([torch.zeros(1000), torch.ones(125)]).double()
@@ -170,11 +184,12 @@ assert ratio.report.trustworthy
 assert ratio.report.features == "linear"
 
 # %%
-# :func:`dlcore.shift.covariate.logistic_ratio` knows the factor. Without it every weight
-# is eight times too small, and so is each risk that is computed with them, unless it is
-# divided by the sum of the weights. The effective sample size does not see the mistake,
-# and neither does the minimum, for one factor on all losses does not move it; a penalty
-# beside them would count eight times as much. The verdict sees it, by the mean.
+# :func:`dlcore.shift.covariate.logistic_ratio` includes the factor. Without it, every weight is
+# eight times too small, and so is every risk that is computed with these weights, unless it is
+# divided by the sum of the weights. The effective sample size does not reveal the mistake. Neither
+# does the minimum, because multiplying all losses by one factor does not move it; but a penalty
+# added to these losses would count eight times as much. The verdict of the report reveals it
+# through the mean weight.
 
 level = squared_errors(unweighted, x, y)
 truth, eighth = (risk.importance_weighted_risk(level, w) for w in (8 * odds, odds))
@@ -202,17 +217,17 @@ ax.set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
 ax.set_yticks([], minor=True)
 ax.set_title("The odds of a classifier lack the factor n / m")
 fig.set_label(
-    "The ratio of the densities against x, on a logarithmic axis: a broad grey straight "
-    "line. The estimate with the factor lies close to it, the odds alone run parallel to "
-    "the estimate, eight times lower."
+    "The ratio of the densities against x on a logarithmic axis, a broad grey straight "
+    "line. The estimate with the factor n / m lies close to it. The odds alone are "
+    "parallel to the estimate and eight times lower."
 )
 plt.show()
 
 # %%
-# Is the estimate good enough? Forty samples, each with a line fitted without weights,
-# with the exact ratio, with the estimated one and, to see what is possible, to labels of
-# the target itself. The risk is exact: for :math:`\hat y = ax + b` it is
-# :math:`\frac12 + 0.3^2 + (a - 1)^2 + (a + b - 1)^2`.
+# Is the estimate good enough? We draw forty samples and fit four lines to each: without weights,
+# with the exact ratio, with the estimated ratio and, to show what is possible, with labels from the
+# target itself. The risk is exact: for :math:`\hat y = ax + b` it is :math:`\frac12 + 0.3^2 + (a -
+# 1)^2 + (a + b - 1)^2`.
 
 
 def target_risk(line):
@@ -254,20 +269,20 @@ for i, (name, values) in enumerate(risks.items()):
 ax.set(yticks=range(4), yticklabels=risks, ylim=(3.5, -0.5), xscale="log")
 ax.set_xticks([0.001, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"])
 ax.set_xticks([], minor=True)
-ax.set_xlabel("error above the best line's: 40 samples, and mean")
+ax.set_xlabel("excess error over the best line: 40 samples and mean")
 ax.set_title("The estimated ratio is as good as the exact one")
 fig.set_label(
-    "Four rows of marks, by how much the squared error in the target of 40 lines each "
-    "exceeds that of the best line, on a logarithmic axis, and their means. Unweighted, "
-    "the mean is above 1; with the exact ratio, with the estimated one, and from the "
-    "target's own labels it is about 0.02."
+    "Four rows of marks with their means: the squared error in the target of 40 lines "
+    "per row, minus that of the best line, on a logarithmic axis. Without weights the "
+    "mean is above 1. With the exact ratio, the estimated ratio or the target's labels "
+    "it is about 0.02."
 )
 plt.show()
 
 # %%
-# Here the log-ratio is linear in :math:`x`. If the target is also narrower, it is
-# quadratic, and a linear classifier would never know. The features are chosen by the
-# classifier's loss on rows left out.
+# Here the log-ratio is linear in :math:`x`. If the target is also narrower, the log-ratio is
+# quadratic, and a linear classifier cannot represent it. So ``logistic_ratio`` chooses the features
+# by the classifier's loss on held-out rows.
 
 narrow = datasets.gaussian_shift(1000, 500, mean=MEAN, std=0.6, generator=generator)
 truth = narrow.log_ratio(narrow.source).exp()
@@ -284,15 +299,14 @@ assert found["quadratic"] < 0.1
 assert found["linear"] > 5 * found["quadratic"]
 
 # %%
-# Real data, chosen with a bias
-# -----------------------------
+# Sample selection bias in real data
+# ----------------------------------
 #
-# A tumour's area grows with the square of its radius, and a straight line through the
-# 569 tumours of the breast cancer data is a compromise. Suppose that a tumour gets into
-# the training data the more rarely the larger it is: each three units of radius halve its
-# chance :math:`s(x)`. As we have made the bias ourselves, we know the ratio, which is
-# proportional to :math:`1/s(x)`. The estimate knows nothing of this. It sees the
-# inputs of both.
+# A tumour's area grows with the square of its radius, and a straight line through the 569 tumours
+# of the breast cancer data is a compromise. Suppose that a tumour enters the training data with a
+# probability :math:`s(x)` that falls as it grows: each three units of radius halve :math:`s(x)`.
+# Because we made this bias ourselves, we know the ratio, which is proportional to :math:`1/s(x)`.
+# The estimate does not know it: it sees only the inputs of the source and of the target.
 
 cancer = torch.as_tensor(load_breast_cancer().data)
 radius, area = cancer[:, :1], cancer[:, 3] / 100
@@ -300,7 +314,7 @@ chance = 2 ** (-(radius[:, 0] - radius.min()) / 3)
 
 
 def draw(seed):
-    """Return the rows of a biased source, and those of the target."""
+    """Return the row indices of a biased source and of the target."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(cancer), generator=generator)
     pool, target = order[:379], order[379:]
@@ -329,23 +343,23 @@ rug = torch.full((len(target),), -1.2)
 ax.plot(radius[target, 0], rug, "|", color=ink, alpha=0.5, markersize=10)
 ax.text(24, 9.6, "unweighted", color="C1", ha="right")
 ax.text(18.3, 12.2, "weighted", color="C0", ha="right")
-ax.text(21, 15.5, "a circle", ha="right")
+ax.text(21, 15.5, "area of a circle", ha="right")
 ax.text(24, 0, "radii of the target", ha="right")
 ax.set(xlim=(6, 24.5), ylim=(-2, 18.5), xlabel="radius", ylabel="area / 100")
 ax.set(xticks=[10, 15, 20], yticks=[0, 5, 10, 15])
-ax.set_title("Few large tumours, and a line that gives them their due")
+ax.set_title("Weights let the few large tumours count more")
 fig.set_label(
     "Area against radius of the source's tumours, along the curve of a circle's area. "
-    "The source has few large ones, drawn as large points; ticks show that the target "
-    "has more. The weighted line is steeper and passes nearer to the large ones."
+    "The source has few large tumours, drawn as large points; tick marks show that the "
+    "target has more. The weighted line is steeper and passes closer to the large tumours."
 )
 plt.show()
 
 # %%
-# Over 40 draws the estimated ratio lowers the error in the target by a third or more,
-# and does as well as the exact one. It helps in nearly every draw. Yet the verdict
-# is less often in favour: the weights' tail is heavy where few tumours speak for many, and
-# a few hundred rows cannot show that it ends.
+# Over 40 draws, the estimated ratio lowers the error in the target by a third or more, and does as
+# well as the exact ratio. It helps in nearly every draw. Yet the verdict is favourable less often:
+# the weights have a heavy tail, because a few tumours represent many, and a few hundred rows cannot
+# show that the tail ends.
 
 compared, trusted = [], []
 for seed in range(40):
@@ -372,11 +386,11 @@ assert (estimated < without).sum() >= 34
 assert sum(trusted) < 34
 
 # %%
-# What no weight can mend
-# -----------------------
+# Where importance weighting fails: no overlap
+# --------------------------------------------
 #
-# Where the source has no example, :math:`q = 0 < p`, there is nothing to be weighted. The
-# classifier then separates the domains almost without fail, and the report says so.
+# Where the source has no examples, :math:`q = 0 < p`, there is nothing to weight. The classifier
+# then distinguishes the two domains almost without error, and the report says so.
 
 apart = datasets.gaussian_shift(1000, 125, mean=5 * MEAN, generator=generator)
 hopeless = covariate.logistic_ratio(apart.source, apart.target, generator=generator)
@@ -389,11 +403,10 @@ assert hopeless.report.separability > 0.98
 # Conclusion
 # ----------
 #
-# A classifier of the domains is all that covariate shift asks for:
-# :func:`dlcore.shift.covariate.logistic_ratio` chooses its features, has the factor
-# :math:`n/m`, and its report gives their effective sample size. They go into the ``weights``
-# of :func:`dlcore.linear.least_squares` and its like, and into
-# :func:`dlcore.risk.importance_weighted_risk`. They helped here because a line was the
-# wrong model, so that it matters where it is fitted. With the right one there is nothing
-# to gain and something to lose:
-# :doc:`/auto_gallery/08_shift/plot_when_correction_hurts`.
+# To correct covariate shift, you need only a classifier of the domains.
+# :func:`dlcore.shift.covariate.logistic_ratio` chooses its features and includes the factor
+# :math:`n/m`, and its report says whether to trust the weights. Pass the weights as ``weights`` to
+# :func:`dlcore.linear.least_squares` and similar functions, and to
+# :func:`dlcore.risk.importance_weighted_risk`. They helped here because a line was the wrong model,
+# so it matters where it is fitted. With the right model there is nothing to gain and something to
+# lose: :doc:`/auto_gallery/08_shift/plot_when_correction_hurts`.

@@ -1,20 +1,34 @@
 r"""
-Which test sees which shift?
-============================
+Two-sample tests: which one detects which shift?
+================================================
 
-A model was fitted to one sample and meets another. Before anything is corrected, a question:
-could both have been drawn from one distribution? A *two-sample test* answers with a p-value,
-the chance of so large a difference if they were. All it needs is a statistic that grows with
-the difference, such as the maximum mean discrepancy
+Two-sample tests check whether two samples come from one distribution, and each test detects
+different kinds of shift.
+
+In short
+--------
+
+All four two-sample tests here keep their level, so an alarm can be trusted, but none detects every
+shift: the Kolmogorov–Smirnov test, which looks at one column at a time, misses a changed
+correlation, and the classifier test detects it first. The maximum mean discrepancy (MMD) with a
+Gaussian kernel is 0 only if :math:`p = q`, but it detects some shifts only when they are strong:
 
 .. math::
 
     \text{MMD}^2(p, q) = \mathbb{E}\,k(\mathbf{x}, \mathbf{x}')
     + \mathbb{E}\,k(\mathbf{y}, \mathbf{y}') - 2\,\mathbb{E}\,k(\mathbf{x}, \mathbf{y}),
-    \qquad \mathbf{x}, \mathbf{x}' \sim p, \quad \mathbf{y}, \mathbf{y}' \sim q,
+    \qquad \mathbf{x}, \mathbf{x}' \sim p, \quad \mathbf{y}, \mathbf{y}' \sim q .
 
-which for a Gaussian kernel is 0 only if :math:`p = q`. What can we trust such a test to
-see, and how often does it cry wolf?
+*Prerequisites:* p-values and the level of a test. *Reading time:* 10 minutes.
+
+Setting
+-------
+
+A model was fitted to one sample and is used on another. Before we correct anything, we ask whether
+both samples could come from one distribution. A *two-sample test* answers with a p-value: the
+probability of a difference at least this large if they do. It only needs a statistic that grows
+with the difference, such as the maximum mean discrepancy. Which differences does such a test
+detect, and how often does it raise a false alarm?
 """
 
 import math
@@ -30,13 +44,13 @@ generator = torch.Generator().manual_seed(0)
 ink = plt.rcParams["text.color"]
 
 # %%
-# A shift that nobody announced
-# -----------------------------
+# A permutation test on the order of the digits
+# ---------------------------------------------
 #
-# scikit-learn's digits come in the order in which they were collected. Take the first 500
-# images and the last 500. If the order meant nothing, it would not matter which 500 are
-# called the first: so exchange them at random, 999 times, and see how the statistic
-# of the true order compares.
+# scikit-learn's digits come in the order in which they were collected. We compare the first 500
+# images with the last 500. If the order had no effect, it would not matter which 500 images come
+# first. So we permute the images at random 999 times and compare the statistic of the true order
+# with those of the random orders.
 
 digits = load_digits()
 x = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -54,29 +68,31 @@ ax.axvline(1000 * order.statistic, color="C1")
 top = ax.get_ylim()[1]
 at = {"textcoords": "offset points", "va": "top"}
 ax.annotate(
-    "5 % of the random\norders are beyond",
+    "5 % of the random\norders are larger",
     (1000 * order.threshold(0.05), top),
     (6, 0),
     **at,
 )
 at |= {"ha": "right", "color": "C1"}
 ax.annotate("the true order", (1000 * order.statistic, 0.7 * top), (-6, 0), **at)
-ax.set(xlabel="squared mean discrepancy, in thousandths", ylabel="random orders")
+ax.set(
+    xlabel="squared mean discrepancy, in thousandths", ylabel="number of random orders"
+)
 ax.set(xlim=(None, 1150 * order.statistic))
 ax.set_title("Few random orders differ as much as the true one")
 fig.set_label(
-    "A histogram of the squared mean discrepancy of 999 random orders, with its bulk "
-    "around 0 and a tail to the right. A dashed line marks its upper 5 percent; the line "
-    "of the true order is beyond it, where there are hardly any random orders."
+    "A histogram of the squared mean discrepancy of 999 random orders, most of them around "
+    "0, with a tail to the right. A dashed line marks the upper 5 percent. The line of the "
+    "true order lies further to the right, where there are hardly any random orders."
 )
 plt.show()
 
 # %%
-# The images have changed, perhaps with the hands that wrote them. A classifier that has not
-# seen an image can tell better than by chance to which part it belongs. The
-# Kolmogorov–Smirnov test looks at each pixel alone, pays for asking 64 questions, and still
-# finds a few that differ. But the *labels* are distributed alike. And in a random order all
-# is quiet.
+# The images have changed, perhaps because other people wrote them. A classifier can tell better
+# than by chance which part an image that it has not seen belongs to. The Kolmogorov–Smirnov test
+# looks at each pixel separately and has to correct for 64 tests, but it still finds a few pixels
+# that differ. The *labels*, however, have the same distribution in both parts. In a random order,
+# the test finds no difference.
 
 told = detect.classifier_test(
     x[first], x[last], features="linear", n_permutations=999, generator=generator
@@ -98,14 +114,15 @@ for test in (order, told, counts, pixels):
     print(test)
 
 # %%
-# An alarm means something only if the level is kept
-# --------------------------------------------------
+# False alarms: does a test keep its level?
+# -----------------------------------------
 #
-# At level 0.05 a test may cry wolf in 5 of 100 cases, not more. Draw both samples from one
-# distribution, hundreds of times, and count. All four tests keep their promise. A fifth
-# procedure, seen in many a script, does not: it takes for the p-value the bare share of
-# permutations that reach the statistic. With 10 permutations none of them does in 1 case of
-# 11, and the p-value is 0. The right one, :math:`(1 + k)/(1 + B)`, counts the true order, too.
+# At level 0.05, a test may raise a false alarm in at most 5 of 100 cases. We draw both samples from
+# one distribution, hundreds of times, and count the alarms. All four tests keep their level. A
+# fifth procedure, common in scripts, does not: its p-value is simply the share of permutations
+# whose statistic reaches the observed one. With 10 permutations, none of them reaches it in 1 case
+# of 11, and the p-value is 0. The right p-value, :math:`(1 + k)/(1 + B)`, counts the true order as
+# well; here :math:`k` of the :math:`B` permutations reach the observed statistic.
 
 
 def normal(n: int, d: int) -> torch.Tensor:
@@ -155,25 +172,26 @@ for place, (name, rate) in enumerate(alarms.items()):
     chance = [0.05 - 2 * errors[name], 0.05 + 2 * errors[name]]
     ax.plot(chance, [-place, -place], color=ink, linewidth=9, alpha=0.2)
     ax.plot(rate, -place, "o", color="C1" if "without" in name else "C0")
-ax.text(0.086, 0, "by chance,\nat level 0.05", va="center")
+ax.text(0.086, 0, "expected range\nat level 0.05", va="center")
 ax.set(xlim=(0, 0.125), ylim=(-4.6, 0.5), xlabel="share of false alarms")
 ax.set_yticks([-place for place in range(len(alarms))], labels=list(alarms))
-ax.set_title("A bare share does not keep the level")
+ax.set_title("Without the 1, the test does not keep its level")
 fig.set_label(
-    "Shares of false alarms, one point for each test, each beside a grey bar about 0.05, "
-    "two standard errors to each side. The mean discrepancy, the classifier, the "
-    "Kolmogorov-Smirnov and the label test lie within their bars or below; the bare "
-    "share of 10 permutations, about 0.09, lies beyond its own."
+    "Shares of false alarms, one point for each test, on a grey bar around 0.05 of two "
+    "standard errors to each side. The mean discrepancy, the classifier, the "
+    "Kolmogorov-Smirnov and the label test lie within their bars or below. The share of "
+    "10 permutations without the added 1, about 0.09, lies above its bar."
 )
 plt.show()
 
 # %%
-# What each test sees
-# -------------------
+# Power: which test detects which shift?
+# --------------------------------------
 #
-# Now shift one of the two samples, 80 rows in three columns, a little more each time: the mean
-# of every column; the scale of one; or the correlation of two, which leaves each column as it
-# was. The *power* of a test is how often it raises the alarm.
+# Now we shift one of the two samples of 80 rows and three columns, by increasing amounts: the mean
+# of every column, the scale of one column, or the correlation of two columns, which leaves the
+# distribution of each column unchanged. The *power* of a test is the probability that it detects
+# the shift.
 
 
 def shifted(kind: str, strength: float) -> torch.Tensor:
@@ -210,10 +228,10 @@ power = {
 }
 
 # %%
-# Means and scales are seen by all, sooner by the two tests that look at all columns together.
-# The correlation is invisible to a test that looks at one column at a time, however strong it
-# is; the mean discrepancy sees it late, and the classifier, which knows products of columns,
-# first.
+# All tests detect shifts of means and of scale, and the two tests that look at all columns together
+# detect them earlier. A test that looks at one column at a time cannot detect the correlation,
+# however strong it is. The mean discrepancy detects it late. The classifier, whose features include
+# products of columns, detects it first.
 
 for kind in strengths:
     for name in tests:
@@ -243,13 +261,13 @@ key = {"loc": "outside lower center", "ncols": 3, "labelcolor": "linecolor"}
 key |= {"handlelength": 1, "columnspacing": 1.2}
 fig.legend(*axes[0].get_legend_handles_labels(), **key)
 fig.suptitle(
-    "Each test is blind to something, or late", x=0.01, ha="left", size="medium"
+    "Each test misses some shift or detects it late", x=0.01, ha="left", size="medium"
 )
 fig.set_label(
-    "Three panels of the power of three tests, each rising with the strength of the shift. "
-    "For the means and for one scale the mean discrepancy and the classifier rise before the "
-    "Kolmogorov-Smirnov test. For one correlation the classifier rises first, the mean discrepancy later, and the "
-    "Kolmogorov-Smirnov test stays near 0."
+    "Three panels of the power of three tests against the strength of the shift. For the "
+    "means and for one scale, all rise, the mean discrepancy and the classifier before the "
+    "Kolmogorov-Smirnov test. For one correlation, the classifier rises first and the mean "
+    "discrepancy later, and the Kolmogorov-Smirnov test stays near 0."
 )
 plt.show()
 
@@ -257,10 +275,11 @@ plt.show()
 # Conclusion
 # ----------
 #
-# There is no best test, only tests that see different things: :func:`dlcore.shift.detect.mmd_test`
-# any difference that is smooth, :func:`dlcore.shift.detect.classifier_test` differences in
-# means, scales and correlations, with an accuracy that says how large they are,
-# :func:`dlcore.shift.detect.ks_test` the features concerned, and
-# :func:`dlcore.shift.detect.label_test` the classes. All keep their level, so an alarm can be
-# believed; silence can not, for a small sample hides a small shift. Once it is known that the
-# classes have changed, :doc:`/auto_gallery/08_shift/plot_label_shift` tells by how much.
+# No test is best, because different tests detect different shifts.
+# :func:`dlcore.shift.detect.mmd_test` detects any smooth difference.
+# :func:`dlcore.shift.detect.classifier_test` detects differences in means, scales and correlations,
+# and its accuracy shows how large they are. :func:`dlcore.shift.detect.ks_test` shows which
+# features changed, and :func:`dlcore.shift.detect.label_test` tests the classes. All keep their
+# level, so you can trust an alarm. You cannot trust the absence of an alarm, because a small sample
+# does not reveal a small shift. If the classes have changed,
+# :doc:`/auto_gallery/08_shift/plot_label_shift` estimates by how much.

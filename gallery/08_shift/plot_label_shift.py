@@ -1,18 +1,34 @@
 r"""
-How common is each class where nobody labels?
-=============================================
+Label shift: how common is each class in unlabelled data?
+=========================================================
 
-A classifier is trained where every digit is about equally common, the *source*, and put
-to work where some are common and some are rare, the *target*. What a given digit looks
-like is the same in both. This is **label shift**:
+A labelled source sample and a classifier suffice to estimate how frequent each class is in an
+unlabelled target sample.
+
+In short
+--------
+
+Under label shift the class frequencies change from the source :math:`q` to the target :math:`p`,
+and each class looks the same. The target's frequencies can then be estimated without target labels:
+solve the confusion matrix for them (BBSE), or maximize their likelihood with calibrated
+probabilities (EM), which has the smallest error here.
 
 .. math::
 
-    p(y) \ne q(y), \qquad p(\mathbf{x} \mid y) = q(\mathbf{x} \mid y),
+    p(y) \ne q(y), \qquad p(\mathbf{x} \mid y) = q(\mathbf{x} \mid y) .
 
-with :math:`q` for the source and :math:`p` for the target. It is the mirror image of
-covariate shift, where :math:`p(\mathbf{x})` changes and :math:`p(y \mid \mathbf{x})`
-stays. Nobody labels the target. Can its prior :math:`p(y)` still be known?
+*Prerequisites:* :doc:`softmax regression
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>` and Bayes' theorem. *Reading time:* 20
+minutes.
+
+Setting
+-------
+
+A classifier is trained where every digit is about equally common, the *source*, and used where some
+digits are common and some are rare, the *target*. A given digit looks the same in both. This is
+**label shift**, the mirror image of covariate shift, where :math:`p(\mathbf{x})` changes and
+:math:`p(y \mid \mathbf{x})` stays the same. Nobody labels the target. Can its prior :math:`p(y)`
+still be estimated?
 """
 
 import matplotlib.pyplot as plt
@@ -32,9 +48,9 @@ train, held_out = order[:597], order[597:]
 # Two classifiers
 # ---------------
 #
-# The first is naive Bayes: each pixel is normal given the digit, and independent of the
-# others. As neighbouring pixels are not, it counts the same evidence many times, and is
-# far too sure of itself. The second is softmax regression.
+# The first is naive Bayes: given the digit, each pixel is normal and independent of the others.
+# Neighbouring pixels are not independent, so naive Bayes counts the same evidence many times and is
+# far too confident. The second is softmax regression.
 
 of_digit = [x[train][y[train] == j] for j in range(10)]
 means = torch.stack([rows.mean(dim=0) for rows in of_digit])
@@ -52,7 +68,7 @@ for name, logits in classifiers.items():
     probabilities = logits[held_out].softmax(dim=1)
     confidence[name] = float(probabilities.amax(dim=1).mean())
     accuracy[name] = float(metrics.accuracy(y[held_out], probabilities.argmax(dim=1)))
-    print(f"{name}: {confidence[name]:.2f} sure, {accuracy[name]:.2f} right")
+    print(f"{name}: confidence {confidence[name]:.2f}, accuracy {accuracy[name]:.2f}")
 
 assert confidence["naive Bayes"] > 0.98
 assert accuracy["naive Bayes"] < 0.92
@@ -62,13 +78,13 @@ assert accuracy["softmax regression"] > 0.94 > confidence["softmax regression"]
 # A source and a target
 # ---------------------
 #
-# Of the 1200 digits that neither has seen, 500 are the source, whose labels we know. The
-# target's 500 are drawn from the others, so that some digits are many times as common as
+# Of the 1200 digits that neither classifier has seen, 500 are the source, whose labels we know. The
+# target's 500 digits are drawn from the others so that some digits are many times as common as
 # others: the logarithms of the shares are normal with standard deviation 2.
 
 
 def draw(seed):
-    """Return the rows of a source and of a target with a prior of its own."""
+    """Return the row indices of a source and of a target with a random prior."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = held_out[torch.randperm(len(held_out), generator=generator)]
     source, others = shuffled[:500], shuffled[500:]
@@ -84,19 +100,18 @@ def shares(labels):
 
 
 # %%
-# The obvious way is to count the predictions. It is wrong in a way that can be known:
-# a digit that is often taken for an 8 swells the 8s. With :math:`C_{ij} = P(\hat y = i
-# \mid y = j)`, the confusion matrix that the *source* shows, the predictions of the
-# target must have the shares
+# The obvious estimate is to count the predictions. Its error is predictable: if a digit is often
+# mistaken for an 8, the 8s are overcounted. Let :math:`C_{ij} = P(\hat y = i \mid y = j)` be the
+# confusion matrix measured on the *source*. The predictions on the target must then have the shares
 #
 # .. math::
 #
 #     \boldsymbol{\mu} = \mathbf{C}\,\mathbf{p}.
 #
-# Each column of this matrix sums to 1: solved for :math:`\mathbf{p}` it gives the prior.
-# The *joint* matrix, whose entries :math:`P(\hat y = i,\, y = j)` all sum to 1, gives
-# the weights :math:`w_j = p_j / q_j` in its place. :func:`dlcore.shift.label.bbse`
-# solves it, and takes the nearest prior where an entry comes out negative.
+# Each column of this matrix sums to 1, and solving for :math:`\mathbf{p}` gives the prior. The
+# *joint* matrix, whose entries :math:`P(\hat y = i,\, y = j)` sum to 1 in total, gives the weights
+# :math:`w_j = p_j / q_j` instead. :func:`dlcore.shift.label.bbse` solves for them, and takes the
+# nearest prior if an entry is negative.
 
 source, target = draw(seed=9)
 probabilities = classifiers["naive Bayes"].softmax(dim=1)
@@ -137,42 +152,42 @@ most = int(truth.argmax())
 side, align = (0.5, "left") if most < 5 else (-0.5, "right")
 for height, text, color in [
     (truth[most], "truth", ink),
-    (truth[most] - 0.05, "confusion matrix solved, 95 %", "C0"),
-    (truth[most] - 0.1, "predictions counted", "C1"),
+    (truth[most] - 0.05, "confusion matrix, 95 %", "C0"),
+    (truth[most] - 0.1, "counted predictions", "C1"),
 ]:
     ax.text(most + side, height, text, color=color, ha=align, va="center")
 ax.set(xlabel="digit", ylabel="share of the target", xticks=range(10), ylim=(0, None))
-ax.set_title("Counting misjudges what the confusion matrix finds")
+ax.set_title("The confusion matrix corrects the counted predictions")
 fig.set_label(
-    "For each digit, its share of the target. The counts of the predictions miss many "
-    "of the true shares, some by far; the estimates from the confusion matrix lie close "
-    "to them, nearly all within their intervals."
+    "The share of each digit in the target. The counted predictions differ from many of "
+    "the true shares, from some by a lot. The estimates from the confusion matrix are "
+    "close to the true shares, and nearly all intervals contain them."
 )
 plt.show()
 
 # %%
-# The interval comes from a bootstrap: source rows, digit by digit, and target rows are
-# drawn again 500 times, and each time the equation is solved again, all at once.
+# The interval is a bootstrap interval: source rows, digit by digit, and target rows are resampled
+# 500 times, and the equation is solved again for each resample, all in one batch.
 #
-# Which estimate is best?
-# -----------------------
+# Which estimate is best: counting, confusion matrix or EM?
+# ---------------------------------------------------------
 #
-# Counting throws away how sure each prediction is. The most likely prior keeps it: it
-# makes the mixture :math:`\sum_j (p_j / q_j)\, f_j(\mathbf{x})` of the probabilities
-# large on the target's rows, and expectation maximization finds it,
-# :func:`dlcore.shift.label.saerens_em`. But it believes the probabilities. With
-# ``calibrate=True`` a temperature and a bias for each digit are fitted to the source's
-# labels first, and applied to source and target alike. Twenty draws, each with another
-# prior:
+# Counting ignores how confident each prediction is. The maximum likelihood prior uses this
+# information: it makes the mixture :math:`\sum_j (p_j / q_j)\, f_j(\mathbf{x})` of the
+# probabilities large on the target's rows. :func:`dlcore.shift.label.saerens_em` finds it by
+# expectation maximization (EM). But this method relies on the probabilities. With
+# ``calibrate=True``, a temperature and a bias for each digit are first fitted to the source's
+# labels, and then applied to source and target alike. We compare the estimates over twenty draws,
+# each with another prior:
 
 
 def estimates(probabilities, source, target):
-    """Return the estimates of the prior by method."""
+    """Return the estimated prior for each method."""
     given = probabilities[source], y[source], probabilities[target]
     options = {"n_resamples": 0}
     return {
         "no correction": shares(y[source]),
-        "predictions counted": shares(given[2].argmax(dim=1)),
+        "counted predictions": shares(given[2].argmax(dim=1)),
         "confusion matrix": label.bbse(*given, **options).target_prior,
         "EM": label.saerens_em(*given, **options).target_prior,
         "EM, calibrated": label.saerens_em(
@@ -199,9 +214,9 @@ for name, of_method in mean.items():
 
 for of_method in mean.values():
     assert of_method["EM, calibrated"] == min(of_method.values())
-    assert of_method["no correction"] > 5 * of_method["predictions counted"]
+    assert of_method["no correction"] > 5 * of_method["counted predictions"]
 of_bayes = mean["naive Bayes"]
-assert of_bayes["confusion matrix"] < 0.8 * of_bayes["predictions counted"]
+assert of_bayes["confusion matrix"] < 0.8 * of_bayes["counted predictions"]
 assert of_bayes["EM"] > 1.5 * of_bayes["EM, calibrated"]
 
 fig, axes = plt.subplots(2, 1, figsize=(5.4, 5), sharex=True, layout="constrained")
@@ -211,38 +226,37 @@ for ax, (name, of_method) in zip(axes, errors.items(), strict=True):
         ax.plot(mean[name][method], i, "o", color="C1", markersize=7)
     ax.set(yticks=range(len(of_method)), yticklabels=of_method, xscale="log")
     ax.set(title=name, ylim=(len(of_method) - 0.5, -0.5))
-axes[1].set_xlabel("share given to the wrong digit: 20 draws, and mean")
+axes[1].set_xlabel("share assigned to the wrong digit: 20 draws and mean")
 axes[1].set_xticks(
     [0.003, 0.01, 0.03, 0.1, 0.3], ["0.3 %", "1 %", "3 %", "10 %", "30 %"]
 )
 axes[1].set_xticks([], minor=True)
-title = "EM on calibrated probabilities errs least"
+title = "EM on calibrated probabilities has the smallest error"
 fig.suptitle(title, x=0.01, ha="left", size="medium")
 fig.set_label(
     "Two panels, naive Bayes and softmax regression, with a row of marks for each of "
-    "five methods: the error of the prior on a logarithmic axis, for 20 draws, and its "
-    "mean. No correction errs by tens of percent, counting by a few, the confusion "
-    "matrix by less. EM is little better than counting for naive Bayes, and EM "
-    "on calibrated probabilities is the best for both."
+    "five methods: the error of the prior for 20 draws and its mean, on a logarithmic "
+    "axis. Without correction the error is tens of percent; counting reduces it to a few "
+    "percent, and the confusion matrix to less. EM is little better than counting for "
+    "naive Bayes, and EM on calibrated probabilities is the best for both."
 )
 plt.show()
 
 # %%
-# What will it cost there?
-# ------------------------
+# The error rate in the target
+# ----------------------------
 #
-# The weights :math:`w_j = p_j / q_j` make a labelled source row stand for the target's
-# rows of its digit. So the error rate in the target can be read off the source, with no
-# label of the target: it is the weighted risk
+# The weights :math:`w_j = p_j / q_j` make a labelled source row represent the target's rows of its
+# digit. So the error rate in the target can be estimated from the source, without any label from
+# the target: it is the weighted risk
 #
 # .. math::
 #
 #     \frac1n \sum_{i=1}^{n} w_{y_i}\, l_i, \qquad l_i = \mathbb{1}[\hat y_i \ne y_i],
 #
-# or the same divided by the sum of the weights in place of :math:`n`. It is nearer to the
-# error rate of the target than the plain one, but not much: with 500 rows, those of a
-# rare digit that bear large weights are few, and the effective sample size in the report
-# says how few.
+# or the same sum divided by the sum of the weights instead of :math:`n`. It is closer to the error
+# rate of the target than the unweighted risk, but not by much. Of the 500 rows, only a few bear the
+# large weights, and the effective sample size in the report shows how few examples remain.
 
 probabilities = classifiers["naive Bayes"].softmax(dim=1)
 wrong = (probabilities.argmax(dim=1) != y).double()
@@ -263,28 +277,28 @@ for source, target in draws:
     ]:
         missed[name].append(abs(float(guess - of_target)))
 by_how_much = {name: sum(values) / len(draws) for name, values in missed.items()}
-print({name: f"off by {100 * value:.1f} %" for name, value in by_how_much.items()})
+print({name: f"error {100 * value:.1f} %" for name, value in by_how_much.items()})
 
 for name in ("weighted", "normalized"):
     assert by_how_much[name] < 0.9 * by_how_much["unweighted"]
 assert sum(sizes) / len(sizes) < 250
 
 # %%
-# When correcting hurts
-# ---------------------
+# When correcting the probabilities hurts
+# ---------------------------------------
 #
-# With the prior known, the classifier's probabilities can be corrected,
+# Once the prior is known, the classifier's probabilities can be corrected,
 #
 # .. math::
 #
 #     p(y \mid \mathbf{x}) \propto w_y\, q(y \mid \mathbf{x}),
 #
-# which :meth:`dlcore.shift.label.LabelShift.correct` does. If
-# :math:`q(y \mid \mathbf{x})` is right, so is the outcome. But take the softmax
-# regression and divide its logits by a temperature. The prediction does not change: of
-# all temperatures the accuracy is the same. What is corrected does. Too hot, the
-# classifier is under-confident, its weak evidence is swept aside by the weights, and
-# rare digits are never found, although the weights are the true ones.
+# which :meth:`dlcore.shift.label.LabelShift.correct` does. If :math:`q(y \mid \mathbf{x})` is
+# right, so is the result. But divide the logits of the softmax regression by a temperature. The
+# uncorrected predictions do not change, so their accuracy is the same at every temperature. Only
+# the corrected probabilities change. If the temperature is too high, the classifier is
+# under-confident: the weights dominate its evidence, and rare digits are never predicted, although
+# the weights are the true ones.
 
 temperatures = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 logits = classifiers["softmax regression"]
@@ -317,25 +331,25 @@ ax.fill_between(
 ax.plot(temperatures, middle, "o-", color="C0")
 ax.axhline(float(plain.mean()), color="C1")
 ax.text(0.125, 0.91, "corrected by the true prior", color="C0")
-ax.text(16, 0.96, "as it was", color="C1", ha="right")
+ax.text(16, 0.96, "uncorrected", color="C1", ha="right")
 ax.set(xscale="log", xlabel="temperature of the probabilities", ylabel="accuracy")
 ax.set_xticks(temperatures, ["⅛", "¼", "½", "1", "2", "4", "8", "16"])
 ax.set_xticks([], minor=True)
-ax.set_title("The true prior ruins unsure probabilities")
+ax.set_title("The true prior ruins under-confident probabilities")
 fig.set_label(
-    "Accuracy in the target against the temperature, with a band of one standard "
-    "deviation over draws. Corrected by the true prior it is above the uncorrected "
-    "accuracy for temperatures up to 1, below it at 2, and falls far below it beyond."
+    "The accuracy in the target against the temperature, with a band of one standard "
+    "deviation over draws. With the true prior it is above the uncorrected accuracy for "
+    "temperatures up to 1, below it at 2, and far below it at higher temperatures."
 )
 plt.show()
 
 # %%
-# The report of an estimate compares the mean confidence with the accuracy on the source,
-# so it knows, and says so in words; it also says what to do about it when the prior
-# itself is at stake. And where two digits cannot be told apart at all, no equation can
-# share them out: :func:`dlcore.shift.label.bbse` refuses, and
-# :func:`dlcore.shift.label.rlls`, which stays near the source's prior where the target
-# says nothing, warns.
+# The report of an estimate compares the mean confidence with the accuracy on the source, so it can
+# say in words that the classifier is under-confident. It also says what to do if the estimate of
+# the prior itself is unreliable. If the classifier cannot distinguish two digits at all, no
+# equation can determine their shares separately. :func:`dlcore.shift.label.bbse` then raises an
+# error, and :func:`dlcore.shift.label.rlls`, which stays near the source's prior where the target
+# gives no information, warns.
 
 source, target = draws[9]
 weak = (logits / 8).softmax(dim=1)
@@ -351,7 +365,7 @@ blind = weak.clone()
 blind[:, 3] = blind[:, 8] = (weak[:, 3] + weak[:, 8]) / 2
 given = blind[source], y[source], blind[target]
 shift = label.rlls(*given, soft=True)
-print("3 and 8 alike:", shift.report.verdict)
+print("3 and 8 indistinguishable:", shift.report.verdict)
 try:
     label.bbse(*given, soft=True)
 except ValueError as error:
@@ -365,16 +379,15 @@ assert shift.condition_number == torch.inf
 # Conclusion
 # ----------
 #
-# Under label shift the target's prior can be had without a label of the target.
-# :func:`dlcore.shift.label.bbse` and :func:`dlcore.shift.label.rlls` ask nothing of the
-# classifier but that it behaves alike on both sides; :func:`dlcore.shift.label.saerens_em`
-# is the most exact once :func:`dlcore.shift.label.bias_corrected_temperature` has made
-# its probabilities honest. All return weights for each class, to be used as
-# :func:`dlcore.risk.importance_weighted_risk` uses those of a density ratio, and a
-# report. Read it before you correct anything: wrong probabilities and right weights make
-# worse predictions than no correction.
+# Under label shift, the target's prior can be estimated without any label from the target.
+# :func:`dlcore.shift.label.bbse` and :func:`dlcore.shift.label.rlls` require only that the
+# classifier behaves the same on source and target. :func:`dlcore.shift.label.saerens_em` is the
+# most accurate once :func:`dlcore.shift.label.bias_corrected_temperature` has calibrated the
+# probabilities. All return a report and a weight for each class, which
+# :func:`dlcore.risk.importance_weighted_risk` uses like a density ratio. Read the report before you
+# correct anything: right weights applied to wrong probabilities give worse predictions than no
+# correction.
 #
-# Whether anything has shifted at all is asked in
-# :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`; what to do when
-# :math:`p(y \mid \mathbf{x})` itself changes, in
-# :doc:`/auto_gallery/08_shift/plot_concept_drift`.
+# To test whether anything has shifted at all, see
+# :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`. If :math:`p(y \mid \mathbf{x})` itself
+# changes, see :doc:`/auto_gallery/08_shift/plot_concept_drift`.

@@ -1,18 +1,33 @@
 r"""
-When does a correction do harm?
-===============================
+Importance weighting: when does correcting a shift do harm?
+===========================================================
 
-Weights :math:`\beta = p / q` make the source's examples stand for the target, and a
-prior makes a classifier's probabilities those of the target. Both corrections are
-right in the limit. But the weights pay with variance: :math:`n` examples count as
+Correct weights can increase the error when few examples remain effective or when the corrected
+probabilities are not calibrated.
+
+In short
+--------
+
+Importance weights reduce the effective number of examples, so they increase the error of a model
+that is about right without them, and can help only a model that is wrong. Multiplying probabilities
+by the ratio of the priors makes them worse unless they are calibrated first.
 
 .. math::
 
-    n_\text{eff} = \frac{\bigl(\sum_i \beta_i\bigr)^2}{\sum_i \beta_i^2} \le n,
+    n_\text{eff} = \frac{\bigl(\sum_i \beta_i\bigr)^2}{\sum_i \beta_i^2} \le n, \qquad \beta = p / q .
 
-and a new prior multiplies probabilities, whether or not they mean what they say. Here
-are two cases in which the *true* weights make things worse: what goes wrong, does the
-report warn, and what helps?
+*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>` and
+:doc:`label shift </auto_gallery/08_shift/plot_label_shift>`. *Reading time:* 15 minutes.
+
+Setting
+-------
+
+Weights :math:`\beta = p / q` make the source's examples represent the target, and a prior turns a
+classifier's probabilities into those of the target. Both corrections are right in the limit of many
+examples. But the weights increase the variance: :math:`n` examples count as only
+:math:`n_\text{eff}`. And a new prior multiplies the probabilities whether or not they are
+calibrated. Here are two cases in which the *true* weights make things worse. What goes wrong, does
+the report warn, and what helps?
 """
 
 import matplotlib.pyplot as plt
@@ -28,11 +43,11 @@ ink = plt.rcParams["text.color"]
 # A model that needs no weights
 # -----------------------------
 #
-# The diabetes data hold ten measurements of 442 patients and how far the disease got in
-# a year. Half of the patients are the target. Of the others 118 are drawn, with
-# replacement, as from a distribution that prefers a low body mass index: with each
-# standard deviation of it, the chance falls by a factor :math:`e^2`. The ratio is then
-# proportional to :math:`e^{2z}`, where :math:`z` is the standardized index, and known.
+# The diabetes data hold ten measurements of 442 patients and the progress of their disease after a
+# year. Half of the patients are the target. From the other half, 118 are drawn with replacement,
+# and a low body mass index is preferred: with each standard deviation of the index, the probability
+# falls by a factor of :math:`e^2`. So the ratio is known: it is proportional to :math:`e^{2z}`,
+# where :math:`z` is the standardized index.
 
 
 def standardized(x):
@@ -41,7 +56,7 @@ def standardized(x):
 
 
 def draw(z, tilt, seed):
-    """Return the rows of a source, its exact weights, and the rows of the target."""
+    """Return the row indices of a source, its exact weights, and the row indices of the target."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(z), generator=generator)
     pool, target = order[: len(z) // 2], order[len(z) // 2 :]
@@ -51,7 +66,7 @@ def draw(z, tilt, seed):
 
 
 def errors_of_fits(x, y, source, target, all_weights):
-    """Return the mean squared error in the target of one fit for each of the weights."""
+    """Return the mean squared error in the target for each choice of weights."""
     found = []
     for weights in all_weights:
         model = linear.ridge(x[source], y[source], penalty=1e-6, weights=weights)
@@ -78,21 +93,22 @@ fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
 bmi = torch.as_tensor(diabetes.data[:, 2])
 ax.scatter(bmi[source], y[source], s=16 * weights, color="C0", alpha=0.5, linewidth=0)
 ax.plot(bmi[target], torch.full((len(target),), -12.0), "|", color=ink, alpha=0.5)
-ax.text(42, 5, "indices of the target", ha="right")
+ax.text(42, 5, "body mass index in the target", ha="right")
 ax.set(xlabel="body mass index", ylabel="progress of the disease", ylim=(-25, 300))
 ax.set_title(f"{few} of 118 examples hold half of the weight")
 fig.set_label(
-    "The progress of the disease against the body mass index of the source's patients, "
-    "each as large as its weight. Most are tiny, at a low index; a few large ones on the "
-    "right, where the target has many, hold most of the weight."
+    "The progress of the disease against the body mass index of the source's patients; "
+    "the size of each point is its weight. Most points are tiny and have a low index. A "
+    "few large points on the right, where the target has many patients, hold most of the "
+    "weight."
 )
 plt.show()
 
 # %%
-# Now fit a linear model of all ten columns, in 50 draws: without weights, with the exact
-# ones, with the exact ones clipped at 5, and with those of
-# :func:`dlcore.shift.covariate.logistic_ratio`, which has not been told that it is the
-# body mass index that shifts.
+# Now we fit a linear model of all ten columns in 50 draws: without weights, with the exact weights,
+# with the exact weights clipped at 5, and with the weights of
+# :func:`dlcore.shift.covariate.logistic_ratio`, which does not know that the body mass index is
+# what shifts.
 
 of_fits = {"unweighted": [], "exact, clipped at 5": [], "exact": [], "estimated": []}
 reports = []
@@ -130,25 +146,25 @@ for i, (name, values) in enumerate(of_fits.items()):
     ax.plot(mean[name], i, "o", color="C1", markersize=7)
 ax.set(yticks=range(4), yticklabels=of_fits, ylim=(3.5, -0.5), xlim=(2500, 8000))
 ax.set_xticks([3000, 4000, 5000, 6000, 7000])
-ax.set_xlabel("squared error in the target: 50 draws, and their mean")
-ax.set_title("Even the exact weights do harm")
+ax.set_xlabel("squared error in the target: 50 draws and their mean")
+ax.set_title("Even the exact weights increase the error")
 fig.set_label(
-    "Four rows of marks, the squared error in the target of 50 draws each, with their "
-    "mean. It is least without weights, larger with clipped ones, and largest with the "
-    "exact and with the estimated ones."
+    "Four rows of marks with their means: the squared error in the target of 50 draws per "
+    "row. It is smallest without weights, larger with clipped weights, and largest with "
+    "the exact and with the estimated weights."
 )
 plt.show()
 
 # %%
-# The progress is close to linear in the ten columns. Then the best model is the same
-# wherever it is fitted: the unweighted fit finds it from 118 examples, the weighted one
-# from some two dozen. Clipping gives a part of the examples back. And the report would have
-# warned: in most draws its verdict is not to trust these weights.
+# The progress is close to linear in the ten columns, so the best model is the same wherever it is
+# fitted. The unweighted fit finds it from 118 examples, and the weighted fit from about two dozen.
+# Clipping restores some of the lost examples. The report would have warned us: in most draws its
+# verdict is not to trust these weights.
 #
-# Does the effective sample size alone decide? Compare the line for the area of a tumour
-# by its radius of :doc:`/auto_gallery/08_shift/plot_covariate_shift`, which is wrong, as
-# areas grow with the square. Both sources are drawn as above, with tilts from weak to
-# strong.
+# Does the effective sample size alone decide? For comparison, take the line from
+# :doc:`/auto_gallery/08_shift/plot_covariate_shift` that predicts the area of a tumour from its
+# radius. This model is wrong, because areas grow with the square of the radius. Both sources are
+# drawn as above, with tilts from weak to strong.
 
 cancer = torch.as_tensor(load_breast_cancer().data)
 radius = standardized(cancer[:, :1])
@@ -182,29 +198,29 @@ for (name, logs), color in zip(gains.items(), ("C1", "C0"), strict=True):
     ax.fill_between(counts[name], low, high, color=color, alpha=0.2, linewidth=0)
     ax.plot(counts[name], middle.exp(), "o-", color=color)
 ax.axhline(1, color=ink, linewidth=1, linestyle="--")
-ax.text(118, 1.14, "diabetes, ten columns:\na model that is right", color="C1")
-ax.text(118, 0.5, "tumours, a line:\na model that is wrong", color="C0", va="top")
+ax.text(118, 1.14, "diabetes, ten columns:\nthe right model", color="C1")
+ax.text(118, 0.5, "tumours, a line:\na wrong model", color="C0", va="top")
 ax.set(yscale="log", xlim=(120, 15), ylim=(0.33, 1.5))
 ax.set_yticks([0.4, 0.6, 0.8, 1, 1.2], ["0.4", "0.6", "0.8", "1", "1.2"])
 ax.set_yticks([], minor=True)
 ax.set(xlabel="effective sample size, of 118", ylabel="error weighted / unweighted")
-ax.set_title("Weights mend a wrong model and spoil a right one")
+ax.set_title("Weights improve a wrong model and worsen a right one")
 fig.set_label(
-    "The error with weights over that without, against the effective sample size, which "
-    "falls to the right. For the diabetes data it rises above 1. For the tumours it falls "
-    "below one half."
+    "The error with weights divided by the error without, against the effective sample "
+    "size, which falls to the right. For the diabetes data the ratio rises above 1. For "
+    "the tumours it falls below one half."
 )
 plt.show()
 
 # %%
-# With as few effective examples, the wrong model gains more than it loses. What the
-# weights cost can be read off them, and the report does; what they bring depends on the
-# model, of which no weight knows. But that can be found out: give the model the squares of
-# its columns, too. If that does not help on rows held out, there is little to mend.
+# With equally few effective examples, the wrong model gains more than it loses. The weights show
+# how much they cost, and the report says so. How much they gain depends on the model, about which
+# the weights contain no information. But you can find out: add the squares of the columns to the
+# model. If they do not lower the error on held-out rows, there is little to correct.
 
 
 def error_with_squares(x, y, seed):
-    """Return the error on held-out rows with squares over that without."""
+    """Return the held-out error with squares divided by that without."""
     generator = torch.Generator().manual_seed(seed)
     halves = torch.randperm(len(x), generator=generator).tensor_split(2)
     squares = torch.cat([x, x.square()], dim=1)
@@ -222,14 +238,14 @@ assert of_squares[0] > 0.97
 assert of_squares[1] < 0.3
 
 # %%
-# A prior for the wrong probabilities
-# -----------------------------------
+# Prior correction of uncalibrated probabilities
+# ----------------------------------------------
 #
-# The other correction: a classifier of digits, trained where all are about equally
-# common, is used where some are many times as common as others. Its weights decay
-# strongly, which leaves it under-confident: it is right far more often than it believes.
-# Let us hand it the true prior :math:`p(y)`, and correct
-# :math:`p(y \mid \mathbf{x}) \propto \frac{p(y)}{q(y)}\, q(y \mid \mathbf{x})`.
+# In the second case, a classifier of digits is trained where all digits are about equally common,
+# and used where some are many times as common as others. It is trained with a strong penalty on its
+# weights, which leaves it under-confident: it is right far more often than its probabilities say.
+# We give it the true prior :math:`p(y)` and correct its probabilities, :math:`p(y \mid \mathbf{x})
+# \propto \frac{p(y)}{q(y)}\, q(y \mid \mathbf{x})`.
 
 digits = load_digits()
 pixels, truth = torch.as_tensor(digits.data) / 16, torch.as_tensor(digits.target)
@@ -240,7 +256,7 @@ logits = linear.linear(pixels, *model)
 
 
 def draw_digits(seed):
-    """Return the rows of a source and of a target with a prior of its own."""
+    """Return the row indices of a source and of a target with a random prior."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = held_out[torch.randperm(len(held_out), generator=generator)]
     source, others = shuffled[:500], shuffled[500:]
@@ -251,7 +267,7 @@ def draw_digits(seed):
 
 
 def true_weights(source, target):
-    """Return the ratio of the shares of each digit."""
+    """Return the share of each digit in the target divided by that in the source."""
     shares = [
         torch.bincount(truth[rows], minlength=10) / 500 for rows in (target, source)
     ]
@@ -299,16 +315,16 @@ assert spread > 100
 assert (first / second).median() < 3
 
 # %%
-# The true prior costs more than a tenth of the answers. The largest weight of a digit is
-# a hundred times the smallest and more, while the most probable digit is less than three
-# times as probable as the next: the prior has the last word. The remedy is
-# :func:`dlcore.shift.label.bias_corrected_temperature`, fitted to the labels of the source:
-# it finds a temperature far below 1. The calibrated probabilities, corrected, are better
-# than ever, and hardly less so if :func:`dlcore.shift.label.saerens_em` has to estimate
-# the prior.
+# The true prior lowers the accuracy by more than a tenth. The largest weight of a digit is more
+# than a hundred times the smallest, while the most probable digit is less than three times as
+# probable as the next one, so the prior decides. The remedy is
+# :func:`dlcore.shift.label.bias_corrected_temperature`, fitted to the labels of the source, which
+# finds a temperature far below 1. After calibration, the corrected probabilities are more accurate
+# than the original ones. They are hardly less accurate if :func:`dlcore.shift.label.saerens_em` has
+# to estimate the prior.
 
 steps = [
-    "as\nit is",
+    "no\ncorrection",
     "true\nprior",
     "calibrated,\ntrue prior",
     "calibrated,\nEM's prior",
@@ -318,18 +334,18 @@ ax.plot(range(4), accuracies.T, color="C0", alpha=0.3, linewidth=1)
 ax.plot(range(4), middle, "o-", color="C1", linewidth=3, markersize=8)
 labels = [f"{step}\n{share:.2f}" for step, share in zip(steps, middle, strict=True)]
 ax.set(xticks=range(4), xticklabels=labels, xlim=(-0.3, 3.3), ylabel="accuracy")
-ax.set_title("The true prior does harm until the classifier is calibrated")
+ax.set_title("The true prior helps only a calibrated classifier")
 fig.set_label(
-    "The accuracy in the target of 20 draws, and their mean, in four steps: as the "
-    "classifier is, lower with the true prior, and much higher with calibration and the "
-    "true prior or the one that EM estimates."
+    "The accuracy in the target of 20 draws and their mean for four methods. Compared "
+    "with the uncorrected classifier, it is lower with the true prior, and much higher "
+    "with calibration and either the true prior or the prior that EM estimates."
 )
 plt.show()
 
 # %%
-# The reports warn in each of the 20 draws: that of the confusion matrix trusts the prior
-# and not the correction, that of EM without calibration not even the prior. That of EM
-# with it has no objection.
+# The reports warn in each of the 20 draws. The report of the confusion matrix trusts the estimated
+# prior but advises against correcting probabilities with it. The report of EM without calibration
+# does not trust even the prior. The report of EM with calibration gives no warning.
 
 for hard, uncalibrated, of_em in verdicts:
     assert "correct no probabilities by it" in hard.verdict
@@ -341,11 +357,10 @@ for hard, uncalibrated, of_em in verdicts:
 # Conclusion
 # ----------
 #
-# Before a correction, read its report. :func:`dlcore.importance.diagnose`, and the reports
-# of the estimated ratios, say how many examples are left and whether the tail is too heavy;
-# :func:`dlcore.importance.clip_weights` and :func:`dlcore.importance.flatten_weights`
-# trade some bias for some of the lost examples. A model that is about right without
-# weights does not want any; one that is wrong may want even bad ones. And before a
-# classifier's probabilities are multiplied by anything, they are calibrated:
-# :func:`dlcore.shift.label.bias_corrected_temperature` does it, and
+# Before you correct anything, read the report. :func:`dlcore.importance.diagnose` and the reports
+# of the estimated ratios say how many effective examples remain and whether the tail is too heavy.
+# :func:`dlcore.importance.clip_weights` and :func:`dlcore.importance.flatten_weights` accept some
+# bias and restore some of the lost examples. A model that is about right without weights does not
+# need any; a wrong model may gain even from poor weights. Calibrate a classifier's probabilities
+# before you multiply them by anything, with :func:`dlcore.shift.label.bias_corrected_temperature`.
 # :doc:`/auto_gallery/08_shift/plot_label_shift` shows for which temperatures the prior helps.
