@@ -80,9 +80,9 @@ fig.set_label(
 plt.show()
 
 # %%
-# The limits of :math:`p` need no special care. At :math:`p = 0` nothing is dropped. In contrast,
-# code that keeps a value where ``torch.rand(...) > p`` drops it whenever the draw is exactly 0. At
-# :math:`p = 1` everything is dropped, and nothing is divided by 0.
+# The extreme values of :math:`p` need no special care. At :math:`p = 0` nothing is dropped. In
+# contrast, code that keeps a value where ``torch.rand(...) > p`` drops it whenever the draw is
+# exactly 0. At :math:`p = 1` everything is dropped, and nothing is divided by 0.
 
 assert regularization.dropout(h, 0.0, generator=generator).equal(h)
 assert not torch.tensor(0.0) > 0

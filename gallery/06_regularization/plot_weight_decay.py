@@ -167,9 +167,9 @@ plt.show()
 # Gradient descent without any penalty follows nearly the same path in the opposite direction. It
 # starts at 0, reaches the floor of the valley in a few steps, and moves along it slowly for
 # hundreds of steps. It never leaves the path of ridge regression by more than a tenth of the total
-# distance. After :math:`t` steps of learning rate :math:`\eta`, it is close to the ridge solution
-# for a penalty of :math:`1/(\eta t)`: within a fifth of the total distance. So early stopping has
-# nearly the same effect as weight decay.
+# distance. After :math:`t` steps of learning rate :math:`\eta`, its distance from the ridge
+# solution for a penalty of :math:`1/(\eta t)` is at most a fifth of the total distance. So early
+# stopping has nearly the same effect as weight decay.
 
 lr = 1e-4
 

@@ -11,8 +11,8 @@ In short
 Backpropagation is the chain rule on the graph of a network's computation: along each arrow the
 gradient is multiplied by the derivative, and where several arrows leave a value, the products are
 summed. One backward pass costs about twice as much as a forward pass and gives the derivatives of
-the objective :math:`J` with respect to all parameters. For a network with one hidden layer, from an
-input :math:`\mathbf{x}` to the objective:
+the objective :math:`J` with respect to all parameters. For a network with one hidden layer, with
+input :math:`\mathbf{x}` and activation :math:`\phi`, the graph is
 
 .. math::
 

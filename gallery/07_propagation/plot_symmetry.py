@@ -9,9 +9,9 @@ In short
 --------
 
 If all hidden units of a layer start with the same weights, they get the same gradients and stay
-equal, and the layer can do no more than a single unit. Random initial weights break this symmetry:
-noise of a millionth is enough, and so is dropout. The reason is that for any permutation matrix
-:math:`\mathbf{P}`, reordering the hidden units leaves the network's output unchanged:
+equal, and the layer can do no more than a single unit. Random initial weights break this symmetry,
+even if they are noise of a millionth, and so does dropout. The reason is that for any permutation
+matrix :math:`\mathbf{P}`, reordering the hidden units leaves the network's output unchanged:
 
 .. math::
 
@@ -103,7 +103,7 @@ assert torch.allclose(of_output.weight, of_output.weight[:1].expand(8, 10))
 # Four training settings
 # ----------------------
 #
-# We train networks with 64 pixels, 8 hidden units with tanh and 10 classes by minibatch stochastic
+# We train networks with 64 inputs, 8 hidden units with tanh and 10 classes by minibatch stochastic
 # gradient descent, five for each of four settings: constant weights; constant weights and dropout;
 # constant weights plus noise of a millionth; and Xavier's random weights.
 

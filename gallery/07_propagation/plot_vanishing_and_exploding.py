@@ -159,7 +159,7 @@ plt.show()
 # shrinks others. Of its four singular values, the smallest vanishes about as fast as the largest
 # explodes. Per factor, the logarithm of the :math:`i`-th changes by
 # :math:`\frac12\bigl(\psi(\frac{n-i+1}{2}) + \log 2\bigr)`, which is 0.24 decimal digits for the
-# first and :math:`-0.28` for the last. The multiplied product does not contain the small ones,
+# first and :math:`-0.28` for the last. The computed product does not contain the small ones,
 # because they are lost in the rounding errors of the large ones.
 # :func:`dlcore.propagation.log_singular_values` finds all of them without forming the product.
 

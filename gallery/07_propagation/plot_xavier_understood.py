@@ -352,9 +352,9 @@ for weight in (uniform, normal):
 # :math:`n_\mathrm{out}\sigma^2` backward, each halved by a ReLU. :func:`dlcore.init.xavier_normal`
 # and :func:`dlcore.init.xavier_uniform` balance the two factors for tanh and similar activations.
 # :func:`dlcore.init.he_normal` and :func:`dlcore.init.he_uniform` keep the signal in the forward
-# pass through a ReLU. One direction is enough, because the other differs only by the first and the
-# last width. :func:`dlcore.mlp.init_mlp` initializes whole networks with each of these schemes, and
-# :func:`dlcore.propagation.signal_propagation` predicts the result of any other.
+# pass through a ReLU. Preserving one direction is enough, because the other differs only by the
+# first and the last width. :func:`dlcore.mlp.init_mlp` initializes whole networks with each of
+# these schemes, and :func:`dlcore.propagation.signal_propagation` predicts the result of any other.
 # :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding` measures what happens if the
 # factors are not 1, and what happens in narrow networks even if they are.
 # :doc:`/auto_gallery/07_propagation/plot_symmetry` explains why weights have to be random at all.

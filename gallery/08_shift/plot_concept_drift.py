@@ -8,10 +8,10 @@ test of the inputs can.
 In short
 --------
 
-Under concept drift, :math:`p(y \mid \mathbf{x})` changes over time while the inputs may stay the
-same, so only the losses :math:`l_t` of the model reveal it. Page–Hinkley and ADWIN detect the
-change within 150 images here, and fine-tuning on ADWIN's window nearly restores the model. The
-Page–Hinkley test is
+Under concept drift, :math:`p(y \mid \mathbf{x})` changes over time; if the inputs stay the same,
+only the losses :math:`l_t` of the model reveal it. Page–Hinkley and ADWIN detect the change within
+150 images here, and fine-tuning on ADWIN's window nearly restores the model. The Page–Hinkley test
+is
 
 .. math::
 
@@ -31,10 +31,10 @@ Setting
 
 A model is in use: an image arrives, the model classifies it, and a little later we learn the true
 label. One day the rule :math:`p(y \mid \mathbf{x})` changes, while the images stay as they were. No
-test of the inputs can detect this, but the losses can. Adaptive windowing (ADWIN) keeps a window of
-the newest losses instead, and drops its oldest part as soon as the mean of that part differs from
-the mean of the rest by more than chance allows. How soon do the two monitors detect the change, and
-what should be done then?
+test of the inputs can detect this, but the losses can. Instead of a sum, adaptive windowing (ADWIN)
+keeps a window of the newest losses, and drops its oldest part as soon as the mean of that part
+differs from the mean of the rest by more than chance allows. How soon do the two monitors detect
+the change, and what should be done then?
 """
 
 import matplotlib.pyplot as plt
@@ -101,10 +101,10 @@ def errors_of(
 # Detecting the change: Page–Hinkley and ADWIN
 # --------------------------------------------
 #
-# The monitors read the errors of the model as it was first trained, which is not trained further,
-# so the errors change only if the data change. Each call takes a state and some losses and returns
-# a new state, so a stream can be read in pieces of any length. Here ADWIN reads one image at a
-# time, so that we can record its window.
+# The monitors read the errors of the model as it was first trained. It is not trained further, so
+# its errors change only if the data change. Each call takes a state and some losses and returns a
+# new state, so a stream can be read in pieces of any length. Here ADWIN reads one image at a time,
+# so that we can record its window.
 
 alarms = {"ADWIN": [], "Page–Hinkley": []}
 for seed in range(seeds):

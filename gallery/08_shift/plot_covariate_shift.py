@@ -8,11 +8,11 @@ from another distribution.
 In short
 --------
 
-Under covariate shift the inputs change from the source :math:`q` to the target :math:`p`, and their
-labels do not: then the risk in the target equals the risk in the source with each example weighted
-by :math:`\beta = p/q`. A classifier that distinguishes target rows from source rows estimates
-:math:`\beta`: it is :math:`n/m` times the classifier's odds, for :math:`n` source rows and
-:math:`m` target rows.
+Under covariate shift the inputs change from the source :math:`q` to the target :math:`p`, and the
+labels of given inputs do not: then the risk in the target equals the risk in the source with each
+example weighted by :math:`\beta = p/q`. A classifier that distinguishes target rows from source
+rows estimates :math:`\beta`: it is :math:`n/m` times the classifier's odds, for :math:`n` source
+rows and :math:`m` target rows.
 
 .. math::
 

@@ -9,8 +9,8 @@ In short
 --------
 
 Under label shift the class frequencies change from the source :math:`q` to the target :math:`p`,
-and each class looks the same. The target's frequencies can then be estimated without target labels:
-solve the confusion matrix for them (BBSE), or maximize their likelihood with calibrated
+but each class still looks the same. The target's frequencies can then be estimated without target
+labels: solve the confusion matrix for them (BBSE), or maximize their likelihood with calibrated
 probabilities (EM), which has the smallest error here.
 
 .. math::
@@ -178,7 +178,7 @@ plt.show()
 # expectation maximization (EM). But this method relies on the probabilities. With
 # ``calibrate=True``, a temperature and a bias for each digit are first fitted to the source's
 # labels, and then applied to source and target alike. We compare the estimates over twenty draws,
-# each with another prior:
+# each with a different prior:
 
 
 def estimates(probabilities, source, target):

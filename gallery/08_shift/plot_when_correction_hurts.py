@@ -10,7 +10,7 @@ In short
 
 Importance weights reduce the effective number of examples, so they increase the error of a model
 that is about right without them, and can help only a model that is wrong. Multiplying probabilities
-by the ratio of the priors makes them worse unless they are calibrated first.
+by the ratio of the priors can make predictions worse unless the probabilities are calibrated first.
 
 .. math::
 
@@ -46,8 +46,8 @@ ink = plt.rcParams["text.color"]
 # The diabetes data hold ten measurements of 442 patients and the progress of their disease after a
 # year. Half of the patients are the target. From the other half, 118 are drawn with replacement,
 # and a low body mass index is preferred: with each standard deviation of the index, the probability
-# falls by a factor of :math:`e^2`. So the ratio is known: it is proportional to :math:`e^{2z}`,
-# where :math:`z` is the standardized index.
+# of being drawn falls by a factor of :math:`e^2`. So the ratio is known: it is proportional to
+# :math:`e^{2z}`, where :math:`z` is the standardized index.
 
 
 def standardized(x):
@@ -213,10 +213,11 @@ fig.set_label(
 plt.show()
 
 # %%
-# With equally few effective examples, the wrong model gains more than it loses. The weights show
-# how much they cost, and the report says so. How much they gain depends on the model, about which
-# the weights contain no information. But you can find out: add the squares of the columns to the
-# model. If they do not lower the error on held-out rows, there is little to correct.
+# With equally few effective examples, the wrong model gains more than it loses. The weights
+# themselves show what they cost in effective examples, and the report says so. How much they gain
+# depends on the model, about which the weights contain no information. But you can find out: add
+# the squares of the columns to the model. If they do not lower the error on held-out rows, there is
+# little to correct.
 
 
 def error_with_squares(x, y, seed):
