@@ -30,14 +30,15 @@ def all_rows() -> list[Row]:
 
 
 def import_time(times: int = 7) -> float:
-    """Return the median time in milliseconds to import dlcore after torch, each time in a new process."""
-    script = (
-        "import time, torch; start = time.perf_counter(); import dlcore; print((time.perf_counter() - start) * 1e3)"
-    )
-    command = [sys.executable, "-c", script]
-    return median(
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603  # our own script
-        for _ in range(times)
+    """Return the median time in milliseconds to import all modules of dlcore after torch, each time in a new process.
+
+    The first process compiles the modules and does not count; the others read what it compiled.
+    """
+    script = "import time, torch; t = time.perf_counter(); from dlcore import *; print((time.perf_counter() - t) * 1e3)"
+    command, environment = [sys.executable, "-c", script], os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    _, *milliseconds = (
+        float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)  # noqa: S603
+        for _ in range(times + 1)
     )
     return median(milliseconds)
 

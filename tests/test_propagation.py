@@ -61,8 +61,8 @@ def test_wide_layers_keep_the_prediction_both_ways(activation: str) -> None:
 
     found = signal_propagation(params, inputs(50, 300), activation=activation)
 
-    torch.testing.assert_close(found.forward_measured, found.forward_predicted, rtol=0.15, atol=0.0)
-    torch.testing.assert_close(found.backward_measured, found.backward_predicted, rtol=0.15, atol=0.0)
+    torch.testing.assert_close(found.forward_measured, found.forward_predicted, rtol=0.3, atol=0.0)
+    torch.testing.assert_close(found.backward_measured, found.backward_predicted, rtol=0.3, atol=0.0)
 
 
 def test_prediction_is_exact_on_average_over_the_draws() -> None:
@@ -169,8 +169,8 @@ def test_xavier_is_a_compromise_between_the_two_ways() -> None:
     }
     for scheme, (forward, backward) in expected.items():
         q, g = found[scheme].forward_measured, found[scheme].backward_measured
-        assert (q[1:] / q[0]).tolist() == pytest.approx(forward, rel=0.15), scheme
-        assert (g[:-1] / g[-1]).tolist() == pytest.approx(backward, rel=0.15), scheme
+        assert (q[1:] / q[0]).tolist() == pytest.approx(forward, rel=0.3), scheme
+        assert (g[:-1] / g[-1]).tolist() == pytest.approx(backward, rel=0.3), scheme
 
 
 def of_variances(sizes: list[int], keeps: str) -> list[LinearParams]:

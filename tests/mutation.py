@@ -1,0 +1,182 @@
+"""Draw mutants: change one operator, number or condition of the library at random, and see whether a test fails.
+
+``tox run -e mutation`` draws from all modules; ``-- --since main`` from those that changed since a commit. A mutant
+that lives points at a test that is missing, or changes nothing that a user sees: those are listed in ``EQUIVALENT``
+with the reason. No package does this here: mutmut calls each function through another, which
+``torch.compile(fullgraph=True)`` does not pass, and cosmic-ray runs one command for every mutant of every module.
+"""
+
+import argparse
+import ast
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EQUIVALENT = ROOT / "tests" / "equivalent_mutants.toml"
+SCORE = 0.98
+MAX_SECONDS = 600  # of the tests of one mutant: a search that no longer ends is found, too
+SWAPS = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
+    ast.FloorDiv: ast.Mult, ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A part of a file, by its lines and bytes, and what stands there instead."""
+
+    file: Path
+    start: tuple[int, int]
+    end: tuple[int, int]
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}: {self.before} -> {self.after}"
+
+    def source(self) -> str:
+        """Return the file with the mutation."""
+        lines = self.file.read_bytes().splitlines(keepends=True)
+        (first, left), (last, right) = self.start, self.end
+        changed = lines[first - 1][:left] + f"({self.after})".encode() + lines[last - 1][right:]
+        return b"".join([*lines[: first - 1], changed, *lines[last:]]).decode()
+
+
+def mutants(file: Path) -> Iterator[Mutant]:
+    """Yield all mutants of a file."""
+    for node in expressions(ast.parse(file.read_text())):
+        before = ast.unparse(node)
+        for after in changed(node):
+            end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
+            yield Mutant(file, (node.lineno, node.col_offset), end, before, after)
+
+
+def expressions(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the expressions of a piece of code that are computed: no annotation, no text of a message."""
+    if isinstance(node, ast.expr):
+        yield node
+    for name, field in ast.iter_fields(node):
+        if name not in {"annotation", "returns", "decorator_list"} and not isinstance(node, ast.JoinedStr | ast.Raise):
+            for child in field if isinstance(field, list) else [field]:
+                if isinstance(child, ast.AST):
+                    yield from expressions(child)
+
+
+def changed(node: ast.expr) -> Iterator[str]:
+    """Yield what may stand in the place of an expression."""
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in SWAPS:
+            yield ast.unparse(ast.Compare(node.left, [SWAPS[type(op)]()], node.comparators))
+        case ast.BinOp(op=op) if type(op) in SWAPS:
+            yield ast.unparse(ast.BinOp(node.left, SWAPS[type(op)](), node.right))
+        case ast.BoolOp(op=op):
+            yield ast.unparse(ast.BoolOp(SWAPS[type(op)](), node.values))
+        case ast.UnaryOp(op=ast.USub() | ast.Not()):
+            yield ast.unparse(node.operand)
+        case ast.Constant(value=bool(value)):
+            yield str(not value)
+        case ast.Constant(value=int(value)):
+            yield str(value + 1)
+        case ast.Constant(value=float(value)):
+            yield str(2 * value)
+        case ast.IfExp():
+            yield ast.unparse(ast.IfExp(node.test, node.orelse, node.body))
+        case _:
+            pass
+
+
+def commands(file: Path) -> list[list[str]]:
+    """Return the tests of a file, the quickest first: those of its chapter, or of the chapters that import it."""
+    name = file.relative_to(ROOT / "dlcore").with_suffix("").parts
+    if name[0].startswith("_"):
+        importing = [f for f in (ROOT / "dlcore").rglob("*.py") if re.search(rf"\bdlcore\.{name[0]}\b", f.read_text())]
+        users = [command for f in importing if f.parent.name != name[0] for command in commands(f)]
+        own = ROOT / "tests" / f"test{name[0]}.py"
+        found = [["tests/" + own.name] if own.is_file() else [], *users]
+    else:
+        chapter = ".".join(name[: 2 if name[0] == "shift" else 1])
+        home = ROOT / "dlcore" / Path(*chapter.split("."))
+        where = home if home.is_dir() else home.with_suffix(".py")
+        found = [
+            ["--doctest-modules", str(where.relative_to(ROOT)), f"tests/test_{chapter.replace('.', '_')}.py"],
+            ["tests/test_pairs.py", "-k", chapter],
+            ["tests/test_table.py", "-k", f"{chapter}."],
+        ]
+    return [command for number, command in enumerate(found) if command and command not in found[:number]]
+
+
+def killed(folder: Path, mutant: Mutant | None, tests: list[list[str]]) -> bool:
+    """Tell whether a test in this copy of the repository fails, with a mutation or without."""
+    if mutant:
+        (folder / mutant.file.relative_to(ROOT)).write_text(mutant.source())
+    start = time.monotonic()
+    try:
+        for test in tests:
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test]
+            left = max(MAX_SECONDS - (time.monotonic() - start), 1)
+            run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=left, check=False)
+            if run.returncode not in {0, 5}:  # 5: no test of this name
+                return True
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        if mutant:
+            shutil.copy(mutant.file, folder / mutant.file.relative_to(ROOT))
+    return False
+
+
+def drawn(arguments: argparse.Namespace) -> list[Mutant]:
+    """Return the mutants to run: at most so many, at random, of the files asked for."""
+    files = [str(file.relative_to(ROOT)) for file in (ROOT / "dlcore").rglob("*.py")]
+    if arguments.since:
+        listed = subprocess.run(
+            ["git", "diff", "--name-only", arguments.since], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        files = [file for file in files if file in listed.stdout.splitlines()]
+    chosen = sorted(file for file in files if file.startswith(tuple(arguments.files or ["dlcore"])))
+    known = tomllib.loads(EQUIVALENT.read_text())
+    every = [mutant for file in chosen for mutant in mutants(ROOT / file) if str(mutant) not in known]
+    return random.Random(arguments.seed).sample(every, min(arguments.count, len(every)))  # noqa: S311
+
+
+def main() -> None:
+    """Run mutants, and tell which live."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("files", nargs="*", help="files or folders of the library (default: all)")
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--since", metavar="COMMIT", help="only files that changed since then")
+    arguments = parser.parse_args()
+    died, lived = Counter[str](), Counter[str]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "copy"
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".tox", "_build", "node_modules"))
+        chosen = drawn(arguments)
+        for command in {tuple(command): command for mutant in chosen for command in commands(mutant.file)}.values():
+            if killed(folder, None, [command]):
+                sys.exit(f"without a mutation, these tests must pass: {' '.join(command)}")
+        for mutant in chosen:
+            start = time.monotonic()
+            dead = killed(folder, mutant, commands(mutant.file))
+            (died if dead else lived)[mutant.file.relative_to(ROOT / "dlcore").parts[0]] += 1
+            print(f"{'killed' if dead else 'LIVES '} {time.monotonic() - start:4.0f} s  {mutant}", flush=True)
+    print("\n".join(f"{module:30} {died[module]} of {died[module] + lived[module]}" for module in sorted(died | lived)))
+    score = died.total() / max(died.total() + lived.total(), 1)
+    print(f"score {score:.1%} (target {SCORE:.0%})")
+    sys.exit(score < SCORE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Mutants are drawn where code computes, and run against the tests of their module."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import mutation
+from tests.mutation import ROOT, commands, killed, mutants
+
+SOURCE = '''
+def é(x: int = 1, *, y: "float" = 0.5) -> int:
+    """Text with 1 < 2."""
+    if x < 2 and not y:
+        raise ValueError(f"got {x + 1}")
+    return -x if True else x**2
+'''
+
+
+def test_each_part_that_is_computed_has_its_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "ROOT", tmp_path)
+    (file := tmp_path / "module.py").write_text(SOURCE)
+
+    found = {str(mutant): mutant.source() for mutant in mutants(file)}
+
+    assert {change.removeprefix("module.py: ") for change in found} == {
+        "1 -> 2",
+        "0.5 -> 1.0",
+        "x < 2 and (not y) -> x < 2 or not y",
+        "x < 2 -> x <= 2",
+        "2 -> 3",
+        "not y -> y",
+        "-x if True else x ** 2 -> x ** 2 if True else -x",
+        "True -> False",
+        "-x -> x",
+        "x ** 2 -> x * 2",
+    }
+    assert "    if (x < 2 or not y):\n" in found["module.py: x < 2 and (not y) -> x < 2 or not y"]
+
+
+def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it() -> None:
+    assert commands(ROOT / "dlcore" / "shift" / "label" / "_report.py")[0] == [
+        "--doctest-modules",
+        "dlcore/shift/label",
+        "tests/test_shift_label.py",
+    ]
+    private = commands(ROOT / "dlcore" / "_regression.py")
+    assert any("tests/test_linear.py" in command for command in private)
+
+
+def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutation, "ROOT", tmp_path)
+    (copy := tmp_path / "copy").mkdir()
+    for folder in (tmp_path, copy):
+        (folder / "module.py").write_text("x = 1\n")
+    (copy / "test_it.py").write_text("import module\n\n\ndef test_it():\n    while module.x == 2:\n        pass\n")
+    (mutant,) = mutants(tmp_path / "module.py")
+
+    assert not killed(copy, None, [["test_it.py"]])
+    monkeypatch.setattr(mutation, "MAX_SECONDS", 3)
+    assert killed(copy, mutant, [["test_it.py"]])
+    assert (copy / "module.py").read_text() == "x = 1\n"
