@@ -28,4 +28,24 @@ def step_in_place() -> Pair:
     return step_ours, step_theirs
 
 
-ROWS = [Row("sgd_ on 20 matrices of 64 × 64", "torch.optim.SGD", 0.7, step_in_place, compare=False)]
+def adam() -> Pair:
+    """Set up one step of Adam on twenty matrices, pure against in place."""
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = ([torch.zeros(64, 64) for _ in range(20)] for _ in range(2))
+    grads = [torch.randn(64, 64, generator=generator) for _ in ours]
+    leaves = [w.requires_grad_() for w in theirs]
+    optimizer = torch.optim.AdamW(leaves, lr=1e-3)
+    for w, grad in zip(leaves, grads, strict=True):
+        w.grad = grad
+    _, state = optim.adam_step(ours, grads, None, lr=1e-3, weight_decay=0.01)
+
+    def step_ours() -> None:
+        optim.adam_step(ours, grads, state, lr=1e-3, weight_decay=0.01)
+
+    return step_ours, optimizer.step
+
+
+ROWS = [
+    Row("sgd_ on 20 matrices of 64 × 64", "torch.optim.SGD", 0.7, step_in_place, compare=False),
+    Row("adam_step on 20 matrices of 64 × 64", "torch.optim.AdamW", 1.0, adam, compare=False),
+]

@@ -1,7 +1,9 @@
 """Optimization steps against torch's own, their closed forms, and the traps of the notes."""
 
 import copy
+import io
 import math
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from mpmath import mp
 from torch import Tensor
 
 from dlcore import batches, norms, optim
-from tests.oracle import tensors
+from tests.oracle import exact, tensors
 
 rates = st.floats(0, 2)
 
@@ -511,6 +513,145 @@ def test_clipping_refuses_parameters_in_place_of_their_gradients() -> None:
     ):
         optim.clip_gradients(list(net.parameters()), max_norm=1.0)
     assert len(optim.clip_gradients([w.grad for w in net.parameters()], max_norm=1.0)) == 2
+
+
+# The norm
+
+
+@given(tensors(min_size=3, max_size=3), tensors(min_size=2, max_size=2))
+def test_the_norm_of_gradients_is_its_formula(g: Tensor, h: Tensor) -> None:
+    norm = optim.gradient_norm([g, {"h": h}])
+
+    expected = mp.sqrt(sum(x**2 for x in [*exact(g), *exact(h)]))
+    assert abs(mp.mpf(norm.item()) - expected) <= 1e-15 * expected
+    torch.testing.assert_close(norm, torch.nn.utils.get_total_norm([g, h]))
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_the_norm_of_gradients_neither_overflows_nor_vanishes(scale: float) -> None:
+    norm = optim.gradient_norm([torch.tensor([3.0]) * scale, torch.tensor([[4.0]]) * scale])
+
+    torch.testing.assert_close(norm, torch.tensor(5.0) * scale, rtol=1e-6, atol=0.0)
+
+
+def test_the_norm_has_the_widest_dtype_and_tells_what_is_not_finite() -> None:
+    mixed = [torch.tensor([3.0], dtype=torch.bfloat16), torch.tensor([4.0], dtype=torch.float64)]
+
+    assert torch.equal(optim.gradient_norm(mixed), torch.tensor(5.0, dtype=torch.float64))
+    assert optim.gradient_norm(torch.full((2,), 3.0, dtype=torch.float16)).dtype == torch.float16
+    assert optim.gradient_norm([]) == 0
+    assert optim.gradient_norm(torch.tensor([1.0, math.inf])) == math.inf
+    assert optim.gradient_norm(torch.tensor([1.0, math.nan])).isnan()
+
+
+@given(tensors(min_size=3, max_size=3), st.floats(0.1, 10))
+def test_gradients_are_clipped_to_the_smaller_of_norm_and_maximum(g: Tensor, max_norm: float) -> None:
+    clipped = optim.clip_gradients(g, max_norm=max_norm)
+
+    assert float(optim.gradient_norm(clipped)) == pytest.approx(min(float(optim.gradient_norm(g)), max_norm), rel=1e-12)
+
+
+# Adam
+
+
+@given(tensors(min_size=3, max_size=3), tensors(min_size=6, max_size=6), st.floats(0, 1), st.booleans())
+def test_two_steps_of_adam_are_their_formula(w: Tensor, g: Tensor, decay: float, decoupled: bool) -> None:
+    options: dict[str, Any] = {"lr": 0.25, "betas": (0.75, 0.5), "weight_decay": decay, "decoupled": decoupled}
+
+    stepped, state = optim.adam_step(w, g[:3], None, **options)
+    stepped, state = optim.adam_step(stepped, g[3:], state, **options)
+
+    decay = mp.mpf(decay)
+    for i, w_i in enumerate(exact(w)):
+        m = v = mp.mpf(0)
+        for t in (1, 2):
+            gradient = exact(g)[3 * (t - 1) + i] + (0 if decoupled else decay * w_i)
+            m, v = m * 3 / 4 + gradient / 4, v / 2 + gradient**2 / 2
+            root = mp.sqrt(v / (1 - mp.mpf(0.5) ** t)) + mp.mpf(1e-8)
+            w_i = (1 - (decay / 4 if decoupled else 0)) * w_i - m / (1 - mp.mpf(0.75) ** t) / root / 4  # noqa: PLW2901
+        assert abs(mp.mpf(stepped[i].item()) - w_i) <= 1e-13 * (1 + abs(w_i))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_adam_agrees_with_torch(dtype: torch.dtype, weight_decay: float, *, decoupled: bool) -> None:
+    make = torch.optim.AdamW if decoupled else torch.optim.Adam
+    params: list[Tensor] = [torch.randn(3, 2, dtype=dtype), torch.randn(2, dtype=dtype)]
+    theirs = [w.clone().requires_grad_() for w in params]
+    optimizer = make(theirs, lr=0.1, weight_decay=weight_decay, foreach=False)
+    state = None
+
+    for _ in range(20):
+        grads = [torch.randn_like(w) for w in params]
+        params, state = optim.adam_step(params, grads, state, lr=0.1, weight_decay=weight_decay, decoupled=decoupled)
+        for w, g in zip(theirs, grads, strict=True):
+            w.grad = g.clone()
+        optimizer.step()
+
+    for ours, w in zip(params, theirs, strict=True):
+        torch.testing.assert_close(ours, w.detach(), rtol=8 * torch.finfo(dtype).eps, atol=8 * torch.finfo(dtype).eps)
+    assert state is not None
+    assert state.t == 20
+
+
+def test_the_two_kinds_of_weight_decay_differ_where_gradients_differ() -> None:
+    w, g = torch.tensor([1.0, 1.0]), torch.tensor([100.0, 0.01])
+
+    def decay_of(*, decoupled: bool) -> Tensor:
+        with_decay, without = (
+            optim.adam_step(w, g, None, lr=0.1, weight_decay=decay, decoupled=decoupled)[0] for decay in (0.1, 0.0)
+        )
+        return without - with_decay
+
+    torch.testing.assert_close(decay_of(decoupled=True), torch.tensor([0.01, 0.01]), rtol=1e-4, atol=0.0)
+    assert decay_of(decoupled=False).abs().max() < 1e-3
+
+
+def test_a_step_of_adam_has_a_gradient_where_the_gradient_is_zero() -> None:
+    w, g = torch.zeros(2, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+
+    stepped, _ = optim.adam_step(w, g, None, lr=0.5, eps=0.25)
+    (slope,) = torch.autograd.grad(stepped.sum(), g)
+
+    # of −η g / (|g| + ε): −η ε / (|g| + ε)²
+    torch.testing.assert_close(slope, torch.tensor([-2.0, -0.125 / 1.25**2], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("scale", [1e15, 1e-15])
+def test_the_first_step_of_adam_is_the_rate_at_any_scale(scale: float) -> None:
+    g = torch.tensor([3.0, -4.0]) * scale
+
+    stepped, _ = optim.adam_step(torch.zeros(2), g, None, lr=0.5, eps=0.0)
+
+    torch.testing.assert_close(stepped, torch.tensor([-0.5, 0.5]), rtol=1e-6, atol=0.0)
+    assert torch.equal(optim.adam_step(torch.zeros(2), torch.zeros(2), None, lr=0.5, eps=0.0)[0], torch.zeros(2))
+
+
+def test_steps_of_adam_compile_without_a_break_as_they_are_counted() -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(partial(optim.adam_step, lr=0.1), fullgraph=True, backend="aot_eager")
+    w, state = torch.ones(3), None
+    expected, expected_state = w, None
+
+    for _ in range(4):
+        w, state = compiled(w, 2 * w, state)
+        expected, expected_state = optim.adam_step(expected, 2 * expected, expected_state, lr=0.1)
+
+    torch.testing.assert_close(w, expected)
+
+
+def test_a_state_of_adam_is_loaded_in_the_safe_mode() -> None:
+    _, state = optim.adam_step({"w": torch.ones(2)}, {"w": torch.ones(2)}, None, lr=0.1)
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+
+    loaded = torch.load(file, weights_only=True)
+
+    assert isinstance(loaded, optim.AdamState)
+    assert loaded.t == 1
+    assert torch.equal(loaded.v["w"], state.v["w"])
 
 
 # Schedules

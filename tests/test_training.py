@@ -714,6 +714,19 @@ def test_a_pure_step_agrees_with_the_nesterov_of_torch() -> None:
     torch.testing.assert_close(history.params, LinearParams(*(w.detach() for w in params)), rtol=1e-12, atol=1e-12)
 
 
+def test_adam_as_the_step_trains_as_the_optimizer_of_torch_does() -> None:
+    start, x, y = line_data()
+    net = a_line()
+    net.load_state_dict({"weight": start.weight[None], "bias": start.bias[None]})
+    step = partial(optim.adam_step, weight_decay=0.1)
+
+    history = training.fit(line_loss, start, (x, y), epochs=3, batch_size=5, shuffle=False, lr=0.05, step=step)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.05, weight_decay=0.1)
+    train_module(net, (x, y), epochs=3, optimizer=optimizer)
+
+    torch.testing.assert_close(history.params.weight, net.weight[0].detach(), rtol=1e-12, atol=1e-12)
+
+
 def test_a_pure_step_leaves_frozen_parameters_and_ties() -> None:
     w, frozen = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
     step = partial(optim.momentum_step, weight_decay=0.1)
@@ -729,11 +742,12 @@ def test_a_pure_step_leaves_frozen_parameters_and_ties() -> None:
     torch.testing.assert_close(history.params["first"], torch.tensor(2 - 0.01 * (2 * 2 * 3 + 0.1 * 2)))
 
 
-def test_a_run_with_a_pure_step_resumes_to_the_bit(tmp_path: Any) -> None:
+@pytest.mark.parametrize("step", [optim.momentum_step, optim.adam_step])
+def test_a_run_with_a_pure_step_resumes_to_the_bit(step: Any, tmp_path: Any) -> None:
     start, x, y = line_data()
 
     def run(epochs: int, **options: Any) -> training.History:
-        options |= {"batch_size": 5, "lr": 0.05, "step": optim.momentum_step, "generator": seeded()}
+        options |= {"batch_size": 5, "lr": 0.05, "step": step, "generator": seeded()}
         return training.fit(line_loss, start, (x, y), epochs=epochs, **options)
 
     torch.save(run(2).state, tmp_path / "state.pt")

@@ -6,13 +6,17 @@ place. A schedule is the learning rate as a pure function of the step, counted f
 training that resumes at step t asks it for step t.
 """
 
+from ._adam import AdamState, adam_step
 from ._schedules import constant_schedule, cosine_schedule, warmup_schedule
-from ._steps import clip_gradients, momentum_step, sgd_, sgd_step
+from ._steps import clip_gradients, gradient_norm, momentum_step, sgd_, sgd_step
 
 __all__ = [
+    "AdamState",
+    "adam_step",
     "clip_gradients",
     "constant_schedule",
     "cosine_schedule",
+    "gradient_norm",
     "momentum_step",
     "sgd_",
     "sgd_step",

@@ -1,20 +1,22 @@
 """Gradient steps: in place, pure, with momentum, and the clipping of gradients."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
 from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
-from dlcore._torch import PyTree, foreach_add_, foreach_zero_, pytree
+from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, pytree
 from dlcore._trees import aligned_leaves, floating_leaves, leaf_name
 
 from ._stable import rescaled
 
-__all__ = ["clip_gradients", "momentum_step", "sgd_", "sgd_step"]
+__all__ = ["clip_gradients", "gradient_norm", "momentum_step", "sgd_", "sgd_step"]
 
 Tree = TypeVar("Tree")
 
@@ -282,6 +284,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
 
     See Also
     --------
+    gradient_norm : The norm, to record it or to choose the maximum by.
     torch.nn.utils.clip_grad_norm_ : The same in place, on ``.grad``; it divides by the norm plus 1e-6, and the norm
         overflows at entries of 3e30 in float32.
 
@@ -295,9 +298,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     [tensor([1.5000]), tensor([0., 2.])]
     """
     check_number("max_norm", max_norm, ">= 0", lambda max_norm: max_norm >= 0)
-    leaves, structure = floating_leaves("grads", grads)
-    if any(isinstance(g, Parameter) for g in leaves):
-        raise TypeError("grads must be gradients, got parameters; pass [w.grad for w in parameters]")
+    leaves, structure = _gradient_leaves(grads)
     if all(g.numel() == 0 for g in leaves):
         return grads
     units, norm, scale = rescaled(leaves)  # g = scale · unit and ‖g‖ = scale · norm, so that no square overflows
@@ -308,6 +309,61 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
         for g, unit in zip(leaves, units, strict=True)
     ]
     return structure.unflatten(clipped)
+
+
+def gradient_norm(grads: PyTree) -> Float[Tensor, ""]:
+    r"""Return the norm of all gradients together, as one long vector.
+
+    .. math::
+
+        \lVert\mathbf{g}\rVert_2 = \Bigl(\sum_{k}\sum_{i} g_{ki}^2\Bigr)^{1/2}
+
+    where :math:`\mathbf{g}_k` is the gradient of parameter :math:`k`. It is what :func:`clip_gradients` compares with
+    its maximum: recorded in each step, it tells which maximum is exceeded how often. Large entries do not overflow
+    when they are squared, and small ones do not vanish.
+
+    Parameters
+    ----------
+    grads : Tensor, or nested sequences and mappings of Tensor
+        The gradients :math:`\mathbf{g}`.
+
+    Returns
+    -------
+    Tensor, shape (), in [0, inf]
+        The norm, in the widest dtype of the gradients; 0 without any.
+
+    Raises
+    ------
+    TypeError
+        If a gradient is not a real floating-point tensor, or is a ``torch.nn.Parameter``.
+
+    See Also
+    --------
+    torch.nn.utils.get_total_norm : The same for a flat sequence; it overflows at entries of 3e30 in float32.
+    clip_gradients : Scales the gradients down to a maximum norm.
+
+    References
+    ----------
+    .. [1] R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", 2013.
+
+    Examples
+    --------
+    >>> gradient_norm({"weight": torch.tensor([3.0, 0.0]), "bias": torch.tensor(4.0)})
+    tensor(5.)
+    """
+    leaves, _ = _gradient_leaves(grads)
+    if all(g.numel() == 0 for g in leaves):
+        return leaves[0].new_zeros(()) if leaves else torch.zeros(())
+    _, norm, scale = rescaled(leaves)  # ‖g‖ = scale · norm, so that no square overflows
+    return (scale * norm).to(functools.reduce(torch.promote_types, (g.dtype for g in leaves)))
+
+
+def _gradient_leaves(grads: PyTree) -> tuple[list[Tensor], TreeSpec]:
+    """Return the gradients and their structure; raise TypeError if parameters are passed in their place."""
+    leaves, structure = floating_leaves("grads", grads)
+    if any(isinstance(g, Parameter) for g in leaves):
+        raise TypeError("grads must be gradients, got parameters; pass [w.grad for w in parameters]")
+    return leaves, structure
 
 
 def _leaves_and_gradients(params: PyTree) -> tuple[list[Tensor], list[Tensor]]:

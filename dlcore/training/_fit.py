@@ -80,8 +80,8 @@ def fit(
         The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
     step : callable, optional
         Another step in place of the one above, ``step(params, grads, state, lr=lr)``, which returns new parameters and
-        a new state and gets None as the first state: :func:`~dlcore.optim.momentum_step`, or a function of the caller
-        that clips the gradients or has a rate for each parameter.
+        a new state and gets None as the first state: :func:`~dlcore.optim.adam_step`, or a function of the caller that
+        clips the gradients or has a rate for each parameter.
     weights : Tensor, shape (n,), at least 0, optional
         The importance weights :math:`\beta`; 1 by default. The loss is not computed for examples of weight 0, which
         still count in the length of their batch.
@@ -132,7 +132,7 @@ def fit(
     --------
     epochs : The same, one epoch at a time.
     fit_ : Trains a module in place.
-    dlcore.optim.momentum_step : One step, as a pure function.
+    dlcore.optim.momentum_step, dlcore.optim.adam_step : One step, as a pure function.
     torch.optim.SGD : The same step in place, for a training loop written by hand.
 
     References

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlcore.optim import _stable
+from dlcore.optim import AdamState, _stable
 
 from . import Entry, Pair, Refusal, draw
 
@@ -52,6 +52,17 @@ def on_a_pair(step: Callable[..., Any]) -> Callable[..., Tensor]:
     def stepped(*tensors: Tensor, **kwargs: Any) -> Tensor:
         params, velocity = step(list(tensors[:2]), list(tensors[2:4]), list(tensors[4:]), **kwargs)
         return params[0] * params[1] + 2 * velocity[0] * velocity[1]
+
+    return stepped
+
+
+def on_a_pair_twice(adam_step: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Take two steps of Adam on a list of two, and return what became of both and of the state."""
+
+    def stepped(*tensors: Tensor, **kwargs: Any) -> Tensor:
+        params, state = adam_step(list(tensors[:2]), list(tensors[2:4]), None, **kwargs)
+        params, (_, m, v) = adam_step(params, list(tensors[4:]), state, **kwargs)
+        return params[0] * params[1] + 2 * m[0] * m[1] + v[0] * v[1]
 
     return stepped
 
@@ -222,6 +233,43 @@ ENTRIES = {
                 "params[0] and velocity[0] must have the same shape, got (2,) and (3,)",
                 ([W], [W], [torch.ones(3)]),
                 LR,
+            ),
+        ),
+    ),
+    "optim.adam_step": Entry(
+        make=lambda generator: tuple(draw(generator, *shape) for shape in ((3, 2), (2,)) * 3),
+        kwargs={"lr": 0.5, "betas": (0.75, 0.5), "eps": 0.5, "weight_decay": [0.5, 0.0]},
+        adapt=on_a_pair_twice,
+        empty=NOTHING_TO_STEP,
+        refusals=(
+            *(with_velocity(refusal) for refusal in (*RATES, *TREES, *DECAYS)),
+            Refusal(TypeError, "betas[0] must be a real number, got None", (W, W, None), LR | {"betas": (None, 0.5)}),
+            Refusal(ValueError, "betas[0] must be in [0, 1), got -0.5", (W, W, None), LR | {"betas": (-0.5, 0.5)}),
+            Refusal(ValueError, "betas[1] must be in [0, 1), got 1.0", (W, W, None), LR | {"betas": (0.5, 1.0)}),
+            Refusal(TypeError, "eps must be a real number, got '0'", (W, W, None), LR | {"eps": "0"}),
+            Refusal(ValueError, "eps must be >= 0 and finite, got -1e-08", (W, W, None), LR | {"eps": -1e-8}),
+            Refusal(TypeError, "state must be None or what the last step returned, got Tensor", (W, W, W), LR),
+            Refusal(TypeError, "state.m must be a torch.Tensor, got NoneType", (W, W, AdamState(1, None, W)), LR),
+            Refusal(TypeError, "state.t must be an integer, got None", (W, W, AdamState(None, W, W)), LR),
+            Refusal(ValueError, "state.t must be >= 0, got -1", (W, W, AdamState(-1, W, W)), LR),
+            Refusal(
+                ValueError,
+                "params and state.v must have the same shape, got (2,) and (3,)",
+                (W, W, AdamState(1, W, torch.ones(3))),
+                LR,
+            ),
+        ),
+    ),
+    "optim.gradient_norm": Entry(
+        make=lambda generator: (draw(generator, 3, 2), draw(generator, 2)),
+        adapt=lambda gradient_norm: lambda g, h: gradient_norm({"g": g, "rest": [h]}),
+        empty=((torch.ones(0, 2), torch.ones(0)), ()),
+        refusals=(
+            Refusal(TypeError, "grads[1] must be a torch.Tensor, got NoneType", ([W, None],)),
+            Refusal(
+                TypeError,
+                "grads must be gradients, got parameters; pass [w.grad for w in parameters]",
+                ([torch.nn.Parameter(W)],),
             ),
         ),
     ),
