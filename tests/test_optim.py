@@ -483,6 +483,15 @@ def test_clipping_neither_overflows_nor_vanishes(scale: float) -> None:
     torch.testing.assert_close(clipped, torch.tensor([0.3, 0.4]) * scale, rtol=1e-6, atol=0.0)
 
 
+def test_clipping_of_ten_million_entries_keeps_their_digits() -> None:
+    """torch's norm in a single pass is wrong by 2,000 units of rounding here."""
+    gradient = torch.rand(10**7, generator=torch.Generator().manual_seed(0))
+
+    (clipped,) = optim.clip_gradients([gradient], max_norm=1.0)
+
+    assert abs(clipped.double().norm().item() - 1) < 5e-7
+
+
 def test_clipping_to_zero_gives_zeros_and_zeros_stay_zeros() -> None:
     assert torch.equal(optim.clip_gradients(torch.ones(3), max_norm=0.0), torch.zeros(3))
     assert torch.equal(optim.clip_gradients(torch.zeros(3), max_norm=0.0), torch.zeros(3))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlcore._torch import vector_norm
 
 __all__ = ["rescaled"]
 
@@ -21,5 +20,7 @@ def rescaled(gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]
     largest = torch.stack([g.detach().abs().amax().to(device, dtype) for g in filled]).amax()
     scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
     units = [g.to(dtype) / scale.to(g.device) for g in gradients]
-    norm = vector_norm(torch.stack([vector_norm(unit).to(device) for unit in units]))
+    # a sum of squares keeps its digits at 10⁸ entries; torch's norm in a single pass does not
+    total = torch.stack([unit.square().sum().to(device) for unit in units]).sum()
+    norm = torch.where(total == 0, 0, torch.where(total == 0, 1, total).sqrt())  # with the gradient 0 at zeros
     return units, norm, scale
