@@ -165,6 +165,7 @@ def main() -> None:
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".tox", "_build", "node_modules"))
         chosen = drawn(arguments)
         for command in {tuple(command): command for mutant in chosen for command in commands(mutant.file)}.values():
+            print(f"without a mutation: {' '.join(command)}", flush=True)
             if killed(folder, None, [command]):
                 sys.exit(f"without a mutation, these tests must pass: {' '.join(command)}")
         for mutant in chosen:

@@ -25,7 +25,7 @@ class History:
         The parameters after the last step.
     state : dict
         What the run needs to continue, in plain containers of numbers and tensors: :func:`torch.save` writes it, and
-        :func:`torch.load` reads it back, as it does a whole History once dlcore is imported.
+        :func:`torch.load` reads it back, as it does a whole History once dlcore.training is imported.
 
     Examples
     --------

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from dlcore._torch import loadable
+
 from ._features import Standard, row_blocks
 
 __all__ = ["Balance", "balance_of"]
@@ -18,6 +20,7 @@ MAX_PRINTED_COLUMNS = 10
 ROUNDING = 1e-8  # of standardized columns
 
 
+@loadable
 @dataclass(frozen=True, eq=False)
 class Balance:
     r"""The mean of each column in the weighted source and in the target, the largest difference first.
