@@ -33,6 +33,8 @@ __all__ = [
     "sizes_of",
 ]
 
+IGNORED = -100  # the label that torch's cross-entropy leaves out by default
+
 
 def has_values(*tensors: Tensor) -> bool:
     """Return whether the values of these tensors can be read.
@@ -99,7 +101,9 @@ def check_indices(name: str, indices: Tensor, size: int) -> None:
     if has_values(indices) and indices.numel():
         smallest, largest = indices.aminmax()
         if smallest.item() < 0 or largest.item() >= size:
-            check_values(name, indices, f"in [0, {size})", lambda indices: (indices >= 0) & (indices < size))
+            cure = "; give what is to be ignored any index and the weight 0" if smallest.item() == IGNORED else ""
+            rule = f"in [0, {size})"
+            check_values(name, indices, rule, lambda indices: (indices >= 0) & (indices < size), cure)
 
 
 def check_pair(**tensors: Tensor) -> None:
@@ -135,7 +139,7 @@ def check_same_shape(**tensors: Tensor) -> None:
         )
 
 
-def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tensor]) -> None:
+def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tensor], cure: str = "") -> None:
     """Raise ValueError unless the elementwise rule holds for all values; the message names the first violation."""
     if not has_values(x):
         return
@@ -143,7 +147,7 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
     if not bool(kept.all()):
         index = tuple(int(i) for i in (~kept).nonzero()[0])
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
-        raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}")
+        raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}{cure}")
 
 
 def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = True) -> None:

@@ -3,7 +3,17 @@
 import torch
 from torch import Tensor
 
-__all__ = ["accumulation_dtype", "capped_simplex_projection", "percentile_interval", "simplex_projection", "upcast"]
+from ._torch import autocast_dtype
+
+__all__ = [
+    "accumulation_dtype",
+    "capped_simplex_projection",
+    "loss_operands",
+    "percentile_interval",
+    "product_operands",
+    "simplex_projection",
+    "upcast",
+]
 
 CAP_BISECTIONS = 60  # enough to reduce the interval below the rounding error of float64
 HALF_PRECISION = {torch.float16, torch.bfloat16}
@@ -17,6 +27,26 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 def upcast(x: Tensor) -> Tensor:
     """Return the tensor in its accumulation dtype."""
     return x.float() if x.dtype in HALF_PRECISION else x
+
+
+def loss_operands(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the operands of a loss: inside ``torch.autocast`` in float32, as torch's own losses have them."""
+    return tensors if autocast_dtype(tensors[0]) is None else _cast(tensors, torch.float32)
+
+
+def product_operands(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the operands of a product: inside ``torch.autocast`` in its dtype, as torch's own products have them."""
+    dtype = autocast_dtype(tensors[0])
+    return tensors if dtype is None else _cast(tensors, dtype)
+
+
+def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Return the tensors in a dtype, but float64 and what is not floating-point as they are: so does autocast."""
+    return tuple(x.to(dtype) if _is_cast(x) else x for x in tensors)
+
+
+def _is_cast(x: object) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point() and x.dtype != torch.float64
 
 
 def simplex_projection(v: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ __all__ = [
     "FakeTensor",
     "PyTree",
     "TreeSpec",
+    "autocast_dtype",
     "backward",
     "cholesky",
     "collate",
@@ -115,6 +116,16 @@ FakeTensor: type = _private("torch._subclasses.FakeTensor", _NoTensor)
 is_functorch_wrapped_tensor: Callable[[Tensor], bool] = _private(
     "torch._C._functorch.is_functorch_wrapped_tensor", lambda _: False
 )
+
+_is_any_autocast_enabled: Callable[[], bool] = _private("torch._C._is_any_autocast_enabled", lambda: True)
+
+
+def autocast_dtype(x: object) -> torch.dtype | None:
+    """Return the dtype that ``torch.autocast`` gives to the operands of a matrix product, or None outside of it."""
+    if not _is_any_autocast_enabled() or not isinstance(x, Tensor) or x.is_meta:  # it does not know the meta device
+        return None
+    return torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else None
+
 
 # Trees of parameters; if the module is missing, only the functions that take a tree fail.
 PyTree = Any

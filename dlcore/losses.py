@@ -4,14 +4,17 @@ A loss maps a prediction and a target to a number, which is 0 for a perfect pred
 per example; training minimizes their mean, which :mod:`dlcore.risk` computes. Pass logits, not probabilities, to a
 classification loss: a softmax would round small probabilities to 0 before their logarithm is taken. The value and the
 gradient are finite wherever the true ones are. Labels are checked, except while ``torch.compile`` or ``torch.func``
-traces.
+traces. Inside ``torch.autocast``, losses compute and return float32, as torch's own do.
 """
+
+import math
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ._checks import (
+    check_count,
     check_floating,
     check_indices,
     check_integer,
@@ -22,7 +25,7 @@ from ._checks import (
     has_values,
 )
 from ._fused import half_square, surprise_at_labels
-from ._numerics import upcast
+from ._numerics import loss_operands, upcast
 from .activations import softplus
 
 __all__ = [
@@ -77,6 +80,7 @@ def squared_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> 
     >>> squared_loss(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0]))
     tensor([0.0000, 4.5000])
     """
+    y_hat, y = loss_operands(y_hat, y)
     check_pair(y_hat=y_hat, y=y)
     if y_hat.is_cpu:  # in one pass instead of three
         return half_square(y_hat, y)
@@ -126,6 +130,7 @@ def absolute_loss(y_hat: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) ->
     >>> absolute_loss(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 2.0]))
     tensor([0., 3.])
     """
+    y_hat, y = loss_operands(y_hat, y)
     check_pair(y_hat=y_hat, y=y)
     return (y_hat - y).abs()
 
@@ -178,6 +183,7 @@ def huber_loss(
     >>> huber_loss(torch.tensor([0.5, -3.0, 1024.0]), torch.zeros(3), delta=2.0).tolist()
     [0.125, 4.0, 2046.0]
     """
+    y_hat, y = loss_operands(y_hat, y)
     check_pair(y_hat=y_hat, y=y)
     check_number("delta", delta, "> 0", lambda delta: delta > 0)
     r = (y_hat - y).abs()
@@ -186,11 +192,12 @@ def huber_loss(
 
 
 def cross_entropy(
-    logits: Float[Tensor, "*batch q"],
-    labels: Integer[Tensor, "*batch"] | Float[Tensor, "*batch q"],
+    logits: Float[Tensor, "*shape"],
+    labels: Integer[Tensor, "..."] | Float[Tensor, "*shape"],
     *,
+    dim: int = -1,
     label_smoothing: float = 0.0,
-) -> Float[Tensor, "*batch"]:
+) -> Float[Tensor, "..."]:
     r"""Return the surprise at the labels under the softmax of the logits.
 
     .. math::
@@ -201,14 +208,17 @@ def cross_entropy(
 
     where :math:`\hat{\mathbf{y}} = \operatorname{softmax}(\mathbf{o})`. The second form and the gradient hold where
     :math:`\sum_j y_j = 1`, the first is computed everywhere. A class of probability 0 does not count, even if its logit
-    is -inf.
+    is -inf. A single logit inf has all the probability.
 
     Parameters
     ----------
     logits : Tensor, shape (*, q)
-        The scores :math:`\mathbf{o}` of q classes, before any softmax; the classes are the last dimension.
+        The scores :math:`\mathbf{o}` of q classes, before any softmax; the classes are the last dimension, or ``dim``.
     labels : Tensor, shape (*) of integers in [0, q), or shape (*, q) of probabilities
         The class indices, which mean one-hot :math:`\mathbf{y}`, or :math:`\mathbf{y}` itself, which is not checked.
+    dim : int, default -1
+        The dimension of the classes: 1 for the logits (N, q, H, W) of images, whose labels are (N, H, W). Where q is
+        also the size of the last dimension, the wrong one gives another loss without an error.
     label_smoothing : float, in [0, 1], default 0.0
         The :math:`\varepsilon` of :math:`(1 - \varepsilon)\,\mathbf{y} + \varepsilon / q`, which replaces the labels.
 
@@ -220,18 +230,19 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        If ``logits`` is not a real floating-point tensor, or ``label_smoothing`` not a real number.
+        If ``logits`` is not a real floating-point tensor, ``dim`` not an integer, or ``label_smoothing`` not a real
+        number.
     TypeError
         If ``labels`` is neither an integer tensor nor one with the dtype of ``logits``.
     ValueError
-        If ``logits`` has no class, or ``labels`` neither of the two shapes.
+        If ``logits`` has no dimension ``dim``, no class there, or ``labels`` neither of the two shapes.
     ValueError
         If a class index is not in [0, q), or ``label_smoothing`` not in [0, 1].
 
     See Also
     --------
     torch.nn.functional.cross_entropy : The same with ``reduction="none"`` and the classes in dimension 1; it ignores
-        the label -100, and is NaN for a probability 0 of a logit -inf.
+        the label -100, and is NaN for a probability 0 of a logit -inf, and for a logit inf.
 
     References
     ----------
@@ -245,28 +256,29 @@ def cross_entropy(
     >>> torch.func.grad(cross_entropy)(torch.zeros(4), torch.tensor(2))
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
-    q = _check_scores("logits", logits)
-    log_p = torch.log_softmax(upcast(logits), -1)
+    logits, labels = loss_operands(logits, labels)
+    q = _check_scores("logits", logits, dim)
+    log_p = _log_softmax(upcast(logits), dim)
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         check_pair(logits=logits, labels=labels)
-        loss = _weighted(labels, -log_p).sum(-1)
+        loss = _weighted(labels, -log_p).sum(dim)
     else:
-        y = _class_indices(labels, logits)
-        if y.is_cpu and y.dim() < 2:
+        y = _class_indices(labels, logits, dim)
+        if y.is_cpu and y.dim() < 2 and dim in (-1, logits.dim() - 1):
             loss = surprise_at_labels(log_p, y)
         else:
             check_indices("labels", y, q)
-            loss = -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+            loss = -log_p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
     if label_smoothing != 0:
         check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
-        loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(-1)
+        loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(dim)
     return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
 
 def cross_entropy_from_probabilities(
-    probabilities: Float[Tensor, "*batch q"], labels: Integer[Tensor, "*batch"]
-) -> Float[Tensor, "*batch"]:
+    probabilities: Float[Tensor, "*shape"], labels: Integer[Tensor, "..."], *, dim: int = -1
+) -> Float[Tensor, "..."]:
     r"""Return the cross-entropy of the labels from given probabilities.
 
     .. math::
@@ -279,9 +291,12 @@ def cross_entropy_from_probabilities(
     Parameters
     ----------
     probabilities : Tensor, shape (*, q), in [0, 1]
-        The distributions :math:`\hat{\mathbf{y}}` over q classes, in the last dimension; checked only at the labels.
+        The distributions :math:`\hat{\mathbf{y}}` over q classes, in the last dimension or ``dim``; checked only at
+        the labels.
     labels : Tensor, shape (*) of integers in [0, q)
         The class indices :math:`y`.
+    dim : int, default -1
+        The dimension of the classes.
 
     Returns
     -------
@@ -291,9 +306,10 @@ def cross_entropy_from_probabilities(
     Raises
     ------
     TypeError
-        If ``probabilities`` is not a real floating-point tensor, or ``labels`` is not an integer tensor.
+        If ``probabilities`` is not a real floating-point tensor, ``labels`` is not an integer tensor, or ``dim`` is not
+        an integer.
     ValueError
-        If ``probabilities`` has no class, or ``labels`` has another shape.
+        If ``probabilities`` has no dimension ``dim`` or no class there, or ``labels`` has another shape.
     ValueError
         If a class index is not in [0, q), or the probability of a label (perhaps a logit) is not in [0, 1].
 
@@ -310,10 +326,11 @@ def cross_entropy_from_probabilities(
     >>> cross_entropy_from_probabilities(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([1, 0])).tolist()
     [-0.0, inf]
     """
-    _check_scores("probabilities", probabilities)
-    y = _class_indices(labels, probabilities)
-    check_indices("labels", y, probabilities.shape[-1])
-    p = probabilities.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    (probabilities,) = loss_operands(probabilities)
+    q = _check_scores("probabilities", probabilities, dim)
+    y = _class_indices(labels, probabilities, dim)
+    check_indices("labels", y, q)
+    p = probabilities.gather(dim, y.unsqueeze(dim)).squeeze(dim)
     limit = 1 + 8 * torch.finfo(p.dtype).eps  # rounding may leave a probability slightly above 1
     check_values("probabilities", p, "in [0, 1] at the labels", lambda p: ~((p < 0) | (p > limit)))
     return -p.log()
@@ -365,6 +382,10 @@ def logistic_loss(logits: Float[Tensor, "*shape"], labels: Float[Tensor, "*shape
     >>> torch.func.grad(logistic_loss)(torch.tensor(0.0), torch.tensor(1.0))
     tensor(-0.5000)
     """
+    logits, labels = loss_operands(logits, labels)
+    if isinstance(labels, Tensor) and not labels.is_floating_point():  # pyright: ignore[reportUnnecessaryIsInstance]
+        cure = "labels.to(logits.dtype) converts them"
+        raise TypeError(f"labels must be a real floating-point tensor, got {labels.dtype}; {cure}")
     check_pair(logits=logits, labels=labels)
     check_values("labels", labels, "in [0, 1]", lambda labels: labels.clamp(0, 1) == labels)
     wide = upcast(logits)
@@ -379,19 +400,40 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
     return p * x.masked_fill((p == 0) & x.isinf(), 0)
 
 
-def _check_scores(name: str, x: Tensor) -> int:
-    """Return the number of classes; raise unless the tensor is floating-point and has at least one class."""
+def _log_softmax(o: Tensor, dim: int) -> Tensor:
+    """Return the logarithms of the probabilities: of a single logit inf that is 0, and -inf of the others."""
+    log_p = torch.log_softmax(o, dim)
+    if has_values(log_p) and not bool(log_p.detach().select(dim, 0).isnan().any()):  # a row of a logit inf is all NaN
+        return log_p
+    is_infinite = o == math.inf
+    is_certain = is_infinite & (is_infinite.sum(dim, keepdim=True) == 1)
+    certain = torch.full_like(o, -math.inf).masked_fill(is_certain, 0)
+    return torch.log_softmax(torch.where(is_certain.any(dim, keepdim=True), certain, o), dim)
+
+
+def _check_scores(name: str, x: Tensor, dim: int) -> int:
+    """Return the number of classes in a dimension; raise unless the tensor is floating-point and has a class."""
     check_floating(**{name: x})
-    if x.dim() == 0 or x.size(-1) == 0:
-        check_rank(name, x, 1, "(*, q)")
-        raise ValueError(f"{name} must have shape (*, q) with q >= 1, got {tuple(x.shape)}")
-    return x.size(-1)
+    check_rank(name, x, 1, "(*, q)")
+    check_count("dim", dim, -x.dim())
+    if dim >= x.dim():
+        raise ValueError(f"dim must be < {x.dim()}, the number of dimensions of {name}, got {dim}")
+    if x.size(dim) == 0:
+        raise ValueError(f"{name} must have a class in dimension {dim}, got shape {tuple(x.shape)}")
+    return x.size(dim)
 
 
-def _class_indices(labels: Tensor, scores: Tensor) -> Tensor:
+def _class_indices(labels: Tensor, scores: Tensor, dim: int) -> Tensor:
     """Return the labels as int64, as torch needs to index; raise unless there is one integer for each row."""
     check_integer(labels=labels)
-    if labels.shape != scores.shape[:-1]:
-        layout = f"{tuple(scores.shape[:-1])}, a class index for each row"
-        raise ValueError(f"labels must have shape {layout}, got {tuple(labels.shape)}")
+    if labels.shape != _shape_without(scores, dim):
+        cure = "; pass dim=1" if scores.dim() > 2 and labels.shape == _shape_without(scores, 1) else ""
+        layout = f"{_shape_without(scores, dim)}, a class index for each row"
+        raise ValueError(f"labels must have shape {layout}, got {tuple(labels.shape)}{cure}")
     return labels if labels.dtype == torch.int64 else labels.long()
+
+
+def _shape_without(x: Tensor, dim: int) -> tuple[int, ...]:
+    sizes = list(x.shape)
+    del sizes[dim]
+    return tuple(sizes)

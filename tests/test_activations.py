@@ -224,7 +224,7 @@ def test_prelu_of_slope_zero_has_no_value_at_minus_infinity() -> None:
     assert activations.prelu(torch.tensor(-math.inf), 0.0).isnan()
 
 
-@pytest.mark.parametrize("beta", [0.0, 1e-30, 0.5, 2.0, 1e30])
+@pytest.mark.parametrize("beta", [0.0, 1e-50, 1e-30, 0.5, 2.0, 1e30])
 def test_swish_changes_from_half_the_identity_to_relu_as_beta_grows(beta: float) -> None:
     x = torch.tensor([-1e30, -3.0, -1.0, 0.0, 2.0, 1e30], dtype=torch.float64)
 
@@ -273,6 +273,27 @@ def test_gelu_at_minus_10_is_not_zero() -> None:
     assert F.gelu(x) == 0
     torch.testing.assert_close(activations.gelu(x), torch.tensor(-7.61985302416e-23), rtol=1e-5, atol=0.0)
     torch.testing.assert_close(slopes(activations.gelu, x), torch.tensor(-7.61840009646e-22), rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("beta", [3e38, 1e39, 1e300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_swish_of_a_steepness_that_the_dtype_cannot_hold_is_relu(beta: float, dtype: torch.dtype) -> None:
+    x = torch.tensor([-2.0, 0.0, 3.0], dtype=dtype)
+
+    assert torch.equal(activations.swish(x, beta=beta), activations.relu(x))
+    slopes = torch.func.grad(lambda x: activations.swish(x, beta=beta).sum())(x)
+    assert torch.equal(slopes, torch.tensor([0.0, 0.5, 1.0], dtype=dtype))
+
+
+def test_a_learned_slope_follows_its_inputs_into_autocast() -> None:
+    x, alpha = torch.tensor([-2.0, 3.0], dtype=torch.bfloat16), torch.tensor(0.25, requires_grad=True)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = activations.prelu(x, alpha)
+    y.sum().backward()
+
+    assert torch.equal(y, torch.tensor([-0.5, 3.0], dtype=torch.bfloat16))
+    assert alpha.grad == -2
 
 
 def test_gelu_and_swish_vanish_at_minus_infinity_where_torchs_own_are_nan() -> None:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
-from dlcore import activations, losses
+from dlcore import activations, losses, risk
 from tests.oracle import assert_matches, exact, tensors
 
 HALF = [torch.float16, torch.bfloat16]
@@ -579,3 +580,138 @@ def test_gradient_of_cross_entropy_in_half_precision_is_right_to_one_rounding(dt
 def test_no_rows_have_no_losses_in_any_shape() -> None:
     assert losses.cross_entropy(torch.ones(0, 3), torch.ones(0, 3)).shape == (0,)
     assert losses.cross_entropy(torch.ones(2, 0, 3), torch.ones(2, 0, dtype=torch.int64)).shape == (2, 0)
+
+
+# The dimension of the classes
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("shape", [(5, 4), (2, 4, 3), (2, 4, 4), (2, 4, 3, 5)])
+def test_classes_in_dimension_one_are_those_of_torch(shape: tuple[int, ...], smoothing: float) -> None:
+    logits = 3 * torch.randn(shape, dtype=torch.float64)
+    indices = torch.randint(4, (shape[0], *shape[2:]))
+    probabilities = torch.randn(shape, dtype=torch.float64).softmax(1)
+
+    for labels in (indices, probabilities):
+        for dim in (1, 1 - len(shape)):
+            actual = losses.cross_entropy(logits, labels, dim=dim, label_smoothing=smoothing)
+            expected = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+            torch.testing.assert_close(actual, expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -2])
+def test_the_dimension_of_the_classes_may_be_moved(dim: int) -> None:
+    logits = torch.randn(4, 4, 4, dtype=torch.float64)  # a cube, where no shape tells the dimensions apart
+    labels = torch.randint(4, (4, 4))
+
+    by_dim = losses.cross_entropy(logits, labels, dim=dim)
+    probabilities = logits.softmax(dim)
+
+    torch.testing.assert_close(by_dim, losses.cross_entropy(logits.movedim(dim, -1), labels), rtol=1e-13, atol=0.0)
+    torch.testing.assert_close(
+        losses.cross_entropy_from_probabilities(probabilities, labels, dim=dim), by_dim, rtol=1e-13, atol=1e-15
+    )
+    assert not torch.allclose(by_dim, losses.cross_entropy(logits, labels))
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_the_classes_of_one_row_of_labels_may_come_first(n: int) -> None:
+    logits, labels = torch.randn(4, n, dtype=torch.float64), torch.randint(4, (n,))
+
+    torch.testing.assert_close(losses.cross_entropy(logits, labels, dim=0), losses.cross_entropy(logits.mT, labels))
+
+
+def test_a_bad_label_is_named_by_its_full_index() -> None:
+    labels = torch.zeros(2, 7, dtype=torch.int64)
+    labels[1, 6] = 3
+
+    with pytest.raises(ValueError, match=r"^labels must be in \[0, 3\), got 3 at index \(1, 6\)$"):
+        losses.cross_entropy(torch.randn(2, 7, 3), labels)
+
+
+def test_ignored_labels_are_rows_of_weight_zero() -> None:
+    logits, labels = torch.randn(5, 3, dtype=torch.float64), torch.tensor([0, -100, 2, -100, 1])
+    kept = labels != -100
+
+    per_row = losses.cross_entropy(logits, labels.where(kept, 0))
+
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(risk.importance_weighted_risk(per_row, kept * 5 / kept.sum().double()), expected)
+
+
+# Infinite logits
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_a_single_infinite_logit_has_all_the_probability(dtype: torch.dtype) -> None:
+    logits = torch.tensor([[0.0, math.inf, -math.inf], [0.0, math.inf, 1.0], [1.0, 1.0, -math.inf]], dtype=dtype)
+
+    loss = losses.cross_entropy(logits, torch.tensor([1, 0, 0]))
+
+    torch.testing.assert_close(loss, torch.tensor([0.0, math.inf, math.log(2)], dtype=dtype))
+    by_columns = losses.cross_entropy(logits.mT, torch.tensor([1, 0, 0]), dim=0)
+    assert torch.equal(by_columns, loss)
+    soft = torch.tensor([[0.0, 1.0, 0.0]], dtype=dtype)
+    assert losses.cross_entropy(logits[:1], soft) == 0
+
+
+def test_the_gradient_at_an_infinite_logit_is_zero_and_other_rows_have_theirs() -> None:
+    logits = torch.tensor([[0.0, math.inf], [0.0, 0.0]])
+
+    gradient = torch.func.grad(lambda o: losses.cross_entropy(o, torch.tensor([1, 0])).sum())(logits)
+    _, by_autograd = value_and_gradient(losses.cross_entropy, logits, torch.tensor([1, 0]))
+
+    assert torch.equal(gradient, torch.tensor([[0.0, 0.0], [-0.5, 0.5]]))
+    assert torch.equal(by_autograd, gradient)
+
+
+def test_two_infinite_logits_and_a_nan_give_nan() -> None:
+    logits = torch.tensor([[math.inf, math.inf], [0.0, math.nan]])
+
+    assert losses.cross_entropy(logits, torch.tensor([0, 0])).isnan().all()
+
+
+# Autocast
+
+ONES = torch.ones(2, 3)
+IN_AUTOCAST: dict[str, Callable[[Tensor], Tensor]] = {
+    "squared": lambda half: losses.squared_loss(half, ONES),
+    "absolute": lambda half: losses.absolute_loss(half, ONES),
+    "huber": lambda half: losses.huber_loss(half, ONES),
+    "indices": lambda half: losses.cross_entropy(half, torch.tensor([0, 2])),
+    "probabilities": lambda half: losses.cross_entropy(half, ONES / 3),
+    "logistic": lambda half: losses.logistic_loss(half, ONES),
+    "of probabilities": lambda half: losses.cross_entropy_from_probabilities(half.sigmoid(), torch.tensor([0, 2])),
+}
+
+
+@pytest.mark.parametrize("name", IN_AUTOCAST)
+def test_autocast_gives_a_loss_in_float32(name: str) -> None:
+    loss, half = IN_AUTOCAST[name], torch.randn(2, 3).bfloat16()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = loss(half)
+    outside = loss(half.float())
+
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, outside, rtol=0.01 if name == "of probabilities" else 0.0, atol=0.0)
+
+
+def test_autocast_leaves_float64_and_what_is_wrong_as_they_are(plain: ModuleType) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert losses.squared_loss(ONES.double(), ONES.double()).dtype == torch.float64
+        assert losses.squared_loss(ONES.to("meta"), ONES.to("meta")).is_meta
+        with pytest.raises(TypeError, match=r"^y_hat must be a torch\.Tensor, got float$"):
+            plain.losses.squared_loss(1.0, ONES)
+        with pytest.raises(TypeError, match=r"^y must be a torch\.Tensor, got float$"):
+            plain.losses.squared_loss(ONES, 1.0)
+
+
+def test_a_loss_compiles_without_a_break_inside_autocast() -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(losses.squared_loss, fullgraph=True, backend="aot_eager")
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = compiled(ONES.bfloat16(), ONES)
+
+    assert loss.dtype == torch.float32

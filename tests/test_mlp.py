@@ -423,3 +423,21 @@ def test_a_trace_and_its_gradients_are_loaded_in_the_safe_mode() -> None:
 
     assert torch.equal(loaded.J, trace.J)
     assert torch.equal(gradients.x, mlp.gradients(trace).x)
+
+
+def test_autocast_gives_its_dtype_as_for_a_module_and_a_loss_in_float32() -> None:
+    params = mlp.init_mlp([3, 8, 2])
+    x, labels = torch.randn(5, 3), torch.tensor([0, 1, 1, 0, 1])
+    module = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    for layer, (weight, bias) in zip(module[::2], params, strict=True):
+        layer.load_state_dict({"weight": weight.T, "bias": bias})
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, expected = mlp.mlp(params, x), module(x)
+        trace = mlp.forward(params, x, labels)
+        many = mlp.mlp(params, x.expand(2, 5, 3))
+
+    assert logits.dtype == expected.dtype == many.dtype == torch.bfloat16
+    torch.testing.assert_close(logits, expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(many[1], logits, rtol=0.02, atol=0.02)
+    assert trace.J.dtype == torch.float32

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from dlcore._checks import check_floating, check_number, check_same_dtype
-from dlcore._numerics import upcast
+from dlcore._numerics import accumulation_dtype, product_operands, upcast
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
@@ -84,7 +84,7 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     TypeError
         If ``alpha`` is neither a real number nor a tensor with the dtype of ``x``.
     ValueError
-        If ``alpha`` is a number that is not finite.
+        If ``alpha`` is a number that is not finite in the dtype of ``x``.
     ValueError
         If ``alpha`` does not broadcast to the shape of ``x``.
 
@@ -107,8 +107,9 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     """
     check_floating(x=x)
     if not isinstance(alpha, Tensor):
-        check_number("alpha", alpha, "finite", math.isfinite)
+        check_number("alpha", alpha, f"finite in {x.dtype}", lambda alpha: abs(alpha) <= torch.finfo(x.dtype).max)
     else:
+        x, alpha = product_operands(x, alpha)
         check_floating(alpha=alpha)
         check_same_dtype(x=x, alpha=alpha)
         sizes = zip(reversed(alpha.shape), reversed(x.shape), strict=False)
@@ -354,7 +355,8 @@ def swish(x: Float[Tensor, "*shape"], *, beta: float = 1.0) -> Float[Tensor, "*s
     check_number("beta", beta, "finite and >= 0", lambda beta: 0 <= beta < math.inf)
     if beta == 0:
         return x / 2
-    return _gated(x, lambda x: torch.sigmoid(beta * x))
+    steepness = min(beta, torch.finfo(accumulation_dtype(x.dtype)).max)  # times 0, a larger one would be NaN
+    return _gated(x, lambda x: torch.sigmoid(steepness * x))
 
 
 def _gated(x: Tensor, gate: Callable[[Tensor], Tensor]) -> Tensor:

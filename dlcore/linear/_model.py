@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_rank, check_same_dtype
+from dlcore._numerics import product_operands
 from dlcore._torch import loadable
 
 
@@ -69,7 +70,7 @@ def linear(
     Returns
     -------
     Tensor, shape (*, n_out) or (*)
-        The outputs, with the dtype of ``x``.
+        The outputs, with the dtype of ``x``, or that of ``torch.autocast`` inside of it.
 
     Raises
     ------
@@ -99,6 +100,7 @@ def linear(
     >>> linear(x, torch.tensor([1.0, 1.0]), torch.tensor(0.5))
     tensor([3.5000, 7.5000])
     """
+    x, weight, bias = product_operands(x, weight, bias)
     check_floating(x=x, weight=weight, bias=bias)
     check_same_dtype(x=x, weight=weight, bias=bias)
     check_rank("x", x, 1, "(*, n_in)")

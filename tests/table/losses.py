@@ -34,16 +34,25 @@ def class_indices(name: str, scores: torch.Tensor) -> tuple[Refusal, ...]:
         Refusal(TypeError, "labels must be an integer tensor, got torch.bool", (scores, LABELS > 1)),
         Refusal(TypeError, "labels must be a torch.Tensor, got list", (scores, [2, 0])),
         Refusal(ValueError, f"{name} must have shape (*, q), got ()", (scores[0, 0], LABELS)),
-        Refusal(ValueError, f"{name} must have shape (*, q) with q >= 1, got (2, 0)", (scores[:, :0], LABELS)),
+        Refusal(ValueError, f"{name} must have a class in dimension -1, got shape (2, 0)", (scores[:, :0], LABELS)),
         Refusal(
             ValueError, "labels must have shape (2,), a class index for each row, got (2, 1)", (scores, LABELS[:, None])
         ),
         Refusal(
             ValueError, "labels must have shape (2,), a class index for each row, got ()", (scores, torch.tensor(0))
         ),
+        Refusal(TypeError, "dim must be an integer, got 1.0", (scores, LABELS), {"dim": 1.0}),
+        Refusal(ValueError, "dim must be >= -2, got -3", (scores, LABELS), {"dim": -3}),
+        Refusal(
+            ValueError, f"dim must be < 2, the number of dimensions of {name}, got 2", (scores, LABELS), {"dim": 2}
+        ),
         Refusal(ValueError, "labels must be in [0, 3), got 3 at index 1", (scores, torch.tensor([2, 3]))),
         Refusal(ValueError, "labels must be in [0, 3), got -1 at index 0", (scores, torch.tensor([-1, 3]))),
-        Refusal(ValueError, "labels must be in [0, 3), got -100 at index 1", (scores, torch.tensor([2, -100]))),
+        Refusal(
+            ValueError,
+            "labels must be in [0, 3), got -100 at index 1; give what is to be ignored any index and the weight 0",
+            (scores, torch.tensor([2, -100])),
+        ),
         Refusal(
             ValueError,
             "labels must be in [0, 3), got 200 at index 0",
@@ -98,8 +107,19 @@ ENTRIES = {
             Refusal(ValueError, "logits must have shape (*, q), got ()", (LOGITS[0, 0], PROBABILITIES[0, 0])),
             Refusal(
                 ValueError,
-                "logits must have shape (*, q) with q >= 1, got (2, 0)",
+                "logits must have a class in dimension -1, got shape (2, 0)",
                 (LOGITS[:, :0], PROBABILITIES[:, :0]),
+            ),
+            Refusal(
+                ValueError,
+                "labels must have shape (2, 4), a class index for each row, got (2, 3); pass dim=1",
+                (torch.zeros(2, 4, 3), torch.zeros(2, 3, dtype=torch.int64)),
+            ),
+            Refusal(
+                ValueError,
+                "labels must be in [0, 3), got 3 at index (1, 4)",
+                (torch.zeros(2, 3, 5), torch.tensor([[0] * 5, [0] * 4 + [3]])),
+                {"dim": 1},
             ),
             Refusal(
                 TypeError, "label_smoothing must be a real number, got '0'", (LOGITS, LABELS), {"label_smoothing": "0"}
@@ -136,8 +156,15 @@ ENTRIES = {
         empty=((torch.ones(0), torch.ones(0)), (0,)),
         refusals=(
             Refusal(TypeError, "logits must be a real floating-point tensor, got torch.int64", (integers(Y), Y)),
-            Refusal(TypeError, "labels must be a real floating-point tensor, got torch.bool", (Y, Y > 1)),
-            Refusal(TypeError, "labels must be a real floating-point tensor, got torch.int64", (Y, integers(Y))),
+            *(
+                Refusal(
+                    TypeError,
+                    f"labels must be a real floating-point tensor, got {labels.dtype}; "
+                    "labels.to(logits.dtype) converts them",
+                    (Y, labels),
+                )
+                for labels in (Y > 1, integers(Y))
+            ),
             Refusal(
                 TypeError, "labels must have the dtype of logits, torch.float32, got torch.float64", (Y, Y.double())
             ),
