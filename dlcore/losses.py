@@ -258,21 +258,18 @@ def cross_entropy(
     """
     logits, labels = loss_operands(logits, labels)
     q = _check_scores("logits", logits, dim)
-    log_p = _log_softmax(upcast(logits), dim)
+    if label_smoothing != 0:
+        check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
+    y = labels
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
     if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
         check_pair(logits=logits, labels=labels)
-        loss = _weighted(labels, -log_p).sum(dim)
     else:
         y = _class_indices(labels, logits, dim)
-        if y.is_cpu and y.dim() < 2 and dim in (-1, logits.dim() - 1):
-            loss = surprise_at_labels(log_p, y)
-        else:
-            check_indices("labels", y, q)
-            loss = -log_p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
-    if label_smoothing != 0:
-        check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
-        loss = _weighted(1 - label_smoothing, loss) - (label_smoothing / q * log_p).sum(dim)
+    o = upcast(logits)
+    loss = _surprise(torch.log_softmax(o, dim), y, dim, q, label_smoothing)
+    if not has_values(loss) or _has_nan(loss):  # as in a row with a logit inf
+        loss = _surprise(torch.log_softmax(_with_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
     return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
 
@@ -400,15 +397,30 @@ def _weighted(p: Tensor | float, x: Tensor) -> Tensor:
     return p * x.masked_fill((p == 0) & x.isinf(), 0)
 
 
-def _log_softmax(o: Tensor, dim: int) -> Tensor:
-    """Return the logarithms of the probabilities: of a single logit inf that is 0, and -inf of the others."""
-    log_p = torch.log_softmax(o, dim)
-    if has_values(log_p) and not bool(log_p.detach().select(dim, 0).isnan().any()):  # a row of a logit inf is all NaN
-        return log_p
+def _surprise(log_p: Tensor, y: Tensor, dim: int, q: int, smoothing: float) -> Tensor:
+    """Return minus the sum of the log-probabilities, weighted by the labels or taken at their indices."""
+    if y.is_floating_point():
+        loss = _weighted(y, -log_p).sum(dim)
+    elif y.is_cpu and y.dim() < 2 and dim in (-1, log_p.dim() - 1):
+        loss = surprise_at_labels(log_p, y)
+    else:
+        check_indices("labels", y, q)
+        loss = -log_p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
+    return loss if smoothing == 0 else _weighted(1 - smoothing, loss) - (smoothing / q * log_p).sum(dim)
+
+
+def _has_nan(losses: Tensor) -> bool:
+    """Tell whether a loss is NaN, by the fastest sum of torch: that of the squares, which cannot cancel."""
+    flat = losses.detach().flatten()
+    return math.isnan(torch.dot(flat, flat).item())
+
+
+def _with_certain_rows(o: Tensor, dim: int) -> Tensor:
+    """Return the logits; in a row with a single inf, 0 in its place and -inf in all others, which is the limit."""
     is_infinite = o == math.inf
     is_certain = is_infinite & (is_infinite.sum(dim, keepdim=True) == 1)
     certain = torch.full_like(o, -math.inf).masked_fill(is_certain, 0)
-    return torch.log_softmax(torch.where(is_certain.any(dim, keepdim=True), certain, o), dim)
+    return torch.where(is_certain.any(dim, keepdim=True), certain, o)
 
 
 def _check_scores(name: str, x: Tensor, dim: int) -> int:

@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -21,6 +21,7 @@ __all__ = ["Learner", "Rate", "check_rate", "state_of", "train"]
 Rate = float | Callable[[int], float]
 
 
+@runtime_checkable
 class Learner(Protocol):
     """What has parameters, learns from the losses of a batch, and keeps the record."""
 
