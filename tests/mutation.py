@@ -77,8 +77,11 @@ def expressions(node: ast.AST) -> Iterator[ast.expr]:
 def changed(node: ast.expr) -> Iterator[str]:
     """Yield what may stand in the place of an expression."""
     match node:
-        case ast.Compare(ops=[op]) if type(op) in SWAPS:
-            yield ast.unparse(ast.Compare(node.left, [SWAPS[type(op)]()], node.comparators))
+        case ast.Compare(ops=ops):
+            for place, op in enumerate(ops):
+                if type(op) in SWAPS:
+                    swapped = [*ops[:place], SWAPS[type(op)](), *ops[place + 1 :]]
+                    yield ast.unparse(ast.Compare(node.left, swapped, node.comparators))
         case ast.BinOp(op=op) if type(op) in SWAPS:
             yield ast.unparse(ast.BinOp(node.left, SWAPS[type(op)](), node.right))
         case ast.BoolOp(op=op):

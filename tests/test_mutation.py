@@ -10,7 +10,7 @@ from tests.mutation import ROOT, commands, killed, mutants
 SOURCE = '''
 def é(x: int = 1, *, y: "float" = 0.5) -> int:
     """Text with 1 < 2."""
-    if x < 2 and not y:
+    if 0 < x < 2 and not y:
         raise ValueError(f"got {x + 1}")
     return -x if True else x**2
 '''
@@ -25,8 +25,10 @@ def test_each_part_that_is_computed_has_its_mutants(tmp_path: Path, monkeypatch:
     assert {change.removeprefix("module.py: ") for change in found} == {
         "1 -> 2",
         "0.5 -> 1.0",
-        "x < 2 and (not y) -> x < 2 or not y",
-        "x < 2 -> x <= 2",
+        "0 < x < 2 and (not y) -> 0 < x < 2 or not y",
+        "0 < x < 2 -> 0 <= x < 2",
+        "0 < x < 2 -> 0 < x <= 2",
+        "0 -> 1",
         "2 -> 3",
         "not y -> y",
         "-x if True else x ** 2 -> x ** 2 if True else -x",
@@ -34,7 +36,7 @@ def test_each_part_that_is_computed_has_its_mutants(tmp_path: Path, monkeypatch:
         "-x -> x",
         "x ** 2 -> x * 2",
     }
-    assert "    if (x < 2 or not y):\n" in found["module.py: x < 2 and (not y) -> x < 2 or not y"]
+    assert "    if (0 < x < 2 or not y):\n" in found["module.py: 0 < x < 2 and (not y) -> 0 < x < 2 or not y"]
 
 
 def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it() -> None:
