@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from . import activations, init, losses
 from ._checks import check_floating, check_rank
 from .activations import sigmoid
 from .linear import LinearParams, linear
+from .regularization import dropout
 
-__all__ = ["ACTIVATIONS", "LOSSES", "SCHEMES", "Activation", "Loss", "layer_values", "named"]
+__all__ = ["ACTIVATIONS", "LOSSES", "SCHEMES", "Activation", "Loss", "activation_of", "layer_values", "named"]
 
 T = TypeVar("T")
 
@@ -93,11 +94,26 @@ SCHEMES: Mapping[str, Callable[..., Tensor]] = {
 }
 
 
+def activation_of(activation: str | Callable[[Tensor], Tensor]) -> Activation:
+    """Return the activation of a name, or a function of the caller with the derivative that torch finds."""
+    if not callable(activation):
+        return named("activation", activation, ACTIVATIONS)
+    return Activation(activation, lambda z: torch.func.vjp(activation, z)[1](torch.ones_like(z))[0])
+
+
 def layer_values(
-    params: Sequence[LinearParams], x: Tensor, activation: str
+    params: Sequence[LinearParams],
+    x: Tensor,
+    activation: str | Callable[[Tensor], Tensor],
+    *,
+    dropped: Sequence[float] = (),
+    generator: Generator | None = None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
-    """Return the pre-activations z and the activations h of the hidden layers, and the outputs o."""
-    phi = named("activation", activation, ACTIVATIONS).function
+    """Return the pre-activations z and the activations h of the hidden layers, and the outputs o.
+
+    ``dropped`` are the probabilities with which the activations of each hidden layer are dropped; if empty, all stay.
+    """
+    phi = activation_of(activation).function
     if len(params) == 0:
         raise ValueError("params must hold at least one layer, got none")
     check_floating(x=x)
@@ -106,7 +122,8 @@ def layer_values(
     h = [x]
     for k, (weight, bias) in enumerate(params):
         if k > 0:
-            h.append(phi(z[-1]))
+            h_k = phi(z[-1])
+            h.append(dropout(h_k, dropped[k - 1], generator=generator) if dropped else h_k)
         for name, value in ("weight", weight), ("bias", bias):
             if not (isinstance(value, Tensor) and value.is_floating_point()):  # pyright: ignore[reportUnnecessaryIsInstance]
                 check_floating(**{f"params[{k}].{name}": value})

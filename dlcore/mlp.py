@@ -1,14 +1,15 @@
 r"""Multilayer perceptrons: the model, its values layer by layer, and backpropagation.
 
 A multilayer perceptron alternates affine maps and an activation :math:`\phi`: ``"relu"``, ``"sigmoid"``, ``"tanh"``,
-``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``. This chapter holds the model, its initial parameters, a
+``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``, or any function of a tensor that acts on each entry alone,
+such as ``functools.partial(activations.swish, beta=2.0)``. This chapter holds the model, its initial parameters, a
 forward pass that keeps every value of the computational graph, and backpropagation, the chain rule applied to it by
 hand. The parameters are a sequence of :class:`~dlcore.linear.LinearParams`, first layer first. Each row of a matrix is
 one example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,11 +20,13 @@ from torch import Generator, Tensor
 
 from . import init
 from ._checks import check_number
-from ._network import ACTIVATIONS, LOSSES, SCHEMES, layer_values, named
+from ._network import LOSSES, SCHEMES, activation_of, layer_values, named
 from ._torch import loadable
 from .linear import LinearParams
 
 __all__ = ["Gradients", "Trace", "backward", "forward", "gradients", "init_mlp", "mlp"]
+
+Phi = str | Callable[[Tensor], Tensor]
 
 
 @loadable
@@ -41,7 +44,7 @@ class Trace:
         The outputs, before any softmax.
     L, s, J : Tensor, shape ()
         The mean loss, the penalty on the weights, and the objective, their sum.
-    activation, loss, penalty : str, str and float
+    activation, loss, penalty : str or callable, str and float
         The options, as given.
     """
 
@@ -54,7 +57,7 @@ class Trace:
     L: Float[Tensor, ""]
     s: Float[Tensor, ""]
     J: Float[Tensor, ""]
-    activation: str
+    activation: Phi
     loss: str
     penalty: float
 
@@ -155,7 +158,13 @@ def init_mlp(
 
 
 def mlp(
-    params: Sequence[LinearParams], x: Float[Tensor, "*batch n_in"], *, activation: str = "relu"
+    params: Sequence[LinearParams],
+    x: Float[Tensor, "*batch n_in"],
+    *,
+    activation: Phi = "relu",
+    dropout: float | Sequence[float] = 0.0,
+    training: bool = True,
+    generator: Generator | None = None,
 ) -> Float[Tensor, "*batch n_out"]:
     r"""Return the outputs of a multilayer perceptron.
 
@@ -174,20 +183,29 @@ def mlp(
         The parameters of the :math:`K` layers; one layer is a linear model.
     x : Tensor, shape (*, n_in)
         The inputs.
-    activation : str, default "relu"
-        The name of the activation :math:`\phi`.
+    activation : str or callable, default "relu"
+        The activation :math:`\phi`, or its name.
+    dropout : float, in [0, 1], or a sequence of them, default 0.0
+        The probability with which each entry of a hidden layer :math:`\mathbf{h}_k` is dropped, or one for each of
+        these layers; see :func:`dlcore.regularization.dropout`.
+    training : bool, default True
+        Without it, nothing is dropped.
+    generator : torch.Generator, optional
+        The source of what is dropped; with it, the global random state is left alone.
 
     Returns
     -------
     Tensor, shape (*, n_out)
-        The outputs, before any softmax, with the dtype of ``x``.
+        The outputs, before any softmax, with the dtype of ``x``, or that of ``torch.autocast`` inside of it.
 
     Raises
     ------
     TypeError
-        If a tensor is not real floating-point, or has another dtype than ``x``.
+        If a tensor is not real floating-point, or has another dtype than ``x``, or ``dropout`` is not a real number.
     ValueError
         If ``params`` is empty, a layer does not fit what comes into it, or ``activation`` is none of the names.
+    ValueError
+        If ``dropout`` is not in [0, 1], or has not one probability for each hidden layer.
 
     See Also
     --------
@@ -207,8 +225,25 @@ def mlp(
     >>> mlp([hidden, output], torch.tensor([[-3.0], [2.0]]))
     tensor([[3.],
             [2.]])
+
+    Any function will do, here :math:`\max(z, 0)^2`; what is dropped is 0:
+
+    >>> mlp([hidden, output], torch.tensor([[-3.0], [2.0]]), activation=lambda z: z.relu() ** 2)
+    tensor([[9.],
+            [4.]])
+    >>> mlp([hidden, output], torch.tensor([[-3.0], [2.0]]), dropout=1.0)
+    tensor([[0.],
+            [0.]])
     """
-    return layer_values(params, x, activation)[-1]
+    hidden = len(params) - 1
+    dropped = [*dropout] if isinstance(dropout, Sequence) else [dropout] * hidden
+    for p in dropped:
+        check_number("dropout", p, "in [0, 1]", lambda p: 0 <= p <= 1)
+    if len(dropped) != max(hidden, 0):
+        raise ValueError(f"dropout must have a probability for each of {hidden} hidden layers, got {len(dropped)}")
+    if not training or not any(dropped):
+        dropped = []
+    return layer_values(params, x, activation, dropped=dropped, generator=generator)[-1]
 
 
 def forward(
@@ -216,7 +251,7 @@ def forward(
     x: Float[Tensor, "n n_in"],
     y: Float[Tensor, "n n_out"] | Integer[Tensor, "n"],
     *,
-    activation: str = "relu",
+    activation: Phi = "relu",
     loss: str = "cross_entropy",
     penalty: float = 0.0,
 ) -> Trace:
@@ -243,8 +278,8 @@ def forward(
         The inputs, of at least one example.
     y : Tensor, shape (n,) or (n, n_out)
         Class indices or probabilities for the cross-entropy, targets of the shape of the outputs for the squared loss.
-    activation : str, default "relu"
-        The name of the activation :math:`\phi`.
+    activation : str or callable, default "relu"
+        The activation :math:`\phi`, or its name. The derivative of a callable is torch's.
     loss : str, default "cross_entropy"
         The loss :math:`l`, ``"cross_entropy"`` or ``"squared_loss"``.
     penalty : float, at least 0, default 0.0
@@ -388,7 +423,7 @@ def gradients(trace: Trace) -> Gradients:
 
 def _layer_gradients(trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
     """Return ∂J/∂z of every layer, the last of them ∂J/∂o, and ∂J/∂h of the hidden layers."""
-    derivative = ACTIVATIONS[trace.activation].derivative
+    derivative = activation_of(trace.activation).derivative
     do = LOSSES[trace.loss].derivative(trace.o, trace.y) / len(trace.x)
     dz = [do]
     dh: list[Tensor] = []

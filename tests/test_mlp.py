@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from types import ModuleType
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 from torch import Tensor
 
-from dlcore import mlp
+from dlcore import activations, losses, mlp, regularization, training
 from dlcore._network import ACTIVATIONS
 from dlcore.linear import LinearParams
 
@@ -442,3 +444,69 @@ def test_autocast_gives_its_dtype_as_for_a_module_and_a_loss_in_float32() -> Non
     torch.testing.assert_close(logits, expected, rtol=0.02, atol=0.02)
     torch.testing.assert_close(many[1], logits, rtol=0.02, atol=0.02)
     assert trace.J.dtype == torch.float32
+
+
+# Functions as activations, and dropout
+
+
+def test_a_function_is_an_activation_like_its_name() -> None:
+    params = network([3, 5, 4, 2])
+    x, y = batch(6, [3, 2], "cross_entropy")
+
+    by_name = mlp.forward(params, x, y, activation="swish")
+    by_function = mlp.forward(params, x, y, activation=activations.swish)
+
+    assert torch.equal(mlp.mlp(params, x, activation=activations.swish), by_name.o)
+    torch.testing.assert_close(mlp.gradients(by_function), mlp.gradients(by_name), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("phi", [partial(activations.swish, beta=3.0), torch.sin, torch.nn.ELU(0.5), torch.nn.SELU()])
+def test_the_gradient_of_any_activation_is_that_of_autograd(phi: Callable[[Tensor], Tensor]) -> None:
+    params = tuple(LinearParams(*(w.requires_grad_() for w in layer)) for layer in network([3, 5, 4, 2]))
+    x, y = batch(6, [3, 2], "cross_entropy")
+
+    trace = mlp.forward(params, x, y, activation=phi)
+
+    by_autograd = torch.autograd.grad(trace.J, flat(params))
+    torch.testing.assert_close(flat(mlp.backward(trace)), list(by_autograd), rtol=1e-12, atol=1e-12)
+
+
+def test_dropout_of_a_network_is_that_of_its_hidden_layers() -> None:
+    params = network([3, 50, 40, 2])
+    x, generator = torch.randn(6, 3, dtype=torch.float64), torch.Generator().manual_seed(3)
+
+    outputs = mlp.mlp(params, x, dropout=(0.25, 0.5), generator=torch.Generator().manual_seed(3))
+
+    h = x
+    for (weight, bias), p in zip(params[:-1], (0.25, 0.5), strict=True):
+        h = regularization.dropout((h @ weight + bias).relu(), p, generator=generator)
+    torch.testing.assert_close(outputs, h @ params[-1].weight + params[-1].bias, rtol=1e-12, atol=1e-12)
+
+
+def test_one_probability_holds_for_every_hidden_layer_and_none_in_evaluation() -> None:
+    params = network([3, 50, 40, 2])
+    x = torch.randn(6, 3, dtype=torch.float64)
+    one, each = (
+        mlp.mlp(params, x, dropout=dropout, generator=torch.Generator().manual_seed(3)) for dropout in (0.5, [0.5, 0.5])
+    )
+
+    assert torch.equal(one, each)
+    assert torch.equal(mlp.mlp(params, x, dropout=0.5, training=False), mlp.mlp(params, x))
+    assert torch.equal(
+        mlp.mlp(params[-1:], x.expand(40, 6, 3)[:, 0, 0], dropout=0.5), mlp.mlp(params[-1:], x[0, 0].expand(40))
+    )
+
+
+def test_a_network_with_dropout_is_trained_with_it_and_measured_without() -> None:
+    x = torch.randn(64, 3)
+    data = x, x.sum(1)
+
+    def loss(params: tuple[LinearParams, ...], x: Tensor, y: Tensor, *, training: bool) -> Tensor:
+        return losses.squared_loss(mlp.mlp(params, x, dropout=0.5, training=training)[:, 0], y)
+
+    history = training.fit(loss, mlp.init_mlp([3, 32, 1]), data, validation=data, epochs=1, batch_size=64, lr=0.0)
+
+    assert history.validation_loss[0] == pytest.approx(
+        loss(history.params, *data, training=False).mean().item(), rel=1e-6
+    )
+    assert abs(history.train_loss[0] - history.validation_loss[0]) > 1e-3

@@ -131,7 +131,17 @@ ENTRIES = {
         kwargs={"activation": "tanh"},
         adapt=of_tensors,
         empty=((torch.ones(0, 2), *LAYERS[0], *LAYERS[1]), (0, 3)),
-        refusals=MISFITS,
+        refusals=(
+            *MISFITS,
+            Refusal(TypeError, "dropout must be a real number, got None", (LAYERS, X), {"dropout": None}),
+            Refusal(ValueError, "dropout must be in [0, 1], got 1.5", (LAYERS, X), {"dropout": (1.5,)}),
+            Refusal(
+                ValueError,
+                "dropout must have a probability for each of 1 hidden layers, got 2",
+                (LAYERS, X),
+                {"dropout": [0.5, 0.5]},
+            ),
+        ),
     ),
     "mlp.forward": Entry(
         make=tensors_and_labels,
