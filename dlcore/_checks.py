@@ -15,6 +15,7 @@ from torch import Tensor
 from ._torch import FakeTensor, is_functorch_wrapped_tensor
 
 __all__ = [
+    "check_broadcasts",
     "check_count",
     "check_floating",
     "check_indices",
@@ -47,6 +48,14 @@ def has_values(*tensors: Tensor) -> bool:
         if x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor):
             return False
     return not compiling
+
+
+def check_broadcasts(**tensors: Tensor) -> None:
+    """Raise ValueError unless the second tensor broadcasts to the shape of the first."""
+    (name, x), (other, y) = tensors.items()
+    sizes = zip(reversed(y.shape), reversed(x.shape), strict=False)
+    if y.dim() > x.dim() or any(size not in (1, of_x) for size, of_x in sizes):
+        raise ValueError(f"{other} must broadcast to the shape of {name}, {tuple(x.shape)}, got {tuple(y.shape)}")
 
 
 def check_floating(**tensors: Tensor) -> None:

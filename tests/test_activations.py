@@ -8,12 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
+from scipy import special
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from dlcore import activations
 from dlcore.activations import hardmax, log_softmax, log_sum_exp, smooth_min, softmax, softmin
-from tests.oracle import assert_matches, exact, tensors
+from tests.oracle import assert_matches, assert_within, exact, tensors
 
 Function = Callable[..., Tensor]
 
@@ -564,3 +565,96 @@ def test_a_row_without_entries_has_an_empty_softmax_and_the_smooth_maximum_minus
 def test_a_single_score_has_probability_one(temperature: float) -> None:
     assert softmax(torch.tensor(7.0), temperature=temperature) == hardmax(torch.tensor(7.0)) == 1
     assert log_sum_exp(torch.tensor(7.0), temperature=temperature) == 7
+
+
+# GELU by tanh
+
+
+@given(st.floats(-15, 15))
+def test_gelu_by_tanh_is_its_formula(value: float) -> None:
+    x = torch.tensor(value, dtype=torch.float64)
+
+    def formula(xs: list[mp.mpf]) -> mp.mpf:
+        return xs[0] / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (xs[0] + mp.mpf(0.044715) * xs[0] ** 3)))
+
+    actual = activations.gelu(x, approximate="tanh")
+
+    with mp.workdps(800):  # in the tail, 1 + tanh has as many zeros
+        expected = formula([mp.mpf(value)])
+    assert_within(actual, expected, (1 + value**4) * 1e-15 * abs(expected) + mp.mpf(1e-300))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_gelu_by_tanh_is_that_of_torch_and_close_to_gelu(dtype: torch.dtype) -> None:
+    x = torch.linspace(-12, 12, 1001, dtype=dtype)
+
+    by_tanh = activations.gelu(x, approximate="tanh")
+
+    torch.testing.assert_close(by_tanh, F.gelu(x, approximate="tanh"))
+    assert 1e-4 < (by_tanh - activations.gelu(x)).abs().max() < 5e-4
+
+
+def test_gelu_by_tanh_has_its_limits_and_slopes_at_the_extremes() -> None:
+    x = torch.tensor([-math.inf, -1e30, 0.0, 1e30, math.inf])
+
+    assert torch.equal(activations.gelu(x, approximate="tanh"), torch.tensor([0.0, 0.0, 0.0, 1e30, math.inf]))
+    assert torch.equal(slopes(lambda x: activations.gelu(x, approximate="tanh"), x[1:4]), torch.tensor([0.0, 0.5, 1.0]))
+
+
+# Weights in a sum of exponentials
+
+
+@given(tensors(min_size=4, max_size=4), tensors(min_size=4, max_size=4, largest=10.0), st.floats(0.1, 10))
+def test_weighted_sum_of_exponentials_is_its_formula(x: Tensor, w: Tensor, temperature: float) -> None:
+    weights = w.clamp(min=0)
+
+    actual = log_sum_exp(x, weights=weights, temperature=temperature)
+
+    t = mp.mpf(temperature)
+    with mp.workdps(100):
+        total = mp.fsum(b * mp.exp(a / t) for a, b in zip(exact(x), exact(weights), strict=True))
+        expected = t * mp.log(total) if total > 0 else -mp.inf
+    if total == 0:
+        assert actual == -math.inf
+    else:
+        scale = 1 + max(map(abs, exact(x))) + abs(expected)
+        assert abs(mp.mpf(actual.item()) - expected) <= 1e-14 * scale
+
+
+def test_weighted_sum_of_exponentials_agrees_with_scipy_and_of_ones_with_the_plain_one() -> None:
+    x, w = torch.randn(3, 4, dtype=torch.float64), torch.rand(4, dtype=torch.float64)
+
+    for keepdim in (False, True):
+        expected = torch.as_tensor(special.logsumexp(x, 1, b=w, keepdims=keepdim))
+        torch.testing.assert_close(log_sum_exp(x, weights=w, keepdim=keepdim), expected)
+        plain = log_sum_exp(x, dim=0, keepdim=keepdim)
+        torch.testing.assert_close(log_sum_exp(x, dim=0, weights=torch.ones_like(x), keepdim=keepdim), plain)
+
+
+@pytest.mark.parametrize("absent", [math.nan, math.inf, -math.inf, 1e38, 5.0])
+def test_an_entry_of_weight_zero_is_absent(absent: float) -> None:
+    x = torch.tensor([0.0, absent, 1.0], requires_grad=True)
+    w = torch.tensor([1.0, 0.0, 3.0], requires_grad=True)
+
+    smooth = log_sum_exp(x, weights=w)
+    of_x, of_w = torch.autograd.grad(smooth, (x, w))
+
+    expected = math.log(1 + 3 * math.e)
+    assert smooth.item() == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(of_x, torch.tensor([1.0, 0.0, 3 * math.e]) / math.exp(expected))
+    assert of_w.isfinite().all()
+    if absent == 5.0:
+        assert of_w[1].item() == pytest.approx(math.exp(5 - expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-3, 1.0, 1e30])
+def test_weights_do_not_overflow_where_the_sum_does_not(temperature: float) -> None:
+    x = torch.tensor([1e30, -1e30, 0.0])
+
+    smooth = log_sum_exp(x, weights=torch.full((3,), 0.5), temperature=temperature)
+
+    sum_of_three = (math.e + 1 / math.e + 1) / 2
+    limit = 1e30 * math.log(sum_of_three) if temperature == 1e30 else 1e30
+    torch.testing.assert_close(smooth, torch.tensor(limit), rtol=1e-5, atol=0.0)
+    assert log_sum_exp(x, weights=torch.zeros(3), temperature=temperature) == -math.inf
+    assert log_sum_exp(x * math.inf, weights=torch.tensor([1.0, 0.0, 0.0])) == math.inf

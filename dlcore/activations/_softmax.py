@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_number
+from dlcore._checks import check_broadcasts, check_floating, check_number, check_same_dtype, check_values
 from dlcore._numerics import accumulation_dtype, upcast
 from dlcore.activations._stable import long_log_softmax, long_softmax
 
@@ -238,7 +238,14 @@ def hardmax(logits: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, 
     return one_hot + 0 * largest.clamp(-1, 1)  # adds NaN where the largest is NaN, and keeps the result differentiable
 
 
-def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
+def log_sum_exp(
+    x: Float[Tensor, "*shape"],
+    *,
+    dim: int = -1,
+    temperature: float = 1.0,
+    weights: Float[Tensor, "..."] | None = None,
+    keepdim: bool = False,
+) -> Float[Tensor, "*reduced"]:
     r"""Return the smooth maximum, also called RealSoftMax.
 
     .. math::
@@ -247,7 +254,8 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
         \max_k x_k \le m_T(\mathbf{x}) \le \max_k x_k + T\log n, \qquad
         \nabla m_T(\mathbf{x}) = \operatorname{softmax}(\mathbf{x}/T)
 
-    where :math:`T` is the temperature. The function is convex, and tends to the maximum as :math:`T \to 0`.
+    where :math:`T` is the temperature. The function is convex, and tends to the maximum as :math:`T \to 0`. With
+    weights :math:`\beta_k` it is :math:`T\log\sum_k \beta_k e^{x_k/T}`; weights of :math:`1/n` make it a smooth mean.
 
     Parameters
     ----------
@@ -257,10 +265,15 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
         The dimension that holds the entries of one sum.
     temperature : float, in (0, inf), default 1.0
         The temperature :math:`T`, in the unit of ``x``; a larger one smooths more.
+    weights : Tensor, at least 0, optional
+        The weights :math:`\beta`, of a shape that broadcasts to that of ``x``. An entry of weight 0 is absent: it may
+        be anything.
+    keepdim : bool, default False
+        Keep ``dim``, with size 1.
 
     Returns
     -------
-    Tensor, shape (*) without ``dim``
+    Tensor, shape (*) without ``dim``, or with size 1 there
         The smooth maxima, with the dtype of ``x``. They are -inf for a row that is empty or all -inf, and inf for a row
         that holds inf. In these rows the value is the limit, and the gradient, a :func:`softmax`, is NaN.
 
@@ -272,10 +285,14 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
         If ``temperature`` is not a real number.
     ValueError
         If ``temperature`` is not positive and finite.
+    TypeError
+        If ``weights`` is not a tensor with the dtype of ``x``.
+    ValueError
+        If ``weights`` does not broadcast to the shape of ``x``, or a weight is negative or not finite.
 
     See Also
     --------
-    torch.logsumexp : The same for temperature 1.
+    torch.logsumexp : The same for temperature 1, without weights.
 
     References
     ----------
@@ -289,14 +306,26 @@ def log_sum_exp(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float
     [10000.0, 3.0, -inf]
     >>> torch.func.grad(log_sum_exp)(torch.tensor([5.0, 5.0]))
     tensor([0.5000, 0.5000])
+
+    The weights 3/4 and 1/4 are those of a mean of exponentials:
+
+    >>> log_sum_exp(torch.tensor([0.0, 0.0, torch.nan]), weights=torch.tensor([0.75, 0.25, 0.0]), keepdim=True)
+    tensor([0.])
     """
     check_floating(x=x)
     _check_temperature(temperature)
     wide, t = upcast(x), min(temperature, torch.finfo(accumulation_dtype(x.dtype)).max)
-    if t == 1 or x.numel() == 0:  # torch subtracts the largest entry itself
-        return torch.logsumexp(wide, dim).to(x.dtype)
-    smooth = t * torch.logsumexp(_over(t, wide, dim), dim) + _finite_maximum(wide, dim).squeeze(dim)
-    return smooth.to(x.dtype)
+    if weights is not None:
+        check_floating(weights=weights)
+        check_same_dtype(x=x, weights=weights)
+        check_broadcasts(x=x, weights=weights)
+        check_values("weights", weights, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
+        smooth = _weighted_log_sum_exp(wide, upcast(weights), dim, t)
+    elif t == 1 or x.numel() == 0:  # torch subtracts the largest entry itself
+        smooth = torch.logsumexp(wide, dim, keepdim=True)
+    else:
+        smooth = t * torch.logsumexp(_over(t, wide, dim), dim, keepdim=True) + _finite_maximum(wide, dim)
+    return (smooth if keepdim else smooth.squeeze(dim)).to(x.dtype)
 
 
 def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*reduced"]:
@@ -367,6 +396,18 @@ def _over(temperature: float, x: Tensor, dim: int) -> Tensor:
         return x
     limits = torch.finfo(x.dtype)
     return (x - _finite_maximum(x, dim)) / min(max(temperature, limits.tiny), limits.max)
+
+
+def _weighted_log_sum_exp(x: Tensor, w: Tensor, dim: int, t: float) -> Tensor:
+    """Return the logarithm of the weighted sum, of which the largest entry that has a weight is taken out."""
+    if x.numel() == 0:
+        return torch.logsumexp(x, dim, keepdim=True)
+    limits = torch.finfo(x.dtype)
+    t = max(t, limits.tiny)
+    largest = _finite_maximum(x.masked_fill(w == 0, -math.inf), dim)
+    exponents = (x - largest) / t
+    exponents = exponents.masked_fill((w == 0) & ~(exponents < math.log(limits.max) - 1), 0)  # 0 times inf is NaN
+    return t * (w * exponents.exp()).sum(dim, keepdim=True).log() + largest
 
 
 def _finite_maximum(x: Tensor, dim: int) -> Tensor:

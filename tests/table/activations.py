@@ -1,6 +1,9 @@
 """Entries of :mod:`dlcore.activations`."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -31,6 +34,16 @@ SUMS = Entry(
     empty=((torch.ones(0, 4),), (0,)),
     refusals=(INTEGER_X, *TEMPERATURES),
 )
+
+
+def with_and_without_weights(log_sum_exp: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return the sums with and without weights side by side."""
+
+    def sums(x: torch.Tensor, w: torch.Tensor, **options: Any) -> torch.Tensor:
+        return torch.stack([log_sum_exp(x, **options), log_sum_exp(x, weights=w.square(), **options)], -1)
+
+    return sums
+
 
 ENTRIES = {
     "activations.relu": POINTWISE,
@@ -66,7 +79,13 @@ ENTRIES = {
     "activations.sigmoid": POINTWISE,
     "activations.tanh": POINTWISE,
     "activations.softplus": POINTWISE,
-    "activations.gelu": POINTWISE,
+    "activations.gelu": replace(
+        POINTWISE,
+        refusals=(
+            INTEGER_X,
+            Refusal(ValueError, "approximate must be 'none' or 'tanh', got 'erf'", (X,), {"approximate": "erf"}),
+        ),
+    ),
     "activations.swish": Entry(
         make=normal(3, 4),
         kwargs={"beta": 1.5},
@@ -86,7 +105,34 @@ ENTRIES = {
     "activations.hardmax": Entry(
         make=normal(3, 4), kwargs={"dim": 1}, empty=((torch.ones(0, 4),), (0, 4)), refusals=(INTEGER_LOGITS,)
     ),
-    "activations.log_sum_exp": SUMS,
+    "activations.log_sum_exp": replace(
+        SUMS,
+        make=lambda generator: (draw(generator, 3, 4), draw(generator, 4)),
+        adapt=with_and_without_weights,
+        empty=((torch.ones(0, 4), torch.ones(4)), (0, 2)),
+        refusals=(
+            *SUMS.refusals,
+            Refusal(TypeError, "weights must be a torch.Tensor, got list", (X,), {"weights": [1.0, 1.0]}),
+            Refusal(
+                TypeError,
+                "weights must have the dtype of x, torch.float32, got torch.float64",
+                (X,),
+                {"weights": torch.ones(2, dtype=torch.float64)},
+            ),
+            Refusal(
+                ValueError,
+                "weights must broadcast to the shape of x, (1, 2), got (3,)",
+                (X,),
+                {"weights": torch.ones(3)},
+            ),
+            Refusal(
+                ValueError,
+                "weights must be >= 0 and finite, got -1.0 at index 1",
+                (X,),
+                {"weights": torch.tensor([1.0, -1.0])},
+            ),
+        ),
+    ),
     "activations.smooth_min": SUMS,
 }
 
