@@ -30,11 +30,13 @@ __all__ = [
     "foreach_mul_",
     "foreach_zero_",
     "fork_rng",
+    "gammaincc",
     "generator_option",
     "is_functorch_wrapped_tensor",
     "is_leaf",
     "loadable",
     "manual_seed",
+    "pinv",
     "pytree",
     "qr",
     "singular_values",
@@ -55,8 +57,10 @@ collate: Callable[[list[Any]], Any] = torch.utils.data.default_collate
 eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
 fork_rng: Callable[..., AbstractContextManager[None]] = torch.random.fork_rng
+gammaincc: Callable[[Tensor, Tensor], Tensor] = torch.special.gammaincc
 manual_seed: Callable[[int], torch.Generator] = torch.manual_seed
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
+pinv: Callable[[Tensor], Tensor] = torch.linalg.pinv
 singular_values: Callable[[Tensor], Tensor] = torch.linalg.svdvals
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
 solve: Callable[[Tensor, Tensor], Tensor] = torch.linalg.solve

@@ -1,4 +1,4 @@
-"""Label shift against independent solutions, and what other packages get wrong without a word."""
+"""Label shift against independent solutions and against silent errors of other packages."""
 
 import io
 import math
@@ -13,9 +13,10 @@ import scipy.optimize
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Generator, Tensor
 
-from dlcore import _newton, metrics
+from dlcore import _newton, linear, metrics
 from dlcore._numerics import simplex_projection
 from dlcore._torch import cholesky
 from dlcore.shift import label
@@ -616,6 +617,9 @@ def test_interval_is_that_of_fitting_each_resample_anew(
 
     assert shift.interval is not None
     expected = refitted(estimate, rows, 150, **kwargs)
+    if estimate is label.saerens_em:  # the smallest interval that contains both
+        other = refitted(label.bbse, rows, 150, soft=True)
+        expected = torch.stack([expected[0].minimum(other[0]), expected[1].maximum(other[1])])
     torch.testing.assert_close(shift.interval, expected, atol=0.03, rtol=0)
 
 
@@ -721,6 +725,15 @@ def test_every_number_of_the_report_is_its_definition(estimate: Callable[..., La
     _, values, directions = np.linalg.svd(conditional)
     confidence = source.max(dim=1).values.numpy()
     row_weights = (p / q)[labels.numpy()]
+    corrected = source.numpy() * p / q
+    gains = 1.0 * (corrected.argmax(axis=1) == labels.numpy()) - (source.numpy().argmax(axis=1) == labels.numpy())
+    g, of_classes = np.array(
+        [(gains[labels.numpy() == j].mean(), gains[labels.numpy() == j].var()) for j in range(k)]
+    ).T
+    errors = row_weights[:, None] * (np.eye(k)[labels.numpy()] - corrected / corrected.sum(axis=1, keepdims=True))
+    z2 = errors.mean(axis=0) @ np.linalg.solve(
+        np.cov(errors.T, bias=True) / n + np.diag(p / counts) ** 2, errors.mean(axis=0)
+    )
     assert shift.interval is not None
     expected = {
         "n_source": n,
@@ -737,6 +750,10 @@ def test_every_number_of_the_report_is_its_definition(estimate: Callable[..., La
         "confidence": confidence.mean(),
         "accuracy": (source.numpy().argmax(axis=1) == labels.numpy()).mean(),
         "confidence_standard_error": math.sqrt(sum(confidence * (1 - confidence))) / n,
+        "accuracy_gain": p @ g,
+        "gain_standard_error": math.sqrt(p**2 @ (of_classes / counts) + (p @ g**2 - (p @ g) ** 2) / m),
+        "calibration_error": np.linalg.norm(errors.mean(axis=0)),
+        "calibration_p_value": stats.chi2.sf(z2, k - 1),
         "half_width": (shift.interval[1] - shift.interval[0]).max().item() / 2,
     }
     if estimate is label.bbse:
@@ -765,9 +782,15 @@ TRUSTED = LabelShiftReport(
     misfit_standard_error=0.5,
     largest_weight=1.0,
     effective_sample_size=10.0,
+    invariance_error=1.0,
+    invariance_p_value=0.01,
     confidence=0.75,
     accuracy=0.75,
     confidence_standard_error=0.0,
+    calibration_error=0.02,
+    calibration_p_value=0.0,
+    accuracy_gain=-0.03,
+    gain_standard_error=0.01,
     half_width=0.25,
 )
 
@@ -793,6 +816,10 @@ def test_report_at_every_boundary_is_trusted() -> None:
             {"misfit": 0.01 + 3 * 0.5 + 2**-10},
             "no mixture of the source's classes looks like the target, so more than the labels has shifted",
         ),
+        (
+            {"invariance_error": 0.021, "invariance_p_value": 0.0099},
+            "no mixture of the source's classes looks like the target, so more than the labels has shifted",
+        ),
         ({"effective_sample_size": 9.99}, "the weighted source has an effective sample size of 9.99, below ten"),
     ],
 )
@@ -803,24 +830,100 @@ def test_report_just_beyond_a_boundary_is_not_trusted(change: dict[str, Any], ob
     assert report.verdict == f"Do not trust this prior: {objection}."
 
 
-@pytest.mark.parametrize("sign", [-1, 1])
-@pytest.mark.parametrize("standard_error", [0.0, 0.02])
-def test_confidence_may_differ_from_accuracy_by_a_hundredth_and_three_standard_errors(
-    sign: int, standard_error: float
+@pytest.mark.parametrize(
+    ("error", "p_value", "calibrated"), [(0.02, 0.0, True), (0.5, 0.01, True), (0.5, 0.009, False)]
+)
+def test_miscalibration_counts_against_em_alone_if_it_is_large_and_significant(
+    error: float, p_value: float, calibrated: bool
 ) -> None:
-    bound = 0.01 + 3 * standard_error
-    within, beyond = (
-        replace(TRUSTED, confidence=0.5 + sign * off, accuracy=0.5, confidence_standard_error=standard_error)
-        for off in (bound - 1e-9, bound + 1e-9)
-    )
+    report = replace(TRUSTED, calibration_error=error, calibration_p_value=p_value)
 
-    assert within.calibrated
-    assert not beyond.calibrated
-    assert replace(within, method="saerens_em").trustworthy
-    assert not replace(beyond, method="saerens_em").trustworthy
-    assert beyond.trustworthy
-    manner = "over" if sign > 0 else "under"
-    assert f"correct no probabilities by it: the classifier is {manner}-confident, " in beyond.verdict
+    assert report.trustworthy
+    assert report.calibrated is calibrated
+    assert replace(report, method="saerens_em").trustworthy is calibrated
+    if not calibrated:
+        words = "Do not trust this prior: the probabilities are not calibrated (confidence 0.75, accuracy 0.75), which "
+        assert replace(report, method="saerens_em").verdict == words + "EM assumes; calibrate, or use bbse."
+
+
+def test_em_that_has_calibrated_does_not_ask_for_calibration() -> None:
+    source, labels, target, _ = sample(0, [0.9, 0.1])
+
+    report = label.saerens_em(source, labels, target, calibrate=True, n_resamples=0).report
+
+    assert report.trustworthy
+    refused = replace(report, calibration_error=0.5, calibration_p_value=0.0)
+    assert refused.verdict.endswith("which EM assumes; use bbse.")
+
+
+def misspecified(seed: int, n: int, prior: float) -> Sample:
+    """Draw N(0, 1) and N(3/2, 4), for which the logit of the best line is wrong, though it has the mean confidence."""
+    generator = generator_of(seed)
+
+    def draw(count: int, share: float) -> tuple[Tensor, Tensor]:
+        y = (torch.rand(count, generator=generator) > share).long()
+        return torch.randn(count, 1, generator=generator, dtype=torch.float64) * (1 + y[:, None]) + 1.5 * y[:, None], y
+
+    (x_train, y_train), (x, y), (x_target, y_target) = draw(2000, 0.5), draw(n, 0.5), draw(n, prior)
+    params = linear.logistic_regression(x_train, y_train.double(), penalty=0.0)
+    source, target = (torch.sigmoid(linear.linear(z, *params)).reshape(-1, 1) for z in (x, x_target))
+    return torch.cat([1 - source, source], dim=1), y, torch.cat([1 - target, target], dim=1), y_target
+
+
+def test_em_on_a_misspecified_classifier_is_refused_or_its_interval_holds_the_prior() -> None:
+    trusted, held, calibrated_on_average = 0, 0, 0
+    for seed in range(30):
+        rows = misspecified(seed, 500, 0.9)
+        shift = label.saerens_em(*rows[:3], n_resamples=200, generator=generator_of(seed))
+        assert shift.interval is not None
+        calibrated_on_average += replace(shift.report, calibration_p_value=1.0).calibrated
+        trusted += shift.report.trustworthy
+        held += shift.report.trustworthy and bool(shift.interval[0, 0] <= 0.9 <= shift.interval[1, 0])
+
+    assert calibrated_on_average >= 27
+    assert held >= 0.9 * trusted
+
+
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_blurred_inputs_are_detected_though_the_predictions_have_a_prior(estimate: Callable[..., LabelShift]) -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.3, 0.2], separation=2.5)
+    blurred = target.sqrt() / target.sqrt().sum(dim=1, keepdim=True)  # the same predictions, less confident
+
+    before, after = (estimate(source, labels, x, n_resamples=0).report for x in (target, blurred))
+
+    assert before.invariance_p_value > 0.01
+    assert after.invariance_p_value < 1e-4
+    assert after.verdict.endswith("so more than the labels has shifted.")
+
+
+def test_tests_of_the_assumptions_keep_their_level() -> None:
+    p_values = []
+    for seed in range(200):
+        source, labels, target, _ = sample(seed, [0.7, 0.2, 0.1], n=200, m=200)
+        report = label.saerens_em(source, labels, target, n_resamples=0).report
+        p_values.append((report.invariance_p_value, report.calibration_p_value))
+
+    rejected = (torch.tensor(p_values) < 0.05).double().mean(dim=0)
+
+    assert rejected.max() < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+    assert rejected.min() > 0.005
+
+
+def test_a_class_that_is_absent_from_the_target_is_no_moment() -> None:
+    source, labels, target, _ = sample(0, [0.5, 0.5, 0.0])
+
+    report = label.saerens_em(source, labels, target, n_resamples=0).report
+
+    assert 0.01 < report.calibration_p_value <= 1
+
+
+def test_scores_that_are_all_equal_test_no_assumption() -> None:
+    labels = torch.arange(40) % 2
+
+    report = label.bbse(torch.eye(2)[labels], labels, torch.eye(2)[labels], n_resamples=0).report
+
+    assert (report.invariance_error, report.invariance_p_value) == (0, 1)
+    assert (report.calibration_error, report.calibration_p_value) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -830,8 +933,8 @@ def test_confidence_may_differ_from_accuracy_by_a_hundredth_and_three_standard_e
         (label.bbse, sample(0, [0.5, 0.5], m=8), "the target has 8 rows, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], m=1), "the target has 1 row, fewer than ten"),
         (label.bbse, sample(0, [0.5, 0.5], separation=0.3, n=60), "the confusion matrix may be singular"),
-        (label.saerens_em, sample(0, [0.5, 0.5], separation=1, sharpness=5), "the classifier is over-confident, 0.9"),
-        (label.saerens_em, sample(0, [0.5, 0.5], sharpness=0.1), "the classifier is under-confident, 0.6"),
+        (label.saerens_em, sample(0, [0.5, 0.5], separation=1, sharpness=5), "not calibrated (confidence 0.9"),
+        (label.saerens_em, sample(0, [0.5, 0.5], sharpness=0.1), "not calibrated (confidence 0.6"),
     ],
 )
 def test_report_gives_the_reason_not_to_trust(estimate: Callable[..., LabelShift], rows: Sample, verdict: str) -> None:
@@ -880,17 +983,30 @@ def test_no_class_is_known_better_than_the_rule_of_three_allows(
     assert report.verdict == "Trust this prior: each class is known to ±0.25."
 
 
-def test_report_warns_of_correcting_probabilities_that_are_not_calibrated() -> None:
-    source, labels, target, _ = sample(0, [0.5, 0.5], sharpness=0.2)
+def test_report_warns_of_a_correction_that_lowers_the_accuracy_and_of_no_other() -> None:
+    source, labels, target, target_labels = sample(0, [0.8, 0.1, 0.1], n=2000, separation=2.5, sharpness=0.1)
 
-    report = label.bbse(source, labels, target).report
+    unsure = label.bbse(source, labels, target, n_resamples=0)
+    sure = label.bbse(*sample(0, [0.8, 0.1, 0.1], n=2000, separation=2.5)[:3], n_resamples=0)
 
-    assert report.trustworthy
-    assert report.half_width is not None
-    assert report.verdict.startswith(
-        f"Trust this prior: each class is known to ±{report.half_width:.2g}, but correct no"
-    )
-    assert label.bbse(*sample(0, [0.5, 0.5])[:3], n_resamples=0).report.verdict == "Trust this prior."
+    before, after = (metrics.accuracy(target_labels, x.argmax(dim=1)) for x in (target, unsure.correct(target)))
+    assert after < before - 0.05
+    assert unsure.report.accuracy_gain == pytest.approx(float(after - before), abs=0.02)
+    loss = f"{-unsure.report.accuracy_gain:.2g}"
+    words = f"Trust this prior, but correct no probabilities by it: that lowers the accuracy by {loss}."
+    assert unsure.report.verdict == words
+    assert sure.report.accuracy_gain > 0
+    assert sure.report.verdict == "Trust this prior."
+
+
+def test_accuracy_of_the_weighted_source_is_that_of_the_target() -> None:
+    source, labels, target, target_labels = sample(0, [0.7, 0.2, 0.1], n=20_000, m=20_000, separation=1)
+
+    shift = label.bbse(source, labels, target, n_resamples=0)
+
+    before, after = (metrics.accuracy(target_labels, x.argmax(dim=1)) for x in (target, shift.correct(target)))
+    assert shift.report.accuracy_gain == pytest.approx(float(after - before), abs=0.01)
+    assert shift.report.accuracy_gain > 0.05
 
 
 def test_results_are_compared_as_objects_and_not_entry_by_entry() -> None:

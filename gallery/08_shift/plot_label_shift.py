@@ -344,12 +344,12 @@ fig.set_label(
 plt.show()
 
 # %%
-# The report of an estimate compares the mean confidence with the accuracy on the source, so it can
-# say in words that the classifier is under-confident. It also says what to do if the estimate of
-# the prior itself is unreliable. If the classifier cannot distinguish two digits at all, no
-# equation can determine their shares separately. :func:`dlcore.shift.label.bbse` then raises an
-# error, and :func:`dlcore.shift.label.rlls`, which stays near the source's prior where the target
-# gives no information, warns.
+# The report of an estimate measures, on the weighted source, what a correction does to the accuracy,
+# and warns if the accuracy falls. Without calibration, EM does not trust its own prior. If the
+# classifier cannot distinguish two digits at all, no equation can determine their shares
+# separately. :func:`dlcore.shift.label.bbse` then raises an error, and
+# :func:`dlcore.shift.label.rlls`, which stays near the source's prior where the target gives no
+# information, warns.
 
 source, target = draws[9]
 weak = (logits / 8).softmax(dim=1)
@@ -357,7 +357,7 @@ given = weak[source], y[source], weak[target]
 print("confusion matrix:", label.bbse(*given).report.verdict)
 print("EM:", label.saerens_em(*given).report.verdict)
 
-assert "under-confident" in label.bbse(*given).report.verdict
+assert "that lowers the accuracy" in label.bbse(*given).report.verdict
 assert not label.saerens_em(*given).report.trustworthy
 assert label.saerens_em(*given, calibrate=True).report.trustworthy
 

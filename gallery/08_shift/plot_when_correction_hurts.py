@@ -344,15 +344,24 @@ fig.set_label(
 plt.show()
 
 # %%
-# The reports warn in each of the 20 draws. The report of the confusion matrix trusts the estimated
-# prior but advises against correcting probabilities with it. The report of EM without calibration
-# does not trust even the prior. The report of EM with calibration gives no warning.
+# The report of the confusion matrix measures, on the weighted source, what the correction does to
+# the accuracy. In most draws it warns, and in each of these the correction does harm. The report of
+# EM without calibration does not trust even the prior. The report of EM with calibration trusts it
+# in nearly all draws.
 
-for hard, uncalibrated, of_em in verdicts:
-    assert "correct no probabilities by it" in hard.verdict
-    assert "under-confident" in hard.verdict
-    assert not uncalibrated.trustworthy
-    assert of_em.trustworthy
+harms = (accuracies[:, 1] - accuracies[:, 0]).tolist()
+warned = [
+    harm
+    for (hard, _, _), harm in zip(verdicts, harms, strict=True)
+    if "correct no probabilities by it" in hard.verdict
+]
+print(f"warned in {len(warned)} of 20 draws, trusted EM's prior in", end=" ")
+print(sum(of_em.trustworthy for _, _, of_em in verdicts))
+
+assert len(warned) >= 10
+assert max(warned) < 0
+assert not any(uncalibrated.trustworthy for _, uncalibrated, _ in verdicts)
+assert sum(of_em.trustworthy for _, _, of_em in verdicts) >= 17
 
 # %%
 # Conclusion

@@ -19,7 +19,7 @@ from dlcore.shift.label._rows import (
 )
 from dlcore.shift.label._stable import nearest_solution
 
-__all__ = ["bbse", "rlls"]
+__all__ = ["bbse", "resampled_equations", "rlls"]
 
 RIDGE_RANGE = (1e-28, 1e28)  # of λ, relative to the largest squared singular value; the ends represent 0 and infinity
 BISECTIONS = 64  # halvings of the range of log λ, after which its ends agree to the last digit
@@ -119,7 +119,9 @@ def bbse(
     c, mu = outputs.joint, outputs.target.mean(dim=0)
     w = solve(c, mu)
     # the matrix of a resample may be singular
-    w_resampled = nearest_solution(*_resampled(outputs, soft, n_resamples, generator)) if n_resamples else None
+    w_resampled = (
+        nearest_solution(*resampled_equations(outputs, n_resamples, generator, soft=soft)) if n_resamples else None
+    )
     return _projected("bbse", given, outputs, w=w, w_resampled=w_resampled, level=level)
 
 
@@ -222,7 +224,9 @@ def rlls(
     outputs = given if soft else given.hardened()
     c, mu = outputs.joint, outputs.target.mean(dim=0)
     w = 1 + _penalized(c, mu, rho)
-    w_resampled = 1 + _penalized(*_resampled(outputs, soft, n_resamples, generator), rho) if n_resamples else None
+    w_resampled = (
+        1 + _penalized(*resampled_equations(outputs, n_resamples, generator, soft=soft), rho) if n_resamples else None
+    )
     return _projected("rlls", given, outputs, w=w, w_resampled=w_resampled, level=level)
 
 
@@ -257,8 +261,8 @@ def _ridge_penalty(s: Tensor, beta: Tensor, rho: float) -> Tensor:
     return low.exp() * largest
 
 
-def _resampled(
-    outputs: ClassifierOutputs, soft: bool, n_resamples: int, generator: Generator | None
+def resampled_equations(
+    outputs: ClassifierOutputs, n_resamples: int, generator: Generator | None, *, soft: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the joint confusion matrix, (n_resamples, k, k), and the mean prediction, (n_resamples, k), of each."""
     if soft:
@@ -290,7 +294,7 @@ def _projected(
         source_prior=q,
         solution=q * w,
         prior=simplex_projection(q * w),
-        resampled_priors=None if w_resampled is None else simplex_projection(q * w_resampled),
+        resampled_priors=[] if w_resampled is None else [simplex_projection(q * w_resampled)],
         level=level,
     )
 

@@ -7,10 +7,13 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_values
+from dlcore._numerics import simplex_projection
 from dlcore.shift.label._calibration import bias_corrected_temperature
+from dlcore.shift.label._confusion import resampled_equations
 from dlcore.shift.label._fused import most_likely_prior, nonnegative_minimum
-from dlcore.shift.label._report import LabelShift, build_result, resolution
+from dlcore.shift.label._report import CALIBRATED_EM, LabelShift, build_result, resolution
 from dlcore.shift.label._rows import ClassifierOutputs, check_resampling, classifier_outputs, resampled_means
+from dlcore.shift.label._stable import nearest_solution
 
 __all__ = ["saerens_em"]
 
@@ -40,7 +43,8 @@ def saerens_em(
     of the target row (the E-step), and its mean the new prior (the M-step). After twenty updates, Newton's method takes
     over, until no prior has a mean log-likelihood that is larger by more than 1e-10. EM assumes that the probabilities
     are calibrated, with one map for source and target: ``calibrate=True`` does this and needs the labels; otherwise the
-    labels are used only in the report.
+    labels are used only for the interval and the report. The likelihood alone knows nothing of a miscalibration, so its
+    bootstrap interval is extended to contain that of soft :func:`bbse`, which assumes none.
 
     Parameters
     ----------
@@ -120,13 +124,13 @@ def saerens_em(
         p = torch.mean(posterior, dim=0)  # M-step
     p = most_likely_prior(f / q, p)  # EM alone may need thousands of further updates
     return build_result(
-        "saerens_em",
+        CALIBRATED_EM if calibrate else "saerens_em",
         outputs,
         outputs,
         source_prior=q,
         solution=p,
         prior=p,
-        resampled_priors=_resampled(outputs, p, q, n_resamples, generator) if n_resamples else None,
+        resampled_priors=_resampled(outputs, p, q, n_resamples, generator) if n_resamples else [],
         level=level,
     )
 
@@ -140,11 +144,12 @@ def _calibrated(outputs: ClassifierOutputs) -> ClassifierOutputs:
 
 def _resampled(
     outputs: ClassifierOutputs, p: Tensor, q: Tensor, n_resamples: int, generator: Generator | None
-) -> Tensor:
-    """Return the most likely prior of each resample, for the second-order expansion of the likelihood.
+) -> list[Tensor]:
+    """Return the most likely prior of each resample, and the prior from its confusion matrix.
 
-    In the weights there is no constraint: the mean log-likelihood less the sum of the weights times the source's prior
-    is largest at the right weights. So the gradient of a resample is a difference of two means.
+    The first is that of the second-order expansion of the likelihood. In the weights there is no constraint: the mean
+    log-likelihood less the sum of the weights times the source's prior is largest at the right weights. So the gradient
+    of a resample is a difference of two means.
     """
     ratios = outputs.target / q
     shares = ratios / (ratios @ p)[:, None]
@@ -152,4 +157,5 @@ def _resampled(
     source_priors = resampled_means(outputs.source, n_resamples, generator) / q
     gradients = resampled_means(shares, n_resamples, generator) - source_priors
     weighted = nonnegative_minimum(hessian, gradients + hessian @ p) * source_priors
-    return weighted / weighted.sum(dim=1, keepdim=True)
+    w = nearest_solution(*resampled_equations(outputs, n_resamples, generator, soft=True))
+    return [weighted / weighted.sum(dim=1, keepdim=True), simplex_projection(outputs.source_prior * w)]

@@ -1,5 +1,6 @@
 """The result of an estimate of label shift, and a report that says whether to trust it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +11,19 @@ from dlcore._checks import check_floating
 from dlcore._numerics import accumulation_dtype, percentile_interval
 from dlcore._torch import loadable, svd, vector_norm
 from dlcore.importance import effective_sample_size
+from dlcore.shift.label._assumptions import accuracy_gain, calibration_test, invariance_test
 from dlcore.shift.label._rows import ClassifierOutputs, normalized_rows
 
-__all__ = ["LabelShift", "LabelShiftReport", "build_result", "resolution"]
+__all__ = ["CALIBRATED_EM", "LabelShift", "LabelShiftReport", "build_result", "resolution"]
+
+CALIBRATED_EM = "saerens_em, calibrated"
 
 MIN_ROWS = 10  # rows of each class of the source, and of the target
 MIN_EFFECTIVE_SAMPLE_SIZE = 10  # examples
 MAX_ERROR = 0.01  # probability by which a misfit, or confidence less accuracy, may exceed three standard errors
+MAX_MOMENT_ERROR = 0.02  # probability by which a significant moment of the scores may be off
+LEVEL = 0.01  # of the tests of the assumptions
+MIN_LOSS = 3  # standard errors of the accuracy
 RULE_OF_THREE = 3  # rows: a class that is absent from m rows has, at 95 % confidence, a share of less than 3 / m
 ROUNDING = 1e-9  # probability by which the projection onto the simplex changes a distribution
 
@@ -51,10 +58,19 @@ class LabelShiftReport:
         The largest weight of a class.
     effective_sample_size : float, in [1, n_source]
         The number of unweighted examples with the same variance as the weighted source rows.
+    invariance_error, invariance_p_value : float
+        The distance of the target's confidences from those that its predictions imply, and the p-value: a test of the
+        assumption that :math:`p(\mathbf{x} \mid y)` has not changed.
     confidence, accuracy : float, in [0, 1]
         The mean of the largest probability of each source row, and the share of correct predictions.
     confidence_standard_error : float
         The standard error of their difference for a calibrated classifier.
+    calibration_error, calibration_p_value : float
+        The distance of the mean label of the weighted source from the mean of its corrected probabilities, and the
+        p-value: a test of the calibration.
+    accuracy_gain, gain_standard_error : float
+        By how much correcting the probabilities raises the accuracy on the weighted source, which represents the
+        target, and the standard error.
     half_width : float or None
         Half the width of the widest interval; None without resamples.
 
@@ -78,15 +94,24 @@ class LabelShiftReport:
     misfit_standard_error: float
     largest_weight: float
     effective_sample_size: float
+    invariance_error: float
+    invariance_p_value: float
     confidence: float
     accuracy: float
     confidence_standard_error: float
+    calibration_error: float
+    calibration_p_value: float
+    accuracy_gain: float
+    gain_standard_error: float
     half_width: float | None
 
     @property
     def calibrated(self) -> bool:
-        """Whether mean confidence and accuracy are within a hundredth and three standard errors of each other."""
-        return abs(self.confidence - self.accuracy) <= MAX_ERROR + 3 * self.confidence_standard_error
+        """Whether confidence and accuracy agree, and so do corrected probabilities and labels, up to chance."""
+        difference = abs(self.confidence - self.accuracy)
+        return difference <= MAX_ERROR + 3 * self.confidence_standard_error and not _significant(
+            self.calibration_error, self.calibration_p_value
+        )
 
     @property
     def trustworthy(self) -> bool:
@@ -102,8 +127,9 @@ class LabelShiftReport:
         known = ""
         if self.half_width is not None:
             known = f": each class is known to ±{max(self.half_width, RULE_OF_THREE / self.n_target):.2g}"
-        if not self.calibrated:
-            return f"Trust this prior{known}, but correct no probabilities by it: {self._miscalibration()}."
+        if self.accuracy_gain < -MIN_LOSS * self.gain_standard_error:
+            loss = f"that lowers the accuracy by {-self.accuracy_gain:.2g}"
+            return f"Trust this prior{known}, but correct no probabilities by it: {loss}."
         return f"Trust this prior{known}."
 
     def _objection(self) -> str:
@@ -120,19 +146,18 @@ class LabelShiftReport:
             f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < MIN_ROWS,
             "no mixture of the source's classes looks like the target, so more than the labels has shifted": (
                 self.misfit > MAX_ERROR + 3 * self.misfit_standard_error
+                or _significant(self.invariance_error, self.invariance_p_value)
             ),
-            f"{self._miscalibration()}, and EM assumes calibrated probabilities; calibrate": (
-                self.method == "saerens_em" and not self.calibrated
-            ),
+            f"the probabilities are not calibrated (confidence {self.confidence:.2f}, accuracy {self.accuracy:.2f}), "
+            f"which EM assumes; {self._remedy()}": self.method.startswith("saerens_em") and not self.calibrated,
             f"the weighted source has an effective sample size of {self.effective_sample_size:.3g}, below ten": (
                 self.effective_sample_size < MIN_EFFECTIVE_SAMPLE_SIZE
             ),
         }
         return next((objection for objection, holds in objections.items() if holds), "")
 
-    def _miscalibration(self) -> str:
-        manner = "over" if self.confidence > self.accuracy else "under"
-        return f"the classifier is {manner}-confident, {self.confidence:.2f} at an accuracy of {self.accuracy:.2f}"
+    def _remedy(self) -> str:
+        return "use bbse" if self.method == CALIBRATED_EM else "calibrate, or use bbse"
 
     def __str__(self) -> str:
         """Return the report in lines."""
@@ -148,7 +173,12 @@ class LabelShiftReport:
             f"  misfit                 {self.misfit:.2g} (standard error {self.misfit_standard_error:.1g})\n"
             f"  largest weight         {self.largest_weight:.3g}\n"
             f"  effective sample size  {self.effective_sample_size:.4g}\n"
+            f"  confidences            {self.invariance_error:.2g} from a mixture of the classes "
+            f"(p = {self.invariance_p_value:.2g})\n"
             f"  confidence, accuracy   {self.confidence:.3f}, {self.accuracy:.3f}\n"
+            f"  calibration            {self.calibration_error:.2g} from the labels "
+            f"(p = {self.calibration_p_value:.2g})\n"
+            f"  corrected accuracy     {self.accuracy_gain:+.3f} (standard error {self.gain_standard_error:.1g})\n"
             f"{self.verdict}"
         )
 
@@ -226,10 +256,13 @@ def build_result(
     source_prior: Tensor,
     solution: Tensor,
     prior: Tensor,
-    resampled_priors: Tensor | None,
+    resampled_priors: Sequence[Tensor],
     level: float,
 ) -> LabelShift:
-    """Return the result of the outputs as given, and as the method uses them (hard or soft)."""
+    """Return the result of the outputs as given, and as the method uses them (hard or soft).
+
+    The interval is the smallest that contains that of each set of resampled priors; None if there is no set.
+    """
     n_per_class, weights = outputs.counts.to(prior.dtype), prior / source_prior
     conditional, mean = outputs.conditional, outputs.target.mean(dim=0)
     _, singular_values, directions = svd(conditional)
@@ -237,7 +270,12 @@ def build_result(
     singular = smallest <= len(prior) * resolution(outputs.dtype) * float(singular_values[0])
     column_variances, mean_variance = _variances(outputs)
     confidence = given.source.amax(dim=1)
-    interval = None if resampled_priors is None else percentile_interval(resampled_priors, level)
+    interval = None
+    if resampled_priors:
+        intervals = torch.stack([percentile_interval(priors, level) for priors in resampled_priors])
+        interval = torch.stack([intervals[:, 0].amin(dim=0), intervals[:, 1].amax(dim=0)])
+    invariance, calibration = invariance_test(given, prior), calibration_test(given, prior, source_prior)
+    gain, gain_standard_error = accuracy_gain(given, prior, source_prior)
     report = LabelShiftReport(
         method=method,
         n_source=len(outputs.source),
@@ -254,9 +292,15 @@ def build_result(
         misfit_standard_error=float((mean_variance + prior.square() @ column_variances).sqrt()),
         largest_weight=float(weights.max()),
         effective_sample_size=float(effective_sample_size(weights[outputs.labels])),
+        invariance_error=invariance.distance,
+        invariance_p_value=invariance.p_value,
         confidence=float(confidence.mean()),
         accuracy=float((given.source.argmax(dim=1) == given.labels).double().mean()),
         confidence_standard_error=float((confidence * (1 - confidence)).mean().div(len(confidence)).sqrt()),
+        calibration_error=calibration.distance,
+        calibration_p_value=calibration.p_value,
+        accuracy_gain=gain,
+        gain_standard_error=gain_standard_error,
         half_width=None if interval is None else float((interval[1] - interval[0]).max() / 2),
     )
     return LabelShift(
@@ -285,6 +329,10 @@ def _variances(outputs: ClassifierOutputs) -> tuple[Tensor, Tensor]:
 def resolution(dtype: torch.dtype) -> float:
     """Return the relative rounding error of a mean over rows of this dtype."""
     return torch.finfo(accumulation_dtype(dtype)).eps
+
+
+def _significant(error: float, p_value: float) -> bool:
+    return p_value < LEVEL and error > MAX_MOMENT_ERROR
 
 
 def _count(n: int, noun: str) -> str:
