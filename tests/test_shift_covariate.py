@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -932,3 +933,105 @@ def test_matched_weights_give_a_right_risk() -> None:
     mean = (weights[:, None] * shift.source).mean(0)
     assert (mean - shift.target.mean(0)).norm() < 0.15
     assert (shift.source.mean(0) - shift.target.mean(0)).norm() > 0.8
+
+
+# The mean in the target
+
+
+@pytest.mark.parametrize("with_predictions", [False, True])
+@pytest.mark.parametrize(("n", "d"), [(60, 2), (400, 2)])  # without and with products
+def test_target_mean_is_its_formula(with_predictions: bool, n: int, d: int) -> None:
+    shift = drawn(n, 50, d, mean=0.5)
+    values = shift.source[:, 0] ** 2 + torch.randn(n, dtype=torch.float64)
+    predictions = (shift.source[:, 1], shift.target[:, 1]) if with_predictions else None
+    ratio = covariate.logistic_ratio(shift.source, shift.target)
+
+    found = covariate.target_mean(values, ratio, shift.source, shift.target, predictions=predictions, level=0.9)
+
+    y = (values - (shift.source[:, 1] if with_predictions else 0)).numpy()
+    w = ratio.weights.numpy() / ratio.weights.numpy().sum()
+    both = np.concatenate([shift.source.numpy(), shift.target.numpy()])
+    both = (both - both.mean(0)) / both.std(0)
+    if 1 / (w**2).sum() >= 25:
+        both = np.stack([both[:, 0], both[:, 1], both[:, 0] ** 2, both[:, 0] * both[:, 1], both[:, 1] ** 2], axis=1)
+    phi, phi_target = both[:n] - w @ both[:n], both[n:] - w @ both[:n]
+    root = np.sqrt(w)[:, None] * phi
+    matrix = root.T @ root + np.eye(phi.shape[1]) / n
+    beta = np.linalg.solve(matrix, phi.T @ (w * (y - w @ y)))
+    f_target = phi_target @ beta + (shift.target[:, 1].numpy() if with_predictions else 0)
+    hat = w * (1 + np.einsum("ij,jk,ik->i", phi, np.linalg.inv(matrix), phi))
+    residual = (y - w @ y - phi @ beta) / (1 - hat)
+    influence = w * (1 + phi @ np.linalg.inv(matrix) @ phi_target.mean(0))
+    error_expected = math.sqrt(((influence * residual) ** 2).sum() + f_target.var() / 50)
+    assert found.mean == pytest.approx(w @ y + f_target.mean(), rel=1e-9)
+    assert found.standard_error == pytest.approx(error_expected, rel=1e-9)
+    half = 1.6448536269514722 * error_expected
+    assert found.interval == pytest.approx((found.mean - half, found.mean + half))
+    assert found.level == 0.9
+
+
+@pytest.mark.parametrize("name", ["auto", "kliep", "ulsif"])
+def test_interval_of_a_target_mean_includes_the_noise_of_the_ratio(name: str) -> None:
+    held, held_with_known_weights = 0, 0
+    for seed in range(60):
+        shift = drawn(300, 60, 3, mean=0.5, seed=seed)
+        x = shift.source.sum(1)
+        values = x + torch.randn(300, dtype=torch.float64, generator=Generator().manual_seed(seed))
+        ratio = ESTIMATORS[name](shift.source, shift.target, generator=Generator().manual_seed(seed))
+        found = covariate.target_mean(values, ratio, shift.source, shift.target)
+        truth = 0.5 * math.sqrt(3)
+        held += found.interval[0] <= truth <= found.interval[1]
+        w = ratio.weights / ratio.weights.mean()
+        known = float((w * (values - (w * values).mean())).square().sum().sqrt()) / 300
+        held_with_known_weights += abs(float((w * values).mean()) - truth) < 1.96 * known
+
+    assert held >= 52  # of 60: .95 less three standard errors
+    assert held_with_known_weights < 48
+
+
+@pytest.mark.parametrize("right", ["ratio", "predictions"])
+def test_target_mean_is_right_if_the_ratio_or_the_predictions_are(right: str) -> None:
+    shift = drawn(4000, 4000, 2, mean=1.0)
+    truth = float((3 * shift.target[:, 0]).sin().mean())
+    blind = covariate.kliep(shift.source[:, 1:] * 0, shift.target[:, 1:] * 0)  # all weights are 1
+    ratio = covariate.logistic_ratio(shift.source, shift.target) if right == "ratio" else blind
+    wrong = (shift.source[:, 0], shift.target[:, 0])
+    exact = ((3 * shift.source[:, 0]).sin(), (3 * shift.target[:, 0]).sin())
+
+    found = covariate.target_mean(
+        (3 * shift.source[:, 0]).sin(),
+        ratio,
+        shift.source,
+        shift.target,
+        predictions=wrong if right == "ratio" else exact,
+    )
+
+    assert abs(found.mean - truth) < 4 * found.standard_error < 0.3
+    assert abs(float((3 * shift.source[:, 0]).sin().mean()) - truth) > 0.02
+
+
+def test_likelihood_ratio_of_the_columns_without_penalty_is_entropy_balancing() -> None:
+    shift = drawn(200, 150, 3)
+
+    ratio = covariate.kliep(shift.source, shift.target, features="linear", penalty=0)
+
+    centred = (shift.source - shift.target.mean(0)).numpy()
+    dual = minimize(lambda b: np.log(np.exp(centred @ b).sum()), np.zeros(3), method="BFGS", options={"gtol": 1e-10})
+    expected = np.exp(centred @ dual.x)
+    np.testing.assert_allclose(ratio.weights.numpy() / 200, expected / expected.sum(), rtol=1e-4)
+    torch.testing.assert_close(ratio.weights @ shift.source / 200, shift.target.mean(0), rtol=0, atol=1e-9)
+    assert ratio.report.balance.difference.abs().max() < 1e-8
+
+
+def test_entropy_balancing_towards_means_outside_of_the_source_is_an_error() -> None:
+    source = torch.randn(50, 2, dtype=torch.float64)
+
+    with pytest.raises(RuntimeError, match="raise penalty, or drop columns of source and target"):
+        covariate.kliep(source, source + 20, features="linear", penalty=0)
+
+
+@pytest.mark.parametrize("name", ["linear", "quadratic", "kernel"])
+def test_features_of_the_likelihood_ratio_can_be_named(name: Any) -> None:
+    shift = drawn(120, 100)
+
+    assert covariate.kliep(shift.source, shift.target, features=name).report.features == name

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
+
+from dlcore.shift import covariate
 
 from . import Entry, Refusal, draw, integers, seeded
 
@@ -75,6 +78,29 @@ SEARCH = {
     "compile": "the number of steps of the search depends on the values",
     "meta": "there is no minimum to search for without values",
 }
+RATIO = covariate.DensityRatio(
+    torch.tensor([0.5, 1.0, 1.5]), covariate.kliep(SOURCE, SOURCE).report, covariate.LogRatio(lambda x: x[..., 0], 2, 1)
+)
+VALUES = torch.tensor([1.0, 2.0, 4.0])
+
+
+def refused_mean(error: type[Exception], message: str, **changed: Any) -> Refusal:
+    """Return the refusal of a changed argument of target_mean."""
+    args = {"values": VALUES, "ratio": RATIO, "source": SOURCE, "target": TARGET}
+    options = {name: value for name, value in changed.items() if name not in args}
+    return Refusal(error, message, tuple((args | changed)[name] for name in args), options)
+
+
+def of_fitted_ratio(target_mean: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return the numbers of the estimate, with a ratio that is fitted to the samples."""
+
+    def call(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        found = target_mean(values, covariate.kliep(source, target, features="linear"), source, target)
+        return torch.tensor([found.mean, found.standard_error, *found.interval])
+
+    return call
+
+
 NO_ROWS = Refusal(
     ValueError,
     "source must have shape (n, d) with a row and a column at least, got (0, 2)",
@@ -117,8 +143,13 @@ ENTRIES = {
         empty=NO_ROWS,
         refusals=refusals(
             refused(TypeError, "penalty must be a real number, got '1'", penalty="1"),
-            refused(ValueError, "penalty must be > 0 and finite, got 0", penalty=0),
-            refused(ValueError, "penalty must be > 0 and finite, got nan", penalty=math.nan),
+            refused(ValueError, "penalty must be >= 0 and finite, got -1", penalty=-1),
+            refused(ValueError, "penalty must be >= 0 and finite, got nan", penalty=math.nan),
+            refused(
+                ValueError,
+                "features must be 'auto', 'linear', 'quadratic' or 'kernel', got 'cubic'",
+                features="cubic",
+            ),
         ),
     ),
     "shift.covariate.ulsif": Entry(
@@ -130,6 +161,52 @@ ENTRIES = {
             refused(TypeError, "alpha must be a real number, got None", alpha=None),
             refused(ValueError, "alpha must be in [0, 1), got 1.0", alpha=1.0),
             refused(ValueError, "alpha must be in [0, 1), got -0.1", alpha=-0.1),
+        ),
+    ),
+    "shift.covariate.target_mean": Entry(
+        make=lambda generator: (draw(generator, 9), *draw_samples(generator)),
+        adapt=of_fitted_ratio,
+        exempt=SEARCH | {"dtypes": "an estimate holds Python numbers"},
+        empty=replace(NO_ROWS, args=(VALUES[:0], RATIO, SOURCE[:0], TARGET)),
+        refusals=(
+            refused_mean(
+                TypeError, "values must be a real floating-point tensor, got torch.int64", values=VALUES.long()
+            ),
+            refused_mean(
+                TypeError,
+                "values must have the dtype of source, torch.float32, got torch.float64",
+                values=VALUES.double(),
+            ),
+            refused_mean(TypeError, "source must be a torch.Tensor, got list", source=[[1.0]]),
+            refused_mean(
+                TypeError, "target must be a real floating-point tensor, got torch.int64", target=integers(TARGET)
+            ),
+            refused_mean(
+                TypeError,
+                "predictions[1] must have the dtype of source, torch.float32, got torch.float64",
+                predictions=(VALUES, VALUES[:2].double()),
+            ),
+            refused_mean(
+                ValueError,
+                "values must have one entry for each of the 3 rows, got shape (2,)",
+                values=VALUES[:2],
+            ),
+            refused_mean(
+                ValueError,
+                "the weights of ratio must have one entry for each of the 2 rows, got shape (3,)",
+                values=VALUES[:2],
+                source=SOURCE[:2],
+            ),
+            refused_mean(
+                ValueError, "values must be finite, got nan at index 0", values=VALUES.where(VALUES != 1, math.nan)
+            ),
+            refused_mean(
+                ValueError,
+                "the weights of ratio must not all be 0",
+                ratio=replace(RATIO, weights=torch.zeros(3)),
+            ),
+            refused_mean(TypeError, "level must be a real number, got '1'", level="1"),
+            refused_mean(ValueError, "level must be in (0, 1), got 1.0", level=1.0),
         ),
     ),
     "shift.covariate.kernel_mean_matching": Entry(

@@ -10,6 +10,7 @@ from ._balance import Balance
 from ._kliep import kliep
 from ._logistic import logistic_ratio
 from ._matching import kernel_mean_matching
+from ._mean import TargetMean, target_mean
 from ._ratio import DensityRatio, LogRatio, RatioReport
 from ._ulsif import ulsif
 
@@ -18,8 +19,10 @@ __all__ = [
     "DensityRatio",
     "LogRatio",
     "RatioReport",
+    "TargetMean",
     "kernel_mean_matching",
     "kliep",
     "logistic_ratio",
+    "target_mean",
     "ulsif",
 ]

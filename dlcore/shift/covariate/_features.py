@@ -11,6 +11,7 @@ from dlcore._checks import check_floating, check_same_dtype, check_values
 from dlcore._torch import loadable, split
 
 __all__ = [
+    "CANDIDATES",
     "MAX_CENTRES",
     "MAX_SAMPLE_ROWS",
     "Features",
@@ -27,6 +28,7 @@ __all__ = [
     "standardize",
 ]
 
+CANDIDATES = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
 MAX_SAMPLE_ROWS = 2**12  # rows of each domain on which features, widths and penalties are chosen
 MAX_CENTRES = 100  # kernels
 MAX_BLOCK_ENTRIES = 2**18  # entries computed at a time: 2 MB in float64

@@ -1,19 +1,20 @@
 """The density ratio that brings the weighted source closest to the target."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from dlcore._checks import check_number
+from dlcore._checks import check_nonnegative
 from dlcore._newton import Derivatives, minimize_convex
 
 from ._classifier import MAX_FEATURES, MIN_GAIN, PENALTIES, REMEDY, TOLERANCE, domain_scores
 from ._features import (
+    CANDIDATES,
     MAX_SAMPLE_ROWS,
     Features,
     Kernels,
@@ -27,6 +28,7 @@ from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["fit", "kliep"]
 
+FINAL_TOLERANCE = 1e-10  # of the log-likelihood, before the last step: means of features then agree to all digits
 ROWS_PER_FEATURE = 5  # of each sample: with fewer, products or kernels are not tried
 
 Pair = tuple[Tensor, Tensor]  # source and target
@@ -55,6 +57,7 @@ def kliep(
     source: Float[Tensor, "n d"],
     target: Float[Tensor, "m d"],
     *,
+    features: Literal["auto", "linear", "quadratic", "kernel"] = "auto",
     penalty: float | None = None,
     generator: Generator | None = None,
 ) -> DensityRatio:
@@ -76,14 +79,21 @@ def kliep(
     which include the noise of the source: further target rows alone do not justify them. They are not tried if they are
     more than 300, or if either sample has fewer than five rows for each. At most 4096 rows of each domain are fitted.
 
+    Without penalty, the weighted source has exactly the target's mean of each feature. With ``features="linear"`` and
+    ``penalty=0`` the weights are therefore those of entropy balancing: of all that give the columns these means, they
+    are closest to equal weights in the Kullback-Leibler divergence.
+
     Parameters
     ----------
     source : Tensor, shape (n, d)
         The rows to weight.
     target : Tensor, shape (m, d)
         Rows from the distribution in which the model is used.
-    penalty : float, in (0, inf), optional
+    features : {"auto", "linear", "quadratic", "kernel"}, default "auto"
+        The features in the exponent.
+    penalty : float, in [0, inf), optional
         One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 times max(1, m / n) by default.
+        With 0, target means outside of the source's rows are an error.
     generator : torch.Generator, optional
         Draws the kernels and the rows that are fitted; if given, the global random state does not change.
 
@@ -101,7 +111,9 @@ def kliep(
     ValueError
         If ``source`` or ``target`` is not a matrix with a row and a column, or they differ in their columns.
     ValueError
-        If an entry of ``source`` or ``target`` is not finite, or ``penalty`` is not in (0, inf).
+        If an entry of ``source`` or ``target`` is not finite, or ``penalty`` is not in [0, inf).
+    ValueError
+        If ``features`` is none of these names.
 
     See Also
     --------
@@ -114,6 +126,8 @@ def kliep(
        for covariate shift adaptation", *Annals of the Institute of Statistical Mathematics* 60(4), 2008.
     .. [2] Y. Tsuboi, H. Kashima, S. Hido, S. Bickel and M. Sugiyama, "Direct density ratio estimation for large-scale
        covariate shift adaptation", *Journal of Information Processing* 17, 2009.
+    .. [3] J. Hainmueller, "Entropy balancing for causal effects: a multivariate reweighting method to produce balanced
+       samples in observational studies", *Political Analysis* 20(1), 2012.
 
     Examples
     --------
@@ -126,15 +140,20 @@ def kliep(
     tensor([0.5000, 1.5000])
     """
     check_samples(source, target)
+    if features not in CANDIDATES:
+        raise ValueError(f"features must be 'auto', 'linear', 'quadratic' or 'kernel', got {features!r}")
     if penalty is not None:
-        check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
+        check_nonnegative("penalty", penalty)
     with torch.no_grad():
         scale = max(1.0, len(target) / len(source))  # the noise is that of the smaller sample
         penalties = tuple(scale * value for value in PENALTIES) if penalty is None else (penalty,)
         source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target)
-        phi, best, name = _choose_features(source_sample, target_sample, columns, penalties, generator)
-        theta = fit(phi(source_sample), phi(target_sample), best.penalties, columns.mean.new_zeros(phi.size))
+        phi, best, name = _choose(
+            source_sample, target_sample, columns, name=features, penalties=penalties, generator=generator
+        )
+        start = columns.mean.new_zeros(phi.size)
+        theta = fit(phi(source_sample), phi(target_sample), best, start, tolerance=FINAL_TOLERANCE)
         return ratio_with_report(
             source,
             target,
@@ -146,22 +165,37 @@ def kliep(
         )
 
 
-def _choose_features(
-    source: Tensor, target: Tensor, columns: Standard, penalties: Sequence[float], generator: Generator | None
-) -> tuple[Features, HalfFits, str]:
-    """Return the features with which each half of the samples does best on the other, their fits and their name."""
+def _choose(
+    source: Tensor,
+    target: Tensor,
+    columns: Standard,
+    *,
+    name: str,
+    penalties: Sequence[float],
+    generator: Generator | None,
+) -> tuple[Features, Tensor, str]:
+    """Return the features and penalties with which each half of the samples does best on the other, and their name."""
+    expansions: dict[str, Callable[[], Features]] = {
+        "linear": lambda: columns,
+        "quadratic": lambda: Products(columns),
+        "kernel": lambda: Kernels.around(columns, source, target, generator),
+    }
+    if name != "auto" and len(penalties) == 1:
+        features = expansions[name]()
+        return features, columns.mean.new_full((features.size,), penalties[0]), name
     halves = [(source[i::2], target[i::2]) for i in range(2)]
     linear = _best_on_path(columns, halves, [torch.full_like(columns.mean, value) for value in penalties])
-    features, best, name = columns, linear, "linear"
-    kernels = Kernels.around(columns, source, target, generator)
-    for candidate_name, candidate in (("quadratic", Products(columns)), ("kernel", kernels)):
-        if candidate.size <= min(MAX_FEATURES, len(source) / ROWS_PER_FEATURE, len(target) / ROWS_PER_FEATURE):
-            added = candidate.size - columns.size
+    features, best, chosen = columns, linear, "linear"
+    most = min(MAX_FEATURES, len(source) / ROWS_PER_FEATURE, len(target) / ROWS_PER_FEATURE)
+    for candidate in CANDIDATES[name]:
+        expanded = expansions[candidate]()
+        if name == candidate or expanded.size <= most:
+            added = expanded.size - columns.size
             path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
-            found = _best_on_path(candidate, halves, path, warm_start=linear)
-            if found.gains_over(best):
-                features, best, name = candidate, found, candidate_name
-    return features, best, name
+            found = _best_on_path(expanded, halves, path, warm_start=linear)
+            if name == candidate or found.gains_over(best):
+                features, best, chosen = expanded, found, candidate
+    return features, best.penalties, chosen
 
 
 def _best_on_path(
@@ -197,7 +231,7 @@ def _held_out(source: Tensor, target: Tensor, params: Tensor) -> Pair:
     return (logits - log_mean).exp(), log_mean - target @ params
 
 
-def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Tensor:
+def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor, *, tolerance: float = TOLERANCE) -> Tensor:
     """Return the parameters that maximize the penalized likelihood, by Newton's method."""
     m, mean = len(target), target.mean(0)
 
@@ -213,4 +247,4 @@ def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor) -> Te
 
         return m * (logits.logsumexp(0) - mean @ params) + penalties @ (params * params) / 2, derivatives
 
-    return minimize_convex(objective, params, tolerance=TOLERANCE, remedy=REMEDY).params
+    return minimize_convex(objective, params, tolerance=tolerance, remedy=REMEDY).params

@@ -11,12 +11,10 @@ from torch import Generator, Tensor
 from dlcore._checks import check_number
 
 from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows, scores_of_all_rows
-from ._features import MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
+from ._features import CANDIDATES, MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
 from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["logistic_ratio"]
-
-CANDIDATES = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
 
 FeatureMap = Callable[[Tensor], Tensor]
 
