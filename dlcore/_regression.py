@@ -1,38 +1,29 @@
-r"""Guards for the examples of a regression, and the search for a minimum that has no closed form.
-
-Newton's method takes few steps, but each of them forms a Hessian. With one output and few columns that is cheap.
-Otherwise the Hessian is kept for several steps, with one block for each output, and L-BFGS corrects it with the
-gradients that the search computes anyway. All sums run in float64 over blocks of rows that stay in the cache. With many
-rows, the search starts at the minimum for a sample of them.
-
-References: J. Nocedal and S. J. Wright, *Numerical Optimization*, 2nd ed., 2006, chapters 3 and 7.
-"""
+r"""Guards for the examples of a regression, and the search for the smallest loss that has no closed form."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Generator, Tensor
 
 from ._checks import check_same_dtype, check_values, check_weights, has_values
+from ._logit_losses import Loss
+from ._newton_cg import NewtonStep, Preconditioner, Problem, RowSource, newton_steps, preconditioner
 from ._numerics import accumulation_dtype
-from ._torch import cholesky, eigenvalues, vector_norm
+from ._torch import eigenvalues, qr, singular_values, vector_norm
 
-__all__ = ["RowSource", "check_examples", "check_full_rank", "leave_out_absent", "minimize"]
+__all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
 
-BLOCK_ENTRIES = 2**16  # of the inputs, read at a time: 512 KB in float64
 MAX_ROWS_IN_MEMORY = 2**15  # of the inputs, held in float64; with more rows, the search starts from a sample
 SAMPLE_ROWS = 2**13
-MAX_STEPS = 500
-MAX_NEWTON_COLUMNS = 64  # with one output and rows in memory, up to here the Hessian is computed in each step
-MAX_CORRECTIONS = 10  # of a kept Hessian by L-BFGS, the latest ones
-MIN_HESSIAN_STEPS = 3  # for which the Hessian of several outputs is kept in any case
-MAX_STEPS_AT_TOLERANCE = 3  # without penalty, before the classes count as separated
-MAX_LOGIT_CHANGE = 1e-2  # without penalty, in a step from the minimum
-
-Correction = tuple[Tensor, Tensor, float]  # a step, the change of the gradient along it, and their inner product
+MAX_STEPS, MAX_SAMPLE_STEPS = 500, 20  # of Newton's method
+MAX_LAST_DECREMENT, SAMPLE_DECREMENT = 1e-15, 1e-6  # squared, relative to the loss
+MAX_LAST_LOGIT_CHANGE = 1e-2  # of a row one standard deviation from the mean
+FIRST_SEPARATION_STEP = 8  # from which a search without penalty tells whether the classes are separated
+INDEPENDENT_EIGENVALUE = 1e-10  # relative: if all are larger, the columns are independent
+MEAN_ROUNDING = 1e-15  # relative: a column that varies less is constant
+MAX_PENALTY = 1e300  # of a standardized column
 
 
 def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, **targets: Tensor) -> None:
@@ -70,218 +61,127 @@ def leave_out_absent(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tens
     return x, y, weights.double()
 
 
-@runtime_checkable
-class RowSource(Protocol):
-    """A matrix, or an object that computes rows of one when they are read by a slice or by their indices."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: slice | Tensor, /) -> Tensor: ...
-
-    @property
-    def shape(self) -> torch.Size: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-
-@dataclass(frozen=True)
-class _Problem:
-    r"""The weighted sum of losses :math:`\ell(\mathbf{W}\mathbf{x}_i + \mathbf{b}, y_i)`, plus the penalty.
-
-    The parameters, one tensor of shape (k, d + 1) with the bias last, belong to standardized columns. Multiplied by the
-    transpose of ``standardization``, they are :math:`(\mathbf{W}, \mathbf{b})`.
-    """
-
-    x: RowSource
-    y: Tensor
-    weights: Tensor | None
-    penalty: float
-    standardization: Tensor
-    probabilities: Callable[[Tensor], Tensor]
-    subtract_labels_: Callable[[Tensor, Tensor], Tensor]
-
-    def blocks(self, params: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-        """Yield, block by block, inputs with a last column of ones, labels, probabilities and weights."""
-        has_ones = self.x.shape[1] == params.shape[1]
-        block_rows = max(BLOCK_ENTRIES // params.shape[1], 1)
-        buffer = params.new_ones(0 if has_ones else block_rows, params.shape[1])
-        for first_row in range(0, len(self.x), block_rows):
-            block = slice(first_row, first_row + block_rows)
-            inputs = self.x[block]
-            if not has_ones:  # all blocks share a buffer, which stays in the cache
-                buffer[: len(inputs), :-1] = inputs
-                inputs = buffer[: len(inputs)]
-            yield (
-                inputs,
-                self.y[block],
-                self.probabilities(params @ inputs.T),
-                None if self.weights is None else self.weights[block],
-            )
-
-    def gradient(self, params: Tensor, hessian: Tensor | None = None) -> Tensor:
-        """Return the gradient, and add to ``hessian`` the block of each output, in the columns as given."""
-        params = params @ self.standardization.T
-        gradient = self.penalty * params
-        gradient[:, -1] = 0
-        for inputs, y, p, weights in self.blocks(params):
-            if hessian is not None:
-                curvature = (p * (1 - p)).clamp_min_(1e-17)
-                if weights is not None:
-                    curvature *= weights
-                for hessian_block, v in zip(hessian, curvature, strict=True):
-                    hessian_block.addmm_(v * inputs.T, inputs)
-            errors = self.subtract_labels_(p, y)
-            if weights is not None:
-                errors *= weights
-            gradient.addmm_(errors, inputs)
-        return gradient @ self.standardization
-
-    def derivatives(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient, and the Hessian's block of each output, (k, d + 1, d + 1)."""
-        k, n_params = params.shape
-        hessian = params.new_zeros(k, n_params, n_params)
-        hessian.diagonal(dim1=1, dim2=2)[:, :-1] = self.penalty
-        gradient = self.gradient(params, hessian)
-        return gradient, self.standardization.T @ hessian @ self.standardization
-
-
-def _with_ones(x: Tensor) -> Tensor:
-    """Return the rows in float64, with a last column of ones."""
-    return torch.cat([x.double(), x.new_ones(len(x), 1, dtype=torch.float64)], dim=1)
-
-
 @torch.no_grad()
 def minimize(
+    loss: Loss,
     x: RowSource,
     y: Tensor,
     weights: Tensor | None,
     *,
     penalty: float,
-    k: int,
-    probabilities: Callable[[Tensor], Tensor],
-    subtract_labels_: Callable[[Tensor, Tensor], Tensor],
+    k: int = 1,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Return the parameters, (k, d + 1), at which the norm of the gradient is below 1e-8 or float64's resolution.
+    r"""Return the :math:`(\mathbf{W}, \mathbf{b})`, (k, d + 1), with the smallest weighted sum of losses plus penalty.
 
-    ``probabilities`` maps logits (k, m) to probabilities, and ``subtract_labels_`` subtracts the labels from these in
-    place: the difference is the derivative of the loss by the logits. ``start`` is where the search starts, if known.
+    .. math::
+
+        \sum_{i=1}^{n} \beta_i\,\ell(\mathbf{W}\mathbf{x}_i + \mathbf{b}, y_i)
+            + \frac{\lambda}{2}\lVert\mathbf{W}\rVert_F^2
+
+    The search starts at ``start``, or at the minimum for a sample of the rows if they are many. It ends with a step
+    whose decrement is below the rounding of the objective.
     """
+    (n, d), total = x.shape, float(len(x))
     if weights is not None:
         largest = float(weights.max())
         weights, penalty = weights / largest, penalty / largest
-    (n, d), eps = x.shape, torch.finfo(torch.float64).eps
-    in_memory = n <= MAX_ROWS_IN_MEMORY
-    sample_index = slice(None)
-    if not in_memory:
-        sample_index = torch.randint(n, (SAMPLE_ROWS,), generator=Generator().manual_seed(0)).to(x.device)
-    columns = _with_ones(x[sample_index]).T.contiguous()
-    mean = columns[:-1].mean(1)
-    std = (columns[:-1] - mean[:, None]).square().mean(1).sqrt()
-    if not bool(std.isfinite().all()):
-        _check_finite(x)
-    std = torch.where(std > 1e-10 * mean.abs(), std, 1)
-    standardization = torch.diag(torch.cat([1 / std, std.new_ones(1)]))
-    standardization[-1, :-1] = -mean / std
-    largest_offset = 1 + float((mean / std).abs().max())  # in standard deviations: what centring amplifies rounding by
-
-    inputs = columns.T if in_memory else x
-    problem = sample = _Problem(inputs, y, weights, penalty, standardization, probabilities, subtract_labels_)
-    params = std.new_zeros(k, d + 1)
+        total = float(weights.sum())
+    sample_index = slice(None) if n <= MAX_ROWS_IN_MEMORY else _sample_index(n, weights).to(x.device)
+    columns, mean, std = _standardized(x, sample_index)
+    penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
+    problem = Problem(loss, columns if n <= MAX_ROWS_IN_MEMORY else x, y, weights, penalties, mean, std)
     if penalty == 0:
-        correlations = problem.derivatives(params)[1][0]
-        if not bool(correlations.isfinite().all()):
-            _check_finite(x)
-        values = eigenvalues(correlations)
-        check_full_rank(int((values > 16 * d * eps * largest_offset**2 * values[-1]).sum()) - 1, d)
+        _check_independent_columns(problem)
+    params, precondition = std.new_zeros(k, d + 1), None
     if start is not None:
         params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
-    elif not in_memory:
-        sample_weights = (std.new_ones(SAMPLE_ROWS) if weights is None else weights[sample_index]) * (n / SAMPLE_ROWS)
-        sample = replace(problem, x=columns.T, y=y[sample_index], weights=sample_weights)
-        params = _search(sample, params, 1e-3 * n, sample)
-    resolution = 8 * eps * math.sqrt(n * (d + 1)) * largest_offset
-    gradient_factor = math.sqrt(1 + float((mean.square() + std.square()).sum()))  # of its norm, from standardized to x
-    tolerance = max(1e-8 / gradient_factor, resolution)
-    first_hessian = problem if k == 1 else sample  # with several outputs, a Hessian of all rows is expensive
-    return _search(problem, params, tolerance, first_hessian) @ standardization.T
+    elif n > MAX_ROWS_IN_MEMORY:
+        sample_weights = std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS)
+        sample = replace(problem, x=columns, y=y[sample_index], weights=sample_weights)
+        params, precondition = _minimum_of_sample(sample, params)
+    params = _minimum(problem, params, precondition, penalized=penalty > 0)
+    weight = params[:, :-1] / std
+    return torch.cat([weight, params[:, -1:] - weight @ mean[:, None]], dim=1)
 
 
-def _check_finite(x: RowSource) -> None:
-    """Raise ValueError that names the first entry that is not finite."""
-    check_values("x", x[:], "finite", torch.isfinite)
+def _sample_index(n: int, weights: Tensor | None) -> Tensor:
+    """Draw rows with probabilities proportional to their weights."""
+    generator = Generator().manual_seed(0)
+    if weights is None:
+        return torch.randint(n, (SAMPLE_ROWS,), generator=generator)
+    cumulative = weights.cumsum(0).cpu()
+    points = torch.rand(SAMPLE_ROWS, dtype=cumulative.dtype, generator=generator) * cumulative[-1]
+    return torch.searchsorted(cumulative, points).clamp_max(n - 1)
 
 
-def _search(problem: _Problem, params: Tensor, tolerance: float, first_hessian: _Problem) -> Tensor:
-    """Return parameters at which the gradient is within the tolerance, or raise; start with a Hessian of that problem.
+def _standardized(x: RowSource, index: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return these rows in float64, standardized and with a last column of ones, the means and standard deviations."""
+    rows = x[index].double()
+    mean = rows.mean(0)
+    centred = rows - mean
+    largest = centred.abs().amax(0)
+    if not bool(largest.isfinite().all()):
+        raise _no_minimum(x, 0)
+    varies = largest > MEAN_ROUNDING * mean.abs()
+    largest = torch.where(varies, largest, 1)
+    std = torch.where(varies, (centred / largest).square().mean(0).sqrt() * largest, 1)
+    return torch.cat([centred / std, std.new_ones(len(rows), 1)], dim=1), mean, std
 
-    The Hessian is computed again when the gradient falls too slowly, and where the gradient is within the tolerance.
-    """
-    k, n_params = params.shape
-    exact = k == 1  # with one output, the blocks are the whole Hessian
-    newton = exact and len(problem.x) <= MAX_ROWS_IN_MEMORY and n_params <= MAX_NEWTON_COLUMNS
-    min_decrease, min_hessian_steps = (10, 0) if exact else (2, MIN_HESSIAN_STEPS)
-    factor, hessian_steps, steps_at_tolerance, count, norm = None, 0, 0, 0, math.inf
-    corrections: list[Correction] = []
-    gradient, hessian = problem.derivatives(params) if first_hessian is problem else (problem.gradient(params), None)
-    for count in range(MAX_STEPS):  # noqa: B007  # the error below names it
-        last_norm, norm = norm, float(vector_norm(gradient))
-        if not math.isfinite(norm):
+
+def _check_independent_columns(problem: Problem) -> None:
+    """Raise ValueError unless the standardized columns are independent on all rows."""
+    n_params = len(problem.penalties)
+    gram = problem.penalties.new_zeros(n_params, n_params)
+    for inputs, _, _ in problem.blocks():
+        gram.addmm_(inputs.T, inputs)
+    if not bool(gram.isfinite().all()):
+        raise _no_minimum(problem.x, 0)
+    values = eigenvalues(gram)
+    if float(values[0]) > INDEPENDENT_EIGENVALUE * float(values[-1]):
+        return
+    r = gram.new_zeros(0, n_params)  # of a QR decomposition: the Gram matrix has lost half its digits
+    for inputs, _, _ in problem.blocks():
+        _, r = qr(torch.cat([r, inputs]))
+    norms = vector_norm(r, dim=0)
+    values = singular_values(r / torch.where(norms > 0, norms, 1))
+    check_full_rank(int((values > 16 * n_params * torch.finfo(r.dtype).eps).sum()) - 1, n_params - 1)
+
+
+def _minimum_of_sample(sample: Problem, params: Tensor) -> tuple[Tensor, Preconditioner | None]:
+    """Return parameters near the minimum for a sample, where there may be none, and a preconditioner."""
+    for state in islice(newton_steps(sample, params), MAX_SAMPLE_STEPS):
+        params = state.params
+        if state.decrement <= SAMPLE_DECREMENT * state.scale:
             break
-        if norm <= tolerance and problem.penalty > 0:
-            return params
-        slow = norm > last_norm / min_decrease and hessian_steps > min_hessian_steps
-        if newton or factor is None or slow or norm <= tolerance:
-            if hessian is None:
-                _, hessian = (first_hessian if factor is None else problem).derivatives(params)
-            hessian.diagonal(dim1=1, dim2=2).mul_(1 + 1e-14 * n_params)
-            factor, failed = cholesky(hessian)
-            if bool(failed.any()):
-                break
-            corrections, hessian_steps = [], 0
-        step = _direction(gradient, factor, corrections)
-        if norm <= tolerance:
-            if float(step.abs().sum(1).max()) < MAX_LOGIT_CHANGE:
-                return params
-            steps_at_tolerance += 1
-            if steps_at_tolerance > MAX_STEPS_AT_TOLERANCE:
-                raise ValueError(
-                    "x must not separate the classes when penalty is 0: the loss keeps falling as the weights grow"
-                )
-        slope, length = _dot(gradient, step), 1.0
-        while True:
-            next_params = params.add(step, alpha=length)
-            next_gradient, hessian = (
-                problem.derivatives(next_params) if newton else (problem.gradient(next_params), None)
-            )
-            next_slope = _dot(next_gradient, step)
-            if not next_slope > -slope / 2:
-                break
-            length *= slope / (slope - next_slope)  # where a straight line through both slopes is 0
-        change, gradient_change = next_params.sub(params), next_gradient.sub(gradient)
-        correction = (change, gradient_change, _dot(change, gradient_change))
-        corrections = [*corrections[1 - MAX_CORRECTIONS :], correction]
-        params, gradient, hessian_steps = next_params, next_gradient, hessian_steps + 1
-    _check_finite(problem.x)
-    raise RuntimeError(
-        f"no minimum found: the norm of the gradient is {norm:.1e} after {count} steps; scale the columns"
-    )
+    return params, preconditioner(sample, params)
 
 
-def _direction(gradient: Tensor, factor: Tensor, corrections: list[Correction]) -> Tensor:
-    """Return minus the inverse Hessian times the gradient, with the Hessian as L-BFGS corrects it."""
-    step, coefficients = -gradient, list[float]()
-    for change, gradient_change, product in reversed(corrections):
-        coefficients.append(_dot(change, step) / product)
-        step = step.sub(gradient_change, alpha=coefficients[-1])
-    step = torch.cholesky_solve(step.unsqueeze(-1), factor).squeeze(-1)
-    if len(step) > 1:  # adding one vector to all outputs' parameters does not change the probabilities: leave it out
-        step = step - step.mean(0)
-    for (change, gradient_change, product), coefficient in zip(corrections, reversed(coefficients), strict=True):
-        step = step.add(change, alpha=coefficient - _dot(gradient_change, step) / product)
-    return step
+def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | None, *, penalized: bool) -> Tensor:
+    """Return the minimum, or raise the error that says why there is none."""
+    last_decrement, count = math.inf, 0
+    for count, state in enumerate(islice(newton_steps(problem, params, precondition), MAX_STEPS), 1):
+        last_logit_change = float(state.step.abs().sum(1).max())
+        stagnates = penalized and state.decrement > last_decrement / 4  # by rounding
+        if state.decrement <= MAX_LAST_DECREMENT * state.scale and (
+            last_logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates
+        ):
+            return state.params + state.step
+        if not penalized and count >= FIRST_SEPARATION_STEP:
+            _check_not_separated(problem, state)
+        last_decrement = state.decrement
+    raise _no_minimum(problem.x, count)
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
+def _check_not_separated(problem: Problem, state: NewtonStep) -> None:
+    """Raise ValueError if the parameters, or the direction of a step, separate the classes."""
+    if problem.separated_by(state.step) or problem.separated_by(state.params):
+        raise ValueError(
+            "x must not separate the classes when penalty is 0: the loss keeps falling as the weights grow"
+        )
+
+
+def _no_minimum(x: RowSource, n_steps: int) -> RuntimeError:
+    """Return the error of a search that has failed, or raise ValueError that names the first entry not finite."""
+    check_values("x", x[:], "finite", torch.isfinite)
+    return RuntimeError(f"no minimum found in {n_steps} steps: scale the columns of x, or raise penalty")

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
+from scipy.optimize import linprog
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from torch import Tensor
 
@@ -582,7 +584,7 @@ def test_a_search_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch)
     x, labels, _ = random_classes(100, 4, 3)
     monkeypatch.setattr(_regression, "MAX_STEPS", 3)
 
-    with pytest.raises(RuntimeError, match=r"no minimum found: the norm of the gradient is .* after 2 steps"):
+    with pytest.raises(RuntimeError, match="no minimum found in 3 steps: scale the columns of x, or raise penalty"):
         linear.softmax_regression(x, labels)
 
 
@@ -607,3 +609,96 @@ def test_least_squares_keeps_its_digits_on_columns_far_from_zero() -> None:
     weight, _ = linear.least_squares(x, y, weights=weights)
 
     torch.testing.assert_close(weight.double(), true_weight, rtol=0, atol=3e-6)
+
+
+# Separation and rank without penalty
+
+
+def separating_program(x: Tensor, labels: Tensor, k: int) -> float:
+    """Return the largest sum of margins of a model with no row on the wrong side: 0 if the classes overlap."""
+    rows = torch.nn.functional.pad(x, (0, 1), value=1.0).numpy()
+    if k == 2:
+        margins = np.where(labels == 1, 1.0, -1.0)[:, None] * rows
+    else:
+        own, other = np.eye(k)[labels], np.eye(k)
+        difference = own[:, None, :] - other[None]  # of the outputs of the label and of each class
+        margins = np.einsum("ijc,id->ijcd", difference, rows).reshape(len(x) * k, -1)
+    program = linprog(-margins.sum(0), A_ub=-margins, b_ub=np.zeros(len(margins)), bounds=[(-1, 1)] * margins.shape[1])
+    return -program.fun
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_separation_agrees_with_a_linear_program(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    n, d, k = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((6, 40), (1, 5), (2, 5)))
+    if seed % 2:  # whole numbers: many rows lie on the boundary
+        x = torch.randint(-2, 3, (n, d), generator=generator).double()
+    else:
+        x = torch.randn(n, d, dtype=torch.float64, generator=generator)
+    scores = x @ torch.randn(d, k, dtype=x.dtype, generator=generator)
+    noise = torch.randn(n, k, dtype=x.dtype, generator=generator)
+    labels = (scores + (0.0, 0.3, 3.0)[seed % 3] * noise).argmax(1)
+    labels[:k], x[-1] = torch.arange(k), torch.arange(d) ** 2.0
+    fits = [lambda: linear.softmax_regression(x, labels, penalty=0)]
+    if k == 2:
+        fits.append(lambda: linear.logistic_regression(x, labels.double(), penalty=0))
+
+    for fit in fits:
+        if int(torch.linalg.matrix_rank(x - x.mean(0))) < d:
+            with pytest.raises(ValueError, match="rank"):
+                fit()
+        elif separating_program(x, labels, k) > 1e-7:
+            with pytest.raises(ValueError, match="x must not separate the classes"):
+                fit()
+        else:
+            assert fit().weight.isfinite().all()
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1e-6])
+def test_a_sample_without_the_rare_rows_does_not_decide_that_classes_are_separated(penalty: float) -> None:
+    n = 100_000
+    x, labels = torch.zeros(n, 1, dtype=torch.float64), torch.arange(n) % 2
+    x[:8] = 1
+
+    logistic = linear.logistic_regression(x, labels.double(), penalty=penalty)
+    softmax = linear.softmax_regression(x, labels, penalty=penalty)
+
+    assert logistic.weight.abs() < 1e-8
+    assert softmax.weight.abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_class_of_thirty_rows_among_many_is_fitted_without_penalty(seed: int) -> None:
+    x, _, weights = random_examples(100_000, 4, seed=seed)
+    y = torch.zeros(100_000, dtype=x.dtype)
+    y[torch.randperm(100_000, generator=torch.Generator().manual_seed(seed))[:30]] = 1
+
+    params = linear.logistic_regression(x, y, penalty=0)
+    softmax = linear.softmax_regression(x, y.long(), penalty=0)
+
+    assert logistic_gradient(x, y, torch.ones_like(weights), 0, params).norm() < 1e-8
+    torch.testing.assert_close(softmax.weight[:, 1] - softmax.weight[:, 0], params.weight, rtol=1e-7, atol=1e-8)
+
+
+def test_separation_of_many_rows_is_found_whatever_the_sample_holds() -> None:
+    x, labels, _ = random_classes(120_000, 3, 2)
+    x[:, 0] = torch.where(labels == 1, x[:, 0].abs(), -x[:, 0].abs())
+    with_overlap = x.clone()
+    with_overlap[[0, 1], 0] *= -1
+
+    with pytest.raises(ValueError, match="x must not separate the classes"):
+        linear.logistic_regression(x, labels.to(x.dtype), penalty=0)
+    with pytest.raises(ValueError, match="x must not separate the classes"):
+        linear.softmax_regression(x, labels, penalty=0)
+    assert linear.logistic_regression(with_overlap, labels.to(x.dtype), penalty=0).weight.isfinite().all()
+
+
+def test_the_rank_of_many_rows_is_that_of_all_rows() -> None:
+    x, labels, _ = random_classes(100_000, 3, 2)
+    x[:, 2] = x[:, 0] + x[:, 1]
+    independent = x.clone()
+    independent[:5, 2] += 1
+
+    with pytest.raises(ValueError, match="rank 3 when centred, got 2"):
+        linear.logistic_regression(x, labels.to(x.dtype), penalty=0)
+    assert linear.logistic_regression(independent, labels.to(x.dtype), penalty=0).weight.isfinite().all()

@@ -13,6 +13,7 @@ from dlcore._checks import (
     check_same_dtype,
     check_values,
 )
+from dlcore._logit_losses import LOGISTIC, SOFTMAX
 from dlcore._regression import check_examples, leave_out_absent, minimize
 from dlcore.linear._model import LinearParams
 
@@ -87,9 +88,7 @@ def logistic_regression(
     check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
     if y.max() == 0 or y.min() == 1:
         raise ValueError(f"y must hold both classes, got only {y[0].item()}")
-    (params,) = minimize(
-        x, y.double(), weights, penalty=penalty, k=1, probabilities=torch.sigmoid, subtract_labels_=Tensor.sub_
-    )
+    (params,) = minimize(LOGISTIC, x, y.double(), weights, penalty=penalty)
     return LinearParams(params[:-1].to(x.dtype), params[-1].to(x.dtype))
 
 
@@ -172,15 +171,5 @@ def softmax_regression(
     check_count("n_classes", k, 2)
     check_indices("labels", labels, k)
     check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
-    params = minimize(
-        x, labels, weights, penalty=penalty, k=k, probabilities=_softmax, subtract_labels_=_subtract_one_hot_
-    ).to(x.dtype)
+    params = minimize(SOFTMAX, x, labels, weights, penalty=penalty, k=k).to(x.dtype)
     return LinearParams(params[:, :-1].T.contiguous(), params[:, -1])
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return torch.softmax(logits, dim=0)
-
-
-def _subtract_one_hot_(probabilities: Tensor, labels: Tensor) -> Tensor:
-    return probabilities.scatter_add_(0, labels[None], probabilities.new_full((1, len(labels)), -1))

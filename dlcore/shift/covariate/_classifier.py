@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad, softplus
 
+from dlcore._logit_losses import LOGISTIC
 from dlcore._newton import Derivatives, minimize_convex
 from dlcore._regression import minimize
 from dlcore._torch import solve_triangular
@@ -226,14 +227,5 @@ def fit_all_rows(
     start = torch.cat([warm_start.params[:-1] / scale, warm_start.params[-1:] + bias_shift])
     y = torch.arange(len(source) + len(target), device=source.device).ge_(len(source))
     rows = DomainRows(source, target, features, scale)
-    (params,) = minimize(
-        rows,
-        y.double(),
-        None,
-        penalty=penalty,
-        k=1,
-        probabilities=torch.sigmoid,
-        subtract_labels_=Tensor.sub_,
-        start=start[None],
-    )
+    (params,) = minimize(LOGISTIC, rows, y.double(), None, penalty=penalty, start=start[None])
     return torch.cat([params[:-1] * scale, params[-1:]])
