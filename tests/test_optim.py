@@ -527,6 +527,7 @@ def test_clipping_refuses_parameters_in_place_of_their_gradients() -> None:
 # The norm
 
 
+@pytest.mark.held_against("PyTorch", optim.gradient_norm)
 @given(tensors(min_size=3, max_size=3), tensors(min_size=2, max_size=2))
 def test_the_norm_of_gradients_is_its_formula(g: Tensor, h: Tensor) -> None:
     norm = optim.gradient_norm([g, {"h": h}])
@@ -581,6 +582,7 @@ def test_two_steps_of_adam_are_their_formula(w: Tensor, g: Tensor, decay: float,
         assert abs(mp.mpf(stepped[i].item()) - w_i) <= 1e-13 * (1 + abs(w_i))
 
 
+@pytest.mark.held_against("PyTorch", optim.adam_step)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("decoupled", [True, False])

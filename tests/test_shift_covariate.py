@@ -938,6 +938,7 @@ def test_matched_weights_give_a_right_risk() -> None:
 # The mean in the target
 
 
+@pytest.mark.held_against("its definition", covariate.target_mean)
 @pytest.mark.parametrize("with_predictions", [False, True])
 @pytest.mark.parametrize(("n", "d"), [(60, 2), (400, 2)])  # without and with products
 def test_target_mean_is_its_formula(with_predictions: bool, n: int, d: int) -> None:
