@@ -232,7 +232,7 @@ def test_narrow_layers_drift_below_the_prediction(width: int, drift: float) -> N
     per_layer = torch.stack([(f.forward_measured[-1] / f.forward_predicted[-1]).log() / depth for f in found])
 
     assert exact == pytest.approx(drift, rel=0.02)
-    assert per_layer.mean().item() == pytest.approx(exact, abs=3 * float(per_layer.std()) / math.sqrt(60))
+    assert per_layer.mean().item() == pytest.approx(exact, abs=5 * float(per_layer.std()) / math.sqrt(60))
 
 
 # The expected value under a normal density

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 ALONE = Path(__file__).with_name("alone.py")
 SCRIPTS = sorted((ROOT / "gallery").glob("*/plot_*.py"))
 LIMIT = 20  # seconds of one core
+INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")  # set by tests-portable
 
 
 def canonical(requirement: str) -> str:
@@ -52,7 +53,8 @@ def modules_a_reader_lacks() -> list[str]:
 
 def run(folder: Path, script: Path) -> "subprocess.CompletedProcess[str]":
     """Run a script alone in a folder, without a screen, without settings, and on one core."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+    names = ("PATH", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH", *INSTRUCTIONS)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     settings = folder.parent / "matplotlibrc"
     settings.touch()
     environment = kept | {"MPLBACKEND": "Agg", "MATPLOTLIBRC": str(settings), "OMP_NUM_THREADS": "1"}
