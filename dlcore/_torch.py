@@ -44,6 +44,7 @@ __all__ = [
     "solve_triangular",
     "split",
     "svd",
+    "unique_with_counts",
     "unpack_dual",
     "vector_norm",
 ]
@@ -73,6 +74,11 @@ def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition."""
     u, s, vt = torch.linalg.svd(x, full_matrices=False)
     return u, s, vt
+
+
+def unique_with_counts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the different values in ascending order, the place of each entry among them, and how often each occurs."""
+    return torch.unique(x, return_inverse=True, return_counts=True)
 
 
 def generator_option(generator: torch.Generator | None) -> dict[str, Any]:

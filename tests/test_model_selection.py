@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
-from sklearn import datasets, linear_model
+from sklearn import datasets, linear_model, preprocessing
 from sklearn import model_selection as sklearn_selection
 from torch import Generator, Tensor
 
 from dlcore import linear, model_selection, training
 from dlcore.linear import LinearParams
-from tests.oracle import assert_matches, tensors
+from tests.oracle import assert_matches, exact, tensors
 
 
 def seeded(seed: int = 1) -> Generator:
@@ -780,3 +781,154 @@ def test_weighted_validation_estimates_the_error_on_the_target() -> None:
         estimates.append(float(result.validation_mean))
 
     assert abs(sum(estimates) / 200 - (1 + 1 / 4) / 2) < 0.05
+
+
+# Folds that respect classes, groups or time
+
+
+class_labels = st.lists(st.integers(-3, 3), min_size=6, max_size=40).map(torch.tensor)
+
+
+def assert_partition(folds: list[tuple[Tensor, Tensor]], n: int) -> None:
+    assert sorted(torch.cat([rows for _, rows in folds]).tolist()) == list(range(n))
+    for train, rows in folds:
+        assert sorted([*train.tolist(), *rows.tolist()]) == list(range(n))
+
+
+@given(class_labels, st.integers(2, 6), st.booleans())
+def test_stratified_folds_share_every_class_and_all_rows_evenly(labels: Tensor, k: int, shuffle: bool) -> None:
+    folds = list(model_selection.stratified_k_fold(labels, k, shuffle=shuffle, generator=seeded()))
+
+    assert_partition(folds, len(labels))
+    for of_class in (torch.ones_like(labels, dtype=torch.bool), *(labels == label for label in labels.unique())):
+        counts = [int(of_class[rows].sum()) for _, rows in folds]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_stratified_folds_are_as_even_as_those_of_scikit_learn() -> None:
+    labels = torch.randint(3, (100,))
+    ours = [labels[rows].bincount(minlength=3) for _, rows in model_selection.stratified_k_fold(labels, 5)]
+    theirs = [
+        labels[rows].bincount(minlength=3) for _, rows in sklearn_selection.StratifiedKFold(5).split(labels, labels)
+    ]
+
+    assert (torch.stack(ours).double().std(0) <= torch.stack(theirs).double().std(0) + 1e-9).all()
+
+
+def test_stratified_folds_are_drawn_from_the_generator() -> None:
+    labels = torch.tensor([0, 1]).repeat(10)
+    draws = [
+        [
+            rows.tolist()
+            for _, rows in model_selection.stratified_k_fold(labels, 4, shuffle=True, generator=seeded(seed))
+        ]
+        for seed in (1, 1, 2)
+    ]
+
+    assert draws[0] == draws[1] != draws[2]
+    assert draws[0] != [rows.tolist() for _, rows in model_selection.stratified_k_fold(labels, 4)]
+
+
+@given(class_labels.filter(lambda groups: len(groups.unique()) >= 3), st.integers(2, 3))
+def test_no_group_is_in_two_folds(groups: Tensor, k: int) -> None:
+    folds = list(model_selection.grouped_k_fold(groups, k))
+
+    assert_partition(folds, len(groups))
+    for train, rows in folds:
+        assert len(rows) > 0
+        assert set(groups[train].tolist()).isdisjoint(groups[rows].tolist())
+
+
+def test_grouped_folds_are_those_of_scikit_learn_in_size() -> None:
+    groups = torch.randint(20, (200,)).square()
+
+    sizes = sorted(len(rows) for _, rows in model_selection.grouped_k_fold(groups, 4))
+
+    theirs = sklearn_selection.GroupKFold(4).split(groups, groups=groups)
+    assert sizes == sorted(len(rows) for _, rows in theirs)
+
+
+@pytest.mark.parametrize(("n", "k", "gap"), [(7, 2, 0), (7, 3, 1), (100, 7, 0), (100, 7, 5), (np.int64(20), 19, 0)])
+def test_time_ordered_folds_are_those_of_scikit_learn(n: int, k: int, gap: int, plain: ModuleType) -> None:
+    folds = plain.model_selection.time_ordered_folds(n, k, gap=gap)
+
+    expected = sklearn_selection.TimeSeriesSplit(k, gap=gap).split(np.zeros(int(n)))
+    for (train, rows), (sk_train, sk_rows) in zip(folds, expected, strict=True):
+        assert train.tolist() == sk_train.tolist()
+        assert rows.tolist() == sk_rows.tolist()
+
+
+def test_cross_validation_on_given_folds() -> None:
+    x, y = torch.randn(30, 2, dtype=torch.float64), torch.randn(30, dtype=torch.float64)
+    groups = torch.arange(30) // 3
+
+    def fit(x: Tensor, y: Tensor) -> Tensor:
+        return x.T @ y
+
+    def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return (x @ w - y) ** 2
+
+    by_number = model_selection.cross_validate(fit, loss, x, y, k=5)
+    by_folds = model_selection.cross_validate(fit, loss, x, y, folds=model_selection.k_fold(30, 5))
+    grouped = model_selection.cross_validate(fit, loss, x, y, folds=model_selection.grouped_k_fold(groups, 5))
+
+    assert torch.equal(by_number.validation_errors, by_folds.validation_errors)
+    assert grouped.validation_errors.shape == (5,)
+
+
+# Standard scores
+
+
+@given(st.integers(1, 6).flatmap(lambda n: tensors(min_size=n, max_size=n)))
+def test_standard_scores_are_their_formula(column: Tensor) -> None:
+    scale = model_selection.standardize(column)
+
+    xs, n = exact(column), len(column)
+    mean = mp.fsum(xs) / n
+    std = mp.sqrt(mp.fsum((x - mean) ** 2 for x in xs) / n)
+    largest = max(map(abs, xs)) + 1
+    assert abs(mp.mpf(scale.mean.item()) - mean) <= 1e-15 * largest
+    if len(column.unique()) > 1:
+        assert abs(mp.mpf(scale.std.item()) - std) <= 1e-13 * largest
+
+
+def test_standard_scores_are_those_of_scikit_learn() -> None:
+    x, other = torch.randn(50, 3, dtype=torch.float64) * 5 + 100, torch.randn(4, 3, dtype=torch.float64)
+    x[:, 1] = 7.0
+
+    scale, expected = model_selection.standardize(x), preprocessing.StandardScaler().fit(x)
+
+    for rows in (x, other):
+        torch.testing.assert_close(scale(rows), torch.as_tensor(expected.transform(rows)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e30, -3e-30])
+def test_a_constant_column_becomes_zero_and_its_neighbours_do_not(value: float) -> None:
+    x = torch.stack([torch.full((1000,), value), torch.randn(1000)], 1).requires_grad_()
+
+    scale = model_selection.standardize(x)
+    z = scale(x)
+    (gradient,) = torch.autograd.grad(z[:, 1].square().sum() + z[0, 0], x)
+
+    assert torch.equal(z[:, 0], torch.zeros(1000))
+    assert scale.std[0] == 1
+    assert z[:, 1].std(correction=0).item() == pytest.approx(1, rel=1e-5)
+    assert gradient.isfinite().all()
+
+
+def test_a_column_far_from_zero_keeps_its_digits() -> None:
+    deviations = torch.tensor([-1.0, 0.0, 1.0]).repeat(1000)
+
+    scale = model_selection.standardize(deviations + 2.0**20)
+
+    assert scale.mean == 2.0**20
+    assert scale.std.item() == pytest.approx(math.sqrt(2 / 3), rel=1e-6)
+
+
+def test_rows_of_other_columns_or_dtypes_are_refused(plain: ModuleType) -> None:
+    scale = plain.model_selection.standardize(torch.randn(5, 3))
+
+    with pytest.raises(ValueError, match=r"^x must have shape \(n, \*\(3,\)\), got \(4, 2\)$"):
+        scale(torch.ones(4, 2))
+    with pytest.raises(TypeError, match=r"^x must have the dtype of mean, torch\.float32, got torch\.float64$"):
+        scale(torch.ones(4, 3, dtype=torch.float64))

@@ -7,16 +7,23 @@ it a weight or the mean that standardizes a column, is learned from the training
 
 from ._folds import CrossValidation, cross_validate, k_fold, train_test_split
 from ._ridge_path import RidgePath, ridge_path_cross_validation
+from ._standardize import Standardization, standardize
+from ._structured_folds import grouped_k_fold, stratified_k_fold, time_ordered_folds
 from ._vectorized import cross_validate_vectorized
 from ._weighted import importance_weighted_cross_validation
 
 __all__ = [
     "CrossValidation",
     "RidgePath",
+    "Standardization",
     "cross_validate",
     "cross_validate_vectorized",
+    "grouped_k_fold",
     "importance_weighted_cross_validation",
     "k_fold",
     "ridge_path_cross_validation",
+    "standardize",
+    "stratified_k_fold",
+    "time_ordered_folds",
     "train_test_split",
 ]

@@ -1,7 +1,7 @@
 """Splits into training and held-out rows, and the errors on both."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -11,7 +11,15 @@ from torch import Generator, Tensor
 from dlcore._checks import check_count, check_losses, check_number, number_of_rows
 from dlcore.norms import l2_norm
 
-__all__ = ["CrossValidation", "cross_validate", "fold_errors", "k_fold", "rows_at", "train_test_split"]
+__all__ = [
+    "CrossValidation",
+    "cross_validate",
+    "fold_errors",
+    "k_fold",
+    "random_or_given_order",
+    "rows_at",
+    "train_test_split",
+]
 
 Model = TypeVar("Model")
 
@@ -136,7 +144,7 @@ def train_test_split(
     n_train = n - math.floor(test_fraction * n + 0.5)
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
-    index = _row_order(n, shuffle=shuffle, generator=generator)
+    index = random_or_given_order(n, shuffle=shuffle, generator=generator)
     return tuple(rows_at(x, part) for x in given for part in (index[:n_train], index[n_train:]))
 
 
@@ -199,7 +207,7 @@ def k_fold(
     """
     check_count("k", k, 2)
     check_count("n", n, k)
-    folds = _row_order(n, shuffle=shuffle, generator=generator).tensor_split(k)
+    folds = random_or_given_order(n, shuffle=shuffle, generator=generator).tensor_split(k)
     return ((torch.cat([*folds[:j], *folds[j + 1 :]]), folds[j]) for j in range(k))
 
 
@@ -209,7 +217,8 @@ def cross_validate(
     x: Shaped[Tensor, "n ..."],
     y: Shaped[Tensor, "n ..."],
     *,
-    k: int,
+    k: int | None = None,
+    folds: Iterable[tuple[Tensor, Tensor]] | None = None,
     shuffle: bool = False,
     generator: Generator | None = None,
 ) -> CrossValidation:
@@ -234,8 +243,11 @@ def cross_validate(
         The inputs.
     y : Tensor, shape (n, ...)
         The targets.
-    k : int, in [2, n]
-        The number of folds.
+    k : int, in [2, n], optional
+        The number of folds of :func:`k_fold`.
+    folds : iterable of pairs of Tensor, optional
+        In place of ``k``, the training and the validation rows of each fold, such as :func:`stratified_k_fold`,
+        :func:`grouped_k_fold` and :func:`time_ordered_folds` give them.
     shuffle : bool, default False
         Whether rows are assigned to folds at random.
     generator : torch.Generator, optional
@@ -253,7 +265,9 @@ def cross_validate(
     TypeError
         If ``loss`` does not return a real floating-point tensor.
     ValueError
-        If ``k`` is less than 2, or greater than the number of rows.
+        If neither ``k`` nor ``folds`` is given, or both are.
+    ValueError
+        If ``k`` is less than 2, or greater than the number of rows, or ``folds`` are fewer than 2.
     ValueError
         If ``x`` or ``y`` has no dimension.
     ValueError
@@ -282,10 +296,14 @@ def cross_validate(
     tensor([4.5000, 0.5000])
     """
     n = number_of_rows(x=x, y=y)
+    if folds is None and k is not None:
+        folds = k_fold(n, k, shuffle=shuffle, generator=generator)
+    elif folds is None or k is not None:
+        raise ValueError("either k or folds must be given, got " + ("none" if folds is None else "both"))
     errors = [
-        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation)
-        for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator)
+        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation) for train, validation in folds
     ]
+    check_count("len(folds)", len(errors), 2)
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
 
 
@@ -310,7 +328,7 @@ def _standard_error(errors: Tensor) -> Tensor:
     return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
 
 
-def _row_order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
+def random_or_given_order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:
     """Return the indices of all rows, in the order in which they are assigned."""
     if not shuffle:
         return torch.arange(n)

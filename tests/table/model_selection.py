@@ -18,6 +18,18 @@ def held_out_rows(k_fold: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...
     return lambda x: tuple(y for train, rows in k_fold(len(x), 3) for y in (x[rows], x[train].sum(0)))
 
 
+LABELS = torch.tensor([2, 0, 0, 2, 1, 0, 2])
+
+
+def rows_of(folds: Callable[[Callable[..., Any]], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what folds of seven rows hold out of a tensor, and the sum of what they train on."""
+
+    def of_function(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
+        return lambda x: tuple(y for train, rows in folds(function) for y in (x[rows], x[train].sum(0)))
+
+    return of_function
+
+
 def mean_fit(x: Tensor, y: Tensor) -> Tensor:
     """Return a model that depends on both: the mean of the inputs times the mean of the targets."""
     return x.mean(0) * y.mean()
@@ -152,6 +164,53 @@ ENTRIES = {
             Refusal(ValueError, "n must be >= 5, got 4", (4, 5)),
         ),
     ),
+    "model_selection.stratified_k_fold": Entry(
+        make=lambda generator: (draw(generator, 7, 2),),
+        adapt=rows_of(lambda stratified_k_fold: stratified_k_fold(LABELS, 3)),
+        empty=Refusal(ValueError, "n must be >= 2, got 0", (LABELS[:0], 2)),
+        refusals=(
+            Refusal(TypeError, "labels must be an integer tensor, got torch.float32", (LABELS.float(), 2)),
+            Refusal(TypeError, "k must be an integer, got 2.5", (LABELS, 2.5)),
+            Refusal(ValueError, "k must be >= 2, got 1", (LABELS, 1)),
+            Refusal(ValueError, "n must be >= 8, got 7", (LABELS, 8)),
+            Refusal(ValueError, "labels must have shape (n,), got (7, 1)", (LABELS[:, None], 2)),
+        ),
+    ),
+    "model_selection.grouped_k_fold": Entry(
+        make=lambda generator: (draw(generator, 7, 2),),
+        adapt=rows_of(lambda grouped_k_fold: grouped_k_fold(LABELS, 3)),
+        empty=Refusal(ValueError, "n must be >= 2, got 0", (LABELS[:0], 2)),
+        refusals=(
+            Refusal(TypeError, "groups must be an integer tensor, got torch.bool", (LABELS > 0, 2)),
+            Refusal(TypeError, "k must be an integer, got 2.5", (LABELS, 2.5)),
+            Refusal(ValueError, "k must be >= 2, got 1", (LABELS, 1)),
+            Refusal(ValueError, "groups must be at least 4, one for each fold, got 3", (LABELS, 4)),
+            Refusal(ValueError, "groups must have shape (n,), got ()", (LABELS[0], 2)),
+        ),
+        exempt={"compile": "the sizes of the groups decide in Python which fold each of them goes to"},
+    ),
+    "model_selection.time_ordered_folds": Entry(
+        make=lambda generator: (draw(generator, 7, 2),),
+        adapt=rows_of(lambda time_ordered_folds: time_ordered_folds(7, 3, gap=1)),
+        empty=Refusal(ValueError, "n must be >= 3, got 0", (0, 2)),
+        refusals=(
+            Refusal(TypeError, "n must be an integer, got 7.0", (7.0, 2)),
+            Refusal(TypeError, "k must be an integer, got 2.5", (7, 2.5)),
+            Refusal(TypeError, "gap must be an integer, got 1.0", (7, 2), {"gap": 1.0}),
+            Refusal(ValueError, "k must be >= 2, got 1", (7, 1)),
+            Refusal(ValueError, "gap must be >= 0, got -1", (7, 2), {"gap": -1}),
+            Refusal(ValueError, "gap must leave the first fold a row of 3 to train on, got 3", (7, 2), {"gap": 3}),
+        ),
+    ),
+    "model_selection.standardize": Entry(
+        make=lambda generator: (draw(generator, 5, 2), draw(generator, 3, 2)),
+        adapt=lambda standardize: lambda x, other: torch.cat([standardize(x)(x), standardize(x)(other)]),
+        empty=Refusal(ValueError, "x must have shape (n, ...) with n >= 1, got (0, 2)", (X[:0],)),
+        refusals=(
+            Refusal(TypeError, "x must be a real floating-point tensor, got torch.int64", (X.long(),)),
+            Refusal(ValueError, "x must have shape (n, ...) with n >= 1, got ()", (SCALAR,)),
+        ),
+    ),
     "model_selection.cross_validate": Entry(
         make=lambda generator: (draw(generator, 7, 2), draw(generator, 7)),
         adapt=mean_errors,
@@ -164,6 +223,14 @@ ENTRIES = {
                 (mean_fit, lambda model, x, y: x @ model != y, X, Y),
                 {"k": 2},
             ),
+            Refusal(ValueError, "either k or folds must be given, got none", (mean_fit, product_loss, X, Y)),
+            Refusal(
+                ValueError,
+                "either k or folds must be given, got both",
+                (mean_fit, product_loss, X, Y),
+                {"k": 2, "folds": []},
+            ),
+            Refusal(ValueError, "len(folds) must be >= 2, got 0", (mean_fit, product_loss, X, Y), {"folds": []}),
             Refusal(ValueError, "k must be >= 2, got 1", (mean_fit, product_loss, X, Y), {"k": 1}),
             Refusal(ValueError, "n must be >= 5, got 4", (mean_fit, product_loss, X, Y), {"k": 5}),
             Refusal(ValueError, "y must have shape (n, *), got ()", (mean_fit, product_loss, X, SCALAR), {"k": 2}),
