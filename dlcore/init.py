@@ -25,6 +25,10 @@ compensates by doubling :math:`\sigma^2`.
 Weights have shape (n_in, n_out), so that a layer computes ``x @ weight``. This is the transpose of the weight of
 :class:`torch.nn.Linear`, and :mod:`torch.nn.init` assumes torch's layout: for a weight of this library, the ``fan_in``
 of torch is ``weight.shape[1]``, the number of *outputs*. The returned tensors have ``requires_grad=False``.
+
+The functions whose name ends in ``_`` write to the weight of a module, (n_out, n_in) or (n_out, n_in, ...) of a
+convolution. An output of a convolution also sums over the :math:`k` positions of its kernel, so its fans are
+:math:`k n_\mathrm{in}` and :math:`k n_\mathrm{out}`.
 """
 
 import math
@@ -34,11 +38,24 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_nonnegative, check_number, sizes_of
+from ._checks import check_count, check_floating, check_nonnegative, check_number, sizes_of
 from ._torch import generator_option
 
-__all__ = ["constant", "he_normal", "he_uniform", "normal", "xavier_normal", "xavier_uniform", "zeros"]
+__all__ = [
+    "constant",
+    "he_normal",
+    "he_normal_",
+    "he_uniform",
+    "he_uniform_",
+    "normal",
+    "xavier_normal",
+    "xavier_normal_",
+    "xavier_uniform",
+    "xavier_uniform_",
+    "zeros",
+]
 
+Weight = Float[Tensor, "n_out n_in *kernel"]
 Shape = int | Sequence[int]
 Source = Generator | None
 DType = torch.dtype | None
@@ -382,6 +399,237 @@ def he_normal(
     _check_layer(n_in, n_out, gain)
     std = gain / math.sqrt(n_in)
     return normal((n_in, n_out), std=std, generator=generator, dtype=dtype, device=device)
+
+
+def xavier_uniform_(weight: Weight, *, gain: float = 1.0, generator: Source = None) -> Weight:
+    r"""Fill the weight of a module with uniform draws of the variance of Xavier's compromise.
+
+    .. math::
+
+        w \sim U(-a, a), \qquad a = g\sqrt{\frac{6}{k\,(n_\mathrm{in} + n_\mathrm{out})}}
+
+    where :math:`k` is the size of the kernel, 1 for a linear layer.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (n_out, n_in, ...)
+        The weight of a linear layer or of a convolution, which is overwritten.
+    gain : float, at least 0, default 1.0
+        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+    generator : torch.Generator, optional
+        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
+        linear layer's weight has the values of :func:`xavier_uniform`.
+
+    Returns
+    -------
+    Tensor, shape (n_out, n_in, ...)
+        The weight itself.
+
+    Raises
+    ------
+    TypeError
+        If ``weight`` is not a real floating-point tensor, or ``gain`` not a real number.
+    ValueError
+        If ``weight`` has fewer than two dimensions or no entry, or ``gain`` is negative or not finite.
+
+    See Also
+    --------
+    xavier_uniform : A new weight for ``x @ weight``, the transpose.
+    torch.nn.init.xavier_uniform_ : The same, in another order of the draws.
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       *AISTATS*, 2010.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(2, 4)
+    >>> bool((xavier_uniform_(layer.weight).abs() <= 1).all())
+    True
+    >>> drawn = xavier_uniform_(layer.weight, generator=torch.Generator().manual_seed(0)).T
+    >>> torch.equal(drawn, xavier_uniform(2, 4, generator=torch.Generator().manual_seed(0)))
+    True
+    """
+    fan_in, fan_out = _fans(weight, gain)
+    bound = gain * math.sqrt(6 / (fan_in + fan_out))
+    return _fill_(weight, _uniform((fan_in, len(weight)), bound, generator, weight.dtype, weight.device))
+
+
+def xavier_normal_(weight: Weight, *, gain: float = 1.0, generator: Source = None) -> Weight:
+    r"""Fill the weight of a module with normal draws of the variance of Xavier's compromise.
+
+    .. math::
+
+        w \sim \mathcal{N}(0, \sigma^2), \qquad \sigma = g\sqrt{\frac{2}{k\,(n_\mathrm{in} + n_\mathrm{out})}}
+
+    where :math:`k` is the size of the kernel, 1 for a linear layer.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (n_out, n_in, ...)
+        The weight of a linear layer or of a convolution, which is overwritten.
+    gain : float, at least 0, default 1.0
+        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+    generator : torch.Generator, optional
+        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
+        linear layer's weight has the values of :func:`xavier_normal`.
+
+    Returns
+    -------
+    Tensor, shape (n_out, n_in, ...)
+        The weight itself.
+
+    Raises
+    ------
+    TypeError
+        If ``weight`` is not a real floating-point tensor, or ``gain`` not a real number.
+    ValueError
+        If ``weight`` has fewer than two dimensions or no entry, or ``gain`` is negative or not finite.
+
+    See Also
+    --------
+    xavier_normal : A new weight for ``x @ weight``, the transpose.
+    torch.nn.init.xavier_normal_ : The same, in another order of the draws.
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       *AISTATS*, 2010.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(300, 100)
+    >>> weight = xavier_normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    >>> round((300 + 100) / 2 * weight.var().item(), 2)
+    1.0
+    """
+    fan_in, fan_out = _fans(weight, gain)
+    std = gain * math.sqrt(2 / (fan_in + fan_out))
+    shape = fan_in, len(weight)
+    return _fill_(weight, normal(shape, std=std, generator=generator, dtype=weight.dtype, device=weight.device))
+
+
+def he_uniform_(weight: Weight, *, gain: float = SQRT_2, generator: Source = None) -> Weight:
+    r"""Fill the weight of a module with uniform draws that keep the variance through a ReLU, forward.
+
+    .. math::
+
+        w \sim U(-a, a), \qquad a = g\sqrt{\frac{3}{k\,n_\mathrm{in}}}
+
+    where :math:`k` is the size of the kernel, 1 for a linear layer.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (n_out, n_in, ...)
+        The weight of a linear layer or of a convolution, which is overwritten.
+    gain : float, at least 0, default sqrt(2)
+        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+    generator : torch.Generator, optional
+        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
+        linear layer's weight has the values of :func:`he_uniform`.
+
+    Returns
+    -------
+    Tensor, shape (n_out, n_in, ...)
+        The weight itself.
+
+    Raises
+    ------
+    TypeError
+        If ``weight`` is not a real floating-point tensor, or ``gain`` not a real number.
+    ValueError
+        If ``weight`` has fewer than two dimensions or no entry, or ``gain`` is negative or not finite.
+
+    See Also
+    --------
+    he_uniform : A new weight for ``x @ weight``, the transpose.
+    torch.nn.init.kaiming_uniform_ : The same, in another order of the draws.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: surpassing human-level performance on
+       ImageNet classification", *ICCV*, 2015, section 2.2.
+
+    Examples
+    --------
+    A kernel of 3 × 3 and two channels add up 18 products:
+
+    >>> layer = torch.nn.Conv2d(2, 4, kernel_size=3)
+    >>> bool((he_uniform_(layer.weight).abs() <= math.sqrt(6 / 18)).all())
+    True
+    """
+    fan_in, _ = _fans(weight, gain)
+    bound = gain * math.sqrt(3 / fan_in)
+    return _fill_(weight, _uniform((fan_in, len(weight)), bound, generator, weight.dtype, weight.device))
+
+
+def he_normal_(weight: Weight, *, gain: float = SQRT_2, generator: Source = None) -> Weight:
+    r"""Fill the weight of a module with normal draws that keep the variance through a ReLU, forward.
+
+    .. math::
+
+        w \sim \mathcal{N}(0, \sigma^2), \qquad \sigma = \frac{g}{\sqrt{k\,n_\mathrm{in}}}
+
+    where :math:`k` is the size of the kernel, 1 for a linear layer.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (n_out, n_in, ...)
+        The weight of a linear layer or of a convolution, which is overwritten.
+    gain : float, at least 0, default sqrt(2)
+        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+    generator : torch.Generator, optional
+        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
+        linear layer's weight has the values of :func:`he_normal`.
+
+    Returns
+    -------
+    Tensor, shape (n_out, n_in, ...)
+        The weight itself.
+
+    Raises
+    ------
+    TypeError
+        If ``weight`` is not a real floating-point tensor, or ``gain`` not a real number.
+    ValueError
+        If ``weight`` has fewer than two dimensions or no entry, or ``gain`` is negative or not finite.
+
+    See Also
+    --------
+    he_normal : A new weight for ``x @ weight``, the transpose.
+    torch.nn.init.kaiming_normal_ : The same, in another order of the draws.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers: surpassing human-level performance on
+       ImageNet classification", *ICCV*, 2015, section 2.2.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Conv2d(40, 100, kernel_size=3)
+    >>> weight = he_normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    >>> round(9 * 40 * weight.var().item(), 1)
+    2.0
+    """
+    fan_in, _ = _fans(weight, gain)
+    shape, std = (fan_in, len(weight)), gain / math.sqrt(fan_in)
+    return _fill_(weight, normal(shape, std=std, generator=generator, dtype=weight.dtype, device=weight.device))
+
+
+def _fans(weight: Tensor, gain: float) -> tuple[int, int]:
+    """Return the numbers of inputs and of outputs of a module's weight, each times the size of the kernel."""
+    check_floating(weight=weight)
+    if weight.dim() < 2 or weight.numel() == 0:
+        raise ValueError(f"weight must have shape (n_out, n_in, ...) and an entry, got {tuple(weight.shape)}")
+    check_nonnegative("gain", gain)
+    return weight[0].numel(), len(weight) * weight[0, 0].numel()
+
+
+def _fill_(weight: Tensor, values: Tensor) -> Tensor:
+    """Write values of shape (fan_in, n_out) to the weight of a module."""
+    with torch.no_grad():
+        return weight.copy_(values.T.reshape(weight.shape))
 
 
 def _check_layer(n_in: int, n_out: int, gain: float) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -287,3 +288,53 @@ def test_numpy_integers_are_sizes(plain: ModuleType) -> None:
     assert plain.init.normal((three, two)).shape == (3, 2)
     assert plain.init.xavier_uniform(three, two).shape == (3, 2)
     assert plain.init.he_normal(three, two).shape == (3, 2)
+
+
+# In place, in the layout of a module
+
+IN_PLACE = [init.xavier_uniform_, init.xavier_normal_, init.he_uniform_, init.he_normal_]
+PURE = [init.xavier_uniform, init.xavier_normal, init.he_uniform, init.he_normal]
+KAIMING = [
+    partial(fill_, nonlinearity="relu") for fill_ in (torch.nn.init.kaiming_uniform_, torch.nn.init.kaiming_normal_)
+]
+THEIRS = [torch.nn.init.xavier_uniform_, torch.nn.init.xavier_normal_, *KAIMING]
+LAYERS = [
+    torch.nn.Linear(60, 50),
+    torch.nn.Conv1d(20, 50, 5),
+    torch.nn.Conv2d(8, 40, (3, 2)),
+    torch.nn.Conv3d(4, 40, 2),
+]
+
+
+@pytest.mark.parametrize(("in_place", "pure"), [*zip(IN_PLACE, PURE, strict=True)])
+def test_a_linear_layer_gets_the_transpose_of_the_pure_draw(in_place: Scheme, pure: Scheme) -> None:
+    layer = torch.nn.Linear(4, 3).double()
+
+    returned = in_place(layer.weight, gain=0.5, generator=Generator().manual_seed(0))
+
+    expected = pure(4, 3, gain=0.5, generator=Generator().manual_seed(0), dtype=torch.float64)
+    assert returned is layer.weight
+    assert layer.weight.requires_grad
+    assert layer.weight.is_leaf
+    assert torch.equal(layer.weight.T, expected)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+@pytest.mark.parametrize(("in_place", "theirs"), [*zip(IN_PLACE, THEIRS, strict=True)])
+def test_the_variance_is_that_of_torch_for_every_kernel(
+    in_place: Scheme, theirs: Scheme, layer: torch.nn.Linear
+) -> None:
+    ours = in_place(layer.weight).detach().clone()
+    other = theirs(layer.weight).detach()
+
+    difference = ours.square().mean() - other.square().mean()
+    assert abs(difference) < 4 * math.hypot(standard_error(ours.square()), standard_error(other.square()))
+    assert abs(ours.mean()) < 4 * standard_error(ours)
+
+
+def test_the_draws_of_a_kernel_are_independent_of_its_places() -> None:
+    weight = init.he_uniform_(torch.empty(200, 4, 3, 3, dtype=torch.float64), generator=Generator().manual_seed(0))
+
+    correlations = torch.corrcoef(weight.flatten(1).T) - torch.eye(36, dtype=torch.float64)
+    assert correlations.abs().max() < 5 / math.sqrt(200)
+    assert len(weight.unique()) == weight.numel()

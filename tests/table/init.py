@@ -51,6 +51,20 @@ LAYER = Entry(
     ),
     exempt=RANDOM,
 )
+W = torch.ones(3, 2)
+IN_PLACE = Entry(
+    make=normal(5, 4, 3),
+    kwargs={"gain": 1.5},
+    adapt=lambda init_: lambda x, **kwargs: x * seeded(init_)(x.detach().clone(), **kwargs),
+    empty=Refusal(ValueError, "weight must have shape (n_out, n_in, ...) and an entry, got (0, 2)", (W[:0],)),
+    refusals=(
+        Refusal(TypeError, "weight must be a real floating-point tensor, got torch.int64", (W.long(),)),
+        Refusal(TypeError, "gain must be a real number, got 'relu'", (W,), {"gain": "relu"}),
+        Refusal(ValueError, "weight must have shape (n_out, n_in, ...) and an entry, got (3,)", (W[:, 0],)),
+        Refusal(ValueError, "gain must be >= 0 and finite, got -1.0", (W,), {"gain": -1.0}),
+    ),
+    exempt=RANDOM,
+)
 
 ENTRIES = {
     "init.normal": Entry(
@@ -82,4 +96,8 @@ ENTRIES = {
     "init.he_uniform": LAYER,
     "init.xavier_normal": LAYER,
     "init.xavier_uniform": LAYER,
+    "init.he_normal_": IN_PLACE,
+    "init.he_uniform_": IN_PLACE,
+    "init.xavier_normal_": IN_PLACE,
+    "init.xavier_uniform_": IN_PLACE,
 }
