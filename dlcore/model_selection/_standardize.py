@@ -106,8 +106,7 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
         raise ValueError(f"x must have shape (n, ...) with n >= 1, got {tuple(x.shape)}")
     wide = upcast(x)
     is_constant = wide.amin(0) == wide.amax(0)  # where the mean is off by rounding, the deviations are not 0
-    mean = wide.mean(0)
-    mean = torch.where(is_constant, wide[0], mean + (wide - mean).mean(0))  # the first is off by its own rounding
+    mean = torch.where(is_constant, wide[0], wide.mean(0))
     variance = (wide - mean).square().mean(0)
     std = torch.where(is_constant, 1, variance).sqrt()
     return Standardization(mean.to(x.dtype), std.to(x.dtype))
