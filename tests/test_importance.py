@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -105,6 +106,104 @@ def test_pareto_shape_agrees_with_arviz(n: int, family: str, strength: float, ex
 
     assert importance.pareto_shape(w).item() == pytest.approx(expected, rel=0, abs=1e-12)
     assert importance.pareto_shape(w.float()).item() == pytest.approx(expected, rel=0, abs=1e-3)
+
+
+def smoothed_in_50_digits(w: Tensor) -> list[float]:
+    """Replace the weights above the threshold by quantiles, as Vehtari et al. print it, with the fit of 50 digits."""
+    ordered = sorted(exact(w))
+    n_tail = math.ceil(min(len(ordered) / 5, 3 * math.sqrt(len(ordered))))
+    u = ordered[-n_tail - 1]
+    x = [value - u for value in ordered[-n_tail:]]
+    n, m = len(x), 30 + math.isqrt(len(x))
+    theta = [
+        1 / x[-1] + (1 - mp.sqrt(m / (j - mp.mpf("0.5")))) / (3 * x[int(n / 4 + 0.5) - 1]) for j in range(1, m + 1)
+    ]
+
+    def shape(t: mp.mpf) -> mp.mpf:
+        return sum(mp.log(1 - t * xi) for xi in x) / n
+
+    likelihood = [mp.exp(n * (mp.log(-t / shape(t)) - shape(t) - 1)) for t in theta]
+    best = sum(t * share for t, share in zip(theta, likelihood, strict=True)) / sum(likelihood)
+    sigma, k = -shape(best) / best, (n * shape(best) + 5) / (n + 10)
+    quantiles = [u + sigma / k * ((1 - (z - mp.mpf("0.5")) / n) ** -k - 1) for z in range(1, n + 1)]
+    return [float(min(value, ordered[-1])) for value in [*ordered[:-n_tail], *quantiles]]
+
+
+@pytest.mark.parametrize("n", [25, 60, 300])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_smoothed_weights_are_their_formula(n: int, scale: float) -> None:
+    w = torch.exp(scale * torch.randn(n, dtype=torch.float64))
+
+    smoothed = importance.pareto_smoothed_weights(w)
+
+    torch.testing.assert_close(smoothed[w.argsort()], torch.tensor(smoothed_in_50_digits(w), dtype=w.dtype))
+
+
+@pytest.mark.parametrize(
+    ("n", "strength", "expected"),  # from arviz.psislw (0.23.4), on the scale of the other weights
+    [
+        (100, 0.7, [12.350676208671446, 17.0716187893769, 33.85014874949449]),
+        (1000, 1.5, [5594.702004761993, 11241.133196484408, 50379.40123085792]),
+    ],
+)
+def test_smoothed_weights_agree_with_arviz(n: int, strength: float, expected: list[float]) -> None:
+    smoothed = importance.pareto_smoothed_weights(weights_of(n, "power", strength))
+
+    assert smoothed.sort().values[-3:].tolist() == pytest.approx(expected, rel=1e-9)
+
+
+@given(weights.map(lambda w: w.sort().values))
+def test_smoothing_keeps_the_order_and_the_weights_below_the_tail(w: Tensor) -> None:
+    smoothed = importance.pareto_smoothed_weights(w)
+
+    n_kept = len(w) - math.ceil(min(len(w) / 5, 3 * math.sqrt(len(w))))
+    assert torch.equal(smoothed[:n_kept], w[:n_kept])
+    assert (smoothed.diff() >= -1e-12 * w.max()).all()
+    assert smoothed.max() <= w.max()
+
+
+def test_smoothing_changes_no_weights_without_a_tail() -> None:
+    ties = torch.cat([torch.ones(96), torch.tensor([2.0, 3.0, 4.0, 7.0])])
+
+    for w in (torch.ones(100), ties, torch.rand(20)):
+        assert torch.equal(importance.pareto_smoothed_weights(w), w)
+
+
+def test_smoothing_reduces_the_error_of_a_heavy_tailed_mean() -> None:
+    u = torch.rand(400, 500, dtype=torch.float64)
+    w = 0.4 * u**-0.6  # mean 1, infinite variance
+    smoothed = torch.stack([importance.pareto_smoothed_weights(row) for row in w])
+
+    raw, less = ((x.mean(1) - 1).square().mean().sqrt() for x in (w, smoothed))
+
+    assert less < 0.8 * raw
+
+
+@given(weights.map(lambda w: 100 * w), st.sampled_from([0.0, 1e3, -1e3]))
+def test_normalized_log_weights_are_their_formula(log_w: Tensor, shift: float) -> None:
+    actual = importance.normalize_log_weights(log_w)
+
+    ws = exact(log_w)
+    expected = float(ws[0] - mp.log(sum(map(mp.exp, ws)) / len(ws)))
+    assert actual[0].item() == pytest.approx(expected, rel=1e-12, abs=1e-15 * float(log_w.abs().max()) + 1e-15)
+    torch.testing.assert_close(importance.normalize_log_weights(log_w + shift), actual, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(actual.logsumexp(0).exp() / len(log_w), torch.ones((), dtype=log_w.dtype))
+
+
+@given(weights, st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]))
+def test_weighted_quantile_is_that_of_numpy(w: Tensor, level: float) -> None:
+    w = torch.where(w > 1, w.round(), 0) + (torch.arange(len(w)) == 0)
+    x = torch.sin(torch.arange(len(w), dtype=torch.float64) ** 2).round(decimals=1)
+
+    actual = importance.weighted_quantile(x, w, level=level)
+
+    assert actual == np.quantile(x.numpy(), level, method="inverted_cdf", weights=w.numpy())
+
+
+def test_weighted_quantile_ignores_values_of_weight_0() -> None:
+    x, w = torch.tensor([math.nan, 3.0, -math.inf, 1.0, math.inf]), torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0])
+
+    assert [importance.weighted_quantile(x, w, level=level) for level in (0, 0.5, 0.51, 1)] == [1, 1, 3, 3]
 
 
 # Laws

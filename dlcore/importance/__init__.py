@@ -7,7 +7,16 @@ and ``torch.func``, which hide values, weights are not checked to be finite and 
 """
 
 from ._report import WeightReport, diagnose
-from ._weights import clip_weights, effective_sample_size, flatten_weights, normalize_weights, pareto_shape
+from ._weights import (
+    clip_weights,
+    effective_sample_size,
+    flatten_weights,
+    normalize_log_weights,
+    normalize_weights,
+    pareto_shape,
+    pareto_smoothed_weights,
+    weighted_quantile,
+)
 
 __all__ = [
     "WeightReport",
@@ -15,6 +24,9 @@ __all__ = [
     "diagnose",
     "effective_sample_size",
     "flatten_weights",
+    "normalize_log_weights",
     "normalize_weights",
     "pareto_shape",
+    "pareto_smoothed_weights",
+    "weighted_quantile",
 ]

@@ -191,7 +191,7 @@ def _confirmed_shape(w: Tensor) -> float:
     """Return the Pareto shape, or the smallest upper bound that a shorter tail gives."""
     shape, n_tail = pareto_shape(w).item(), tail_length(len(w)) // 2
     while n_tail >= MIN_CONFIRMING_WEIGHTS:
-        k, m = map(float, fit_tail(w, n_tail))
+        k, _, m = map(float, fit_tail(w, n_tail))
         upper = k + 2 * (1 + max(k, 0.0)) / math.sqrt(m) if m else math.nan
         shape, n_tail = min(shape, upper), n_tail // 2  # NaN is never smaller
     return shape

@@ -1,12 +1,13 @@
 """Measures of importance weights, and transformations that make them less unequal."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_number, check_weights, has_values
+from dlcore._checks import check_floating, check_number, check_pair, check_values, check_weights, has_values
 from dlcore._numerics import upcast
 
 __all__ = [
@@ -14,10 +15,13 @@ __all__ = [
     "effective_sample_size",
     "fit_tail",
     "flatten_weights",
+    "normalize_log_weights",
     "normalize_weights",
     "pareto_shape",
+    "pareto_smoothed_weights",
     "scaled_to_mean_one",
     "tail_length",
+    "weighted_quantile",
 ]
 
 MIN_TAIL_WEIGHTS = 5  # weights above the threshold, below which no tail is fitted
@@ -139,7 +143,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     n_tail = tail_length(len(w))
     if n_tail < MIN_TAIL_WEIGHTS:
         return w.sum() * math.nan
-    return fit_tail(w, n_tail)[0].to(w.dtype)
+    return fit_tail(w, n_tail).shape.to(w.dtype)
 
 
 def tail_length(n: int) -> int:
@@ -147,16 +151,25 @@ def tail_length(n: int) -> int:
     return math.ceil(min(n / 5, 3 * math.sqrt(n)))
 
 
-def fit_tail(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
-    """Return the shape of the n_tail largest weights, NaN if fewer than five exceed the next one, and how many do."""
+class Tail(NamedTuple):
+    """The fit of the largest weights: shape and scale, and how many exceed the threshold; NaN if fewer than five do."""
+
+    shape: Tensor
+    scale: Tensor
+    m: Tensor
+
+
+def fit_tail(w: Tensor, n_tail: int) -> Tail:
+    """Return the fit of the n_tail largest weights; its scale is relative to the largest weight."""
     x, m = _excesses(w, n_tail)
     theta, log_prior = _grid(x, m)
     k = _shape(theta, x, m)
     log_likelihood = m * ((-theta / k).log() - k - 1)
     posterior = (log_likelihood + log_prior).softmax(dim=0)
-    k = _shape((posterior * theta).sum(), x, m)
+    theta = (posterior * theta).sum()
+    k = _shape(theta, x, m)
     shape = (m * k + PRIOR_EXAMPLES * 0.5) / (m + PRIOR_EXAMPLES)
-    return torch.where(m < MIN_TAIL_WEIGHTS, math.nan, shape), m
+    return Tail(torch.where(m < MIN_TAIL_WEIGHTS, math.nan, shape), -k / theta, m)
 
 
 def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
@@ -278,6 +291,180 @@ def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     """
     check_weights("w", w)
     return scaled_to_mean_one("w", w).to(w.dtype)
+
+
+def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    r"""Return the logarithms of weights, shifted so that the weights have mean 1.
+
+    .. math::
+
+        \log w_i - \log\Bigl(\frac1n \sum_j w_j\Bigr)
+
+    Ratios of densities in many dimensions overflow, their logarithms do not.
+
+    Parameters
+    ----------
+    log_w : Tensor, shape (n,), in [-inf, inf)
+        The logarithms of the importance weights, on any scale; -inf is a weight of 0.
+
+    Returns
+    -------
+    Tensor, shape (n,), in [-inf, log n]
+        The shifted logarithms, with the dtype of ``log_w``.
+
+    Raises
+    ------
+    TypeError
+        If ``log_w`` is not a real floating-point tensor.
+    ValueError
+        If ``log_w`` has not one dimension, or an entry that is NaN or inf, or no finite one.
+
+    See Also
+    --------
+    normalize_weights : The same for the weights.
+    torch.log_softmax : The same for weights of sum 1.
+
+    References
+    ----------
+    .. [1] A. B. Owen, *Monte Carlo Theory, Methods and Examples*, 2013, section 9.2.
+
+    Examples
+    --------
+    >>> normalize_log_weights(torch.tensor([1000.0, 1000.0, -math.inf, -math.inf])).exp()
+    tensor([2., 2., 0., 0.])
+    """
+    check_floating(log_w=log_w)
+    if log_w.dim() != 1:
+        raise ValueError(f"log_w must have shape (n,), got {tuple(log_w.shape)}")
+    check_values("log_w", log_w, "< inf", lambda log_w: log_w < math.inf)
+    wide = upcast(log_w)
+    log_sum = wide.logsumexp(dim=0)
+    if has_values(log_sum) and log_sum == -math.inf:
+        raise ValueError("log_w must have a finite entry")
+    return (wide - (log_sum - math.log(max(len(log_w), 1)))).to(log_w.dtype)
+
+
+def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    r"""Return the weights, the largest replaced by quantiles of the distribution that is fitted to them.
+
+    .. math::
+
+        w_{(z)} \to \min\Bigl(u + \frac{\sigma}{k}\Bigl(\Bigl(1 - \frac{z - 1/2}{m}\Bigr)^{-k} - 1\Bigr),\
+            \max_i w_i\Bigr), \qquad z = 1, \dots, m
+
+    for the m weights above the threshold :math:`u` of :func:`pareto_shape`, in ascending order, where :math:`k` is the
+    shape and :math:`\sigma = -k(\hat\theta)/\hat\theta` the scale of the fit. Single large weights then vary less from
+    sample to sample, for a small bias. If fewer than five weights are above the threshold, nothing changes.
+
+    Parameters
+    ----------
+    w : Tensor, shape (n,), in [0, inf)
+        The importance weights, on any scale.
+
+    Returns
+    -------
+    Tensor, shape (n,), in [0, max w]
+        The smoothed weights, on the same scale, in the same order and with the dtype of ``w``.
+
+    Raises
+    ------
+    TypeError
+        If ``w`` is not a real floating-point tensor.
+    ValueError
+        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+
+    See Also
+    --------
+    clip_weights : Replaces the largest weights by one number.
+    pareto_shape : The shape, which says whether the smoothed weights can be trusted.
+
+    References
+    ----------
+    .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", *Journal of
+       Machine Learning Research* 25, 2024.
+
+    Examples
+    --------
+    Of 40 weights, 8 are the tail. One of them is far too large:
+
+    >>> w = torch.cat([torch.linspace(0, 2, 39), torch.tensor([100.0])])
+    >>> smoothed = pareto_smoothed_weights(w)
+    >>> bool(smoothed.max() < 30), torch.equal(smoothed[:32], w[:32])
+    (True, True)
+    """
+    check_weights("w", w)
+    n_tail = tail_length(len(w))
+    if n_tail < MIN_TAIL_WEIGHTS:
+        return w.clone()
+    share = _relative_to_the_largest(w)
+    k, sigma, m = fit_tail(w, n_tail)
+    largest, places = share.topk(n_tail + 1)
+    u = largest[-1]
+    below = (torch.arange(n_tail, dtype=share.dtype, device=w.device) + 0.5) / m.clamp(min=1)  # 1 − (z − ½) / m
+    quantiles = u + sigma / k * torch.expm1(-k * below.clamp(max=1).log())
+    fitted = torch.arange(n_tail, device=w.device) < torch.where(m < MIN_TAIL_WEIGHTS, 0, m)
+    wide = upcast(w)
+    smoothed = torch.where(fitted, (quantiles * wide.detach().amax()).minimum(wide.amax()), wide[places[:-1]])
+    return wide.scatter(0, places[:-1], smoothed).to(w.dtype)
+
+
+def weighted_quantile(x: Float[Tensor, "n"], w: Float[Tensor, "n"], *, level: float) -> Float[Tensor, ""]:
+    r"""Return the smallest value that is not exceeded by a given share of the weight.
+
+    .. math::
+
+        \min\Bigl\{x_i :\ \sum_j w_j\,\mathbb{1}[x_j \le x_i] \ge \alpha \sum_j w_j,\ w_i > 0\Bigr\}
+
+    where :math:`\alpha` is the level. With importance weights it estimates a quantile of the target, such as the median
+    of an outcome, or the bound of a prediction interval that holds under covariate shift.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n,)
+        The values; an example of weight 0 is absent, and its value may be infinite or NaN.
+    w : Tensor, shape (n,), in [0, inf)
+        The weights, on any scale.
+    level : float, in [0, 1]
+        The level :math:`\alpha`: ½ for the median.
+
+    Returns
+    -------
+    Tensor, shape ()
+        The quantile, one of the values, with the dtype of ``x``; it is differentiable in ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` or ``w`` is not a real floating-point tensor, they differ in dtype, or ``level`` is not a real number.
+    ValueError
+        If ``x`` has not the shape of ``w``, ``w`` has not one dimension, or a negative, infinite or NaN entry, or no
+        positive one.
+    ValueError
+        If an ``x`` of positive weight is NaN, or ``level`` is not in [0, 1].
+
+    See Also
+    --------
+    numpy.quantile : The same with ``method="inverted_cdf"`` and ``weights``.
+
+    References
+    ----------
+    .. [1] R. J. Tibshirani, R. Foygel Barber, E. Candès and A. Ramdas, "Conformal prediction under covariate shift",
+       *Advances in Neural Information Processing Systems* 32, 2019.
+
+    Examples
+    --------
+    >>> x, w = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 1.0, 1.0, 5.0])
+    >>> weighted_quantile(x, torch.ones(4), level=0.5), weighted_quantile(x, w, level=0.5)
+    (tensor(2.), tensor(4.))
+    """
+    check_weights("w", w)
+    check_pair(w=w, x=x)
+    check_number("level", level, "in [0, 1]", lambda level: 0 <= level <= 1)
+    check_values("x", torch.where(w > 0, x, 0), "a number where w > 0", lambda x: ~x.isnan())
+    ordered, order = x.sort()
+    cumulative = scaled_to_mean_one("w", w).to(torch.float64)[order].cumsum(dim=0)
+    needed = (level * cumulative[-1]).clamp(min=torch.finfo(torch.float64).tiny)
+    return ordered.gather(0, torch.searchsorted(cumulative, needed.reshape(1)))[0]
 
 
 def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, "n"]:

@@ -23,6 +23,11 @@ def as_tensor(diagnose: Callable[..., Any]) -> Callable[..., Tensor]:
     return lambda w: torch.tensor(astuple(diagnose(w)))
 
 
+def of_values(quantile: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return the quantile as a function of the values alone: it has no gradient in the weights."""
+    return lambda x, **kwargs: quantile(x, torch.arange(60, device=x.device).to(x.dtype), **kwargs)
+
+
 def refusals(rule: str = ">= 0 and finite", **kwargs: float) -> tuple[Refusal, ...]:
     """Return what every function refuses of its weights."""
     return (
@@ -63,6 +68,54 @@ ENTRIES = {
             *refusals(),
             INFINITE,
             Refusal(ValueError, "w must be finite and not all 0 to be divided by their sum", (torch.zeros(2),)),
+        ),
+    ),
+    "importance.normalize_log_weights": Entry(
+        make=lambda generator: (draw(generator, 60),),
+        empty=Refusal(ValueError, "log_w must have a finite entry", (EMPTY,)),
+        refusals=(
+            Refusal(TypeError, "log_w must be a real floating-point tensor, got torch.int64", (W.long(),)),
+            Refusal(ValueError, "log_w must have shape (n,), got (2, 1)", (W.reshape(2, 1),)),
+            Refusal(ValueError, "log_w must be < inf, got nan at index 0", (torch.tensor([math.nan, 1.0]),)),
+            Refusal(ValueError, "log_w must be < inf, got inf at index 1", (torch.tensor([0.0, math.inf]),)),
+            Refusal(ValueError, "log_w must have a finite entry", (torch.tensor([-math.inf]),)),
+        ),
+    ),
+    "importance.pareto_smoothed_weights": Entry(
+        make=weights,
+        empty=((EMPTY,), (0,)),
+        refusals=(*refusals(), INFINITE),
+        tolerance=256.0,  # as of pareto_shape
+    ),
+    "importance.weighted_quantile": Entry(
+        make=lambda generator: (draw(generator, 60),),
+        kwargs={"level": 0.5},
+        adapt=of_values,
+        empty=Refusal(
+            ValueError, "w must be finite and not all 0 to be divided by their sum", (EMPTY, EMPTY), {"level": 0.5}
+        ),
+        refusals=(
+            Refusal(
+                TypeError, "w must be a real floating-point tensor, got torch.int64", (W, W.long()), {"level": 0.5}
+            ),
+            Refusal(
+                TypeError,
+                "x must have the dtype of w, torch.float32, got torch.float64",
+                (W.double(), W),
+                {"level": 0.5},
+            ),
+            Refusal(TypeError, "level must be a real number, got '1'", (W, W), {"level": "1"}),
+            Refusal(ValueError, "level must be in [0, 1], got 1.5", (W, W), {"level": 1.5}),
+            Refusal(ValueError, "w must be >= 0 and finite, got -1.0 at index 0", (W, -W), {"level": 0.5}),
+            Refusal(
+                ValueError, "w must be finite and not all 0 to be divided by their sum", (W, 0 * W), {"level": 0.5}
+            ),
+            Refusal(
+                ValueError,
+                "x must be a number where w > 0, got nan at index 0",
+                (torch.tensor([math.nan, 1.0]), W),
+                {"level": 0.5},
+            ),
         ),
     ),
     "importance.flatten_weights": Entry(
