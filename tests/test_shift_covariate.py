@@ -1024,6 +1024,19 @@ def test_likelihood_ratio_of_the_columns_without_penalty_is_entropy_balancing() 
     assert ratio.report.balance.difference.abs().max() < 1e-8
 
 
+def test_likelihood_ratio_is_fitted_to_all_rows_where_it_chooses_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = drawn(900, 400)
+    exact = covariate.kliep(shift.source, shift.target, features="quadratic", penalty=3.0)
+    monkeypatch.setattr(_kliep, "MAX_SAMPLE_ROWS", 200)
+    monkeypatch.setattr(_features, "MAX_BLOCK_ENTRIES", 1000)
+
+    sampled = covariate.kliep(shift.source, shift.target, features="quadratic", penalty=3.0)
+    balanced = covariate.kliep(shift.source, shift.target, features="linear", penalty=0)
+
+    torch.testing.assert_close(sampled.weights, exact.weights, rtol=1e-5, atol=0)
+    assert balanced.report.balance.difference.abs().max() < 1e-8
+
+
 def test_entropy_balancing_towards_means_outside_of_the_source_is_an_error() -> None:
     source = torch.randn(50, 2, dtype=torch.float64)
 

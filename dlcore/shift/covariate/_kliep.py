@@ -21,6 +21,8 @@ from ._features import (
     Products,
     Standard,
     check_samples,
+    map_rows,
+    row_blocks,
     sample_rows,
     standardize,
 )
@@ -77,7 +79,8 @@ def kliep(
     :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
     samples does best on the other half. Products or kernels are taken if they are better there by two standard errors,
     which include the noise of the source: further target rows alone do not justify them. They are not tried if they are
-    more than 300, or if either sample has fewer than five rows for each. At most 4096 rows of each domain are fitted.
+    more than 300, or if either sample has fewer than five rows for each. This choice uses at most 4096 rows of each
+    domain; the parameters are then fitted to all rows, in blocks.
 
     Without penalty, the weighted source has exactly the target's mean of each feature. With ``features="linear"`` and
     ``penalty=0`` the weights are therefore those of entropy balancing: of all that give the columns these means, they
@@ -95,7 +98,7 @@ def kliep(
         One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 times max(1, m / n) by default.
         With 0, target means outside of the source's rows are an error.
     generator : torch.Generator, optional
-        Draws the kernels and the rows that are fitted; if given, the global random state does not change.
+        Draws the kernels and the rows of the choice; if given, the global random state does not change.
 
     Returns
     -------
@@ -154,6 +157,8 @@ def kliep(
         )
         start = columns.mean.new_zeros(phi.size)
         theta = fit(phi(source_sample), phi(target_sample), best, start, tolerance=FINAL_TOLERANCE)
+        if len(source_sample) < len(source) or len(target_sample) < len(target):
+            theta = fit_all_rows(source, target, phi, best, theta)
         return ratio_with_report(
             source,
             target,
@@ -248,3 +253,26 @@ def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor, *, to
         return m * (logits.logsumexp(0) - mean @ params) + penalties @ (params * params) / 2, derivatives
 
     return minimize_convex(objective, params, tolerance=tolerance, remedy=REMEDY).params
+
+
+def fit_all_rows(source: Tensor, target: Tensor, features: Features, penalties: Tensor, params: Tensor) -> Tensor:
+    """Return the parameters fitted to all rows, whose features are computed in blocks, from those of a sample."""
+    m = len(target)
+    mean = sum((features(rows).sum(0) for rows in row_blocks(target, features.size)), torch.zeros_like(params)) / m
+
+    def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
+        logits = map_rows(lambda rows: (features(rows) - mean) @ params, source, features.size)
+
+        def derivatives() -> tuple[Tensor, Tensor]:
+            gap, squares, start = torch.zeros_like(params), torch.zeros(len(params), len(params)).to(params), 0
+            share = logits.softmax(0)
+            for rows in row_blocks(source, features.size):
+                z, part = features(rows) - mean, share[start : start + len(rows)]
+                gap += part @ z
+                squares.addmm_(z.mT, part[:, None] * z)
+                start += len(rows)
+            return m * gap + penalties * params, m * (squares - torch.outer(gap, gap)) + torch.diag(penalties)
+
+        return m * logits.logsumexp(0) + penalties @ (params * params) / 2, derivatives
+
+    return minimize_convex(objective, params, tolerance=FINAL_TOLERANCE, remedy=REMEDY).params
