@@ -16,47 +16,52 @@ __all__ = ["LOGISTIC", "SOFTMAX", "Loss"]
 class Loss(NamedTuple):
     """The derivatives of a loss by the logits z, (k, m), of m rows with targets y, (m,)."""
 
-    gradient: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (z, y), and a lower bound of each row's loss
-    hessian_times: Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, y, direction): one matrix (k, k) for each row
-    curvature: Callable[[Tensor, Tensor], Tensor]  # (z, y): the diagonals of these matrices
-    growth: Callable[[Tensor, Tensor], Tensor]  # (direction, y): the slope of each row's loss far along a direction
+    derivatives: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+    """(z, y) to the gradient (k, m), a lower bound of each row's loss (m,), and what the next two need (k, m)."""
+    hessian_times: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """That, y and a direction (k, m) to the product with the matrix (k, k) of second derivatives of each row."""
+    curvature: Callable[[Tensor, Tensor], Tensor]
+    """That and y to the diagonals of these matrices (k, m)."""
+    growth: Callable[[Tensor, Tensor], Tensor]
+    """A direction (k, m) and y to the slope of each row's loss far along the direction (m,)."""
 
 
-def _logistic_gradient(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Return :math:`\sigma(z) - y` as :math:`(1 - y)\sigma(z) - y\sigma(-z)`, which does not cancel."""
-    above, below = z.sigmoid().mul_(1 - y), z.neg().sigmoid_().mul_(y)
-    return above - below, (above + below)[0]
+def _logistic_derivatives(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return :math:`\sigma(z) - y`, as :math:`(1 - y)\sigma(z) - y\sigma(-z)`, which does not cancel."""
+    above, below = z.sigmoid(), z.neg().sigmoid_()
+    curvature = above * below
+    above, below = above.mul_(1 - y), below.mul_(y)
+    return above - below, (above + below)[0], curvature
 
 
-def _logistic_curvature(z: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
-    r"""Return :math:`\sigma(z)\,(1 - \sigma(z))`."""
-    return z.sigmoid() * z.neg().sigmoid_()
+def _logistic_hessian_times(curvature: Tensor, y: Tensor, direction: Tensor) -> Tensor:  # noqa: ARG001
+    return curvature * direction
 
 
-def _logistic_hessian_times(z: Tensor, y: Tensor, direction: Tensor) -> Tensor:
-    return _logistic_curvature(z, y).mul_(direction)
+def _logistic_curvature(curvature: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
+    return curvature
 
 
 def _logistic_growth(direction: Tensor, y: Tensor) -> Tensor:
     return (relu(direction) - y * direction)[0]
 
 
-def _softmax_gradient(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return p minus the one-hot label; at the label, this is minus the sum of the other probabilities."""
-    errors = z.softmax(0).scatter_(0, y[None], 0)
-    wrong = errors.sum(0)
-    return errors.scatter_(0, y[None], -wrong[None]), wrong
-
-
-def _softmax_hessian_times(z: Tensor, y: Tensor, direction: Tensor) -> Tensor:
-    """Return (diag(p) - ppᵀ)u. A constant in u changes nothing; the one that makes u 0 at the label avoids rounding."""
-    p, u = z.softmax(0), direction - direction.gather(0, y[None])
-    return p.mul_(u.sub_((p * u).sum(0)))
-
-
-def _softmax_curvature(z: Tensor, y: Tensor) -> Tensor:
-    """Return p(1 - p), with 1 - p at the label as the sum of the other probabilities."""
+def _softmax_derivatives(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return p minus the one-hot label, and p; at the label, p - 1 is minus the sum of the other probabilities."""
     p = z.softmax(0)
+    errors = p.scatter(0, y[None], 0)
+    wrong = errors.sum(0)
+    return errors.scatter_(0, y[None], -wrong[None]), wrong, p
+
+
+def _softmax_hessian_times(p: Tensor, y: Tensor, direction: Tensor) -> Tensor:
+    """Return (diag(p) - ppᵀ)u. A constant in u changes nothing; the one that makes u 0 at the label avoids rounding."""
+    u = direction - direction.gather(0, y[None])
+    return p * u.sub_((p * u).sum(0))
+
+
+def _softmax_curvature(p: Tensor, y: Tensor) -> Tensor:
+    """Return p(1 - p), with 1 - p at the label as the sum of the other probabilities."""
     wrong = p.scatter(0, y[None], 0).sum(0, keepdim=True)
     return (p * (1 - p)).scatter_(0, y[None], p.gather(0, y[None]) * wrong)
 
@@ -65,5 +70,5 @@ def _softmax_growth(direction: Tensor, y: Tensor) -> Tensor:
     return direction.amax(0) - direction.gather(0, y[None])[0]
 
 
-LOGISTIC = Loss(_logistic_gradient, _logistic_hessian_times, _logistic_curvature, _logistic_growth)
-SOFTMAX = Loss(_softmax_gradient, _softmax_hessian_times, _softmax_curvature, _softmax_growth)
+LOGISTIC = Loss(_logistic_derivatives, _logistic_hessian_times, _logistic_curvature, _logistic_growth)
+SOFTMAX = Loss(_softmax_derivatives, _softmax_hessian_times, _softmax_curvature, _softmax_growth)

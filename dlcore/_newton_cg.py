@@ -17,14 +17,26 @@ from torch import Tensor
 from ._logit_losses import Loss
 from ._torch import cholesky, eigh, solve_triangular, vector_norm
 
-__all__ = ["NewtonStep", "Preconditioner", "Problem", "RowSource", "newton_steps", "preconditioner"]
+__all__ = [
+    "NewtonStep",
+    "Point",
+    "Preconditioner",
+    "Problem",
+    "RowSource",
+    "Standardization",
+    "newton_steps",
+    "preconditioner",
+]
 
-BLOCK_ENTRIES = 2**16  # of the inputs, read at a time: 512 KB in float64
+BLOCK_ENTRIES = 2**16  # of inputs in memory, read at a time: 512 KB; of others, twice as many
 MAX_PRODUCTS_EACH_STEP = 2**28  # for a Hessian and its factor: up to here, each step computes them for rows in memory
 MAX_PRODUCTS = 2**33  # up to here, the Hessian of several outputs is the preconditioner if a simpler one is slow
+MAX_KEPT_ENTRIES = 2**26  # of the rows' probabilities: 512 MB
+MAX_EXACT_PARAMS = 160  # up to here, the Hessian of all rows is worth the iterations that it saves
 MAX_CG_STEPS = 500  # of conjugate gradients in a step of Newton's method
 SLOW_CG_STEPS = 12  # after which the next step of Newton's method computes a new preconditioner
-MIN_CG_RESIDUAL, MAX_CG_RESIDUAL = 1e-6, 0.1  # relative
+MIN_CG_RESIDUAL, MAX_CG_RESIDUAL = 1e-12, 1e-2  # squared and relative
+LAST_DISTANCE = 1e-27  # from the minimum, squared and relative to the loss, that is resolved
 MIN_SHARE = 1e-14  # of a direction's curvature in the simpler preconditioner, relative
 MAX_SLOPE = 0.5  # at the end of a step, relative to its start
 MAX_LENGTH_RATIO = 4.0  # of the first length that is tried, to the last step's
@@ -50,6 +62,13 @@ class RowSource(Protocol):
     def device(self) -> torch.device: ...
 
 
+class Standardization(NamedTuple):
+    """Maps parameters of standardized columns to those of the columns minus ``offset``."""
+
+    offset: Tensor | None
+    matrix: Tensor  # (d + 1, d + 1), times the parameters transposed
+
+
 @dataclass(frozen=True)
 class Problem:
     """The weighted sum of losses plus the penalty, a function of the parameters (k, d + 1) of standardized columns.
@@ -62,89 +81,108 @@ class Problem:
     y: Tensor
     weights: Tensor | None
     penalties: Tensor  # of each standardized column, 0 for the bias
-    mean: Tensor
-    std: Tensor
+    standardization: Standardization | None  # None: x is standardized and has the column of ones
 
-    def blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Yield, block by block, standardized inputs with a last column of ones, targets and weights."""
-        n_params = len(self.penalties)
-        block_rows = max(BLOCK_ENTRIES // n_params, 1)
-        buffer = self.penalties.new_ones(0 if self.is_in_memory else block_rows, n_params)
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield, block by block, the rows' indices, and the rows with a last column of ones."""
+        n_params, in_memory = len(self.penalties), self.standardization is None
+        block_rows = max((1 if in_memory else 2) * BLOCK_ENTRIES // n_params, 1)
+        buffer = self.penalties.new_ones(0 if in_memory else block_rows, n_params)
         for first_row in range(0, len(self.x), block_rows):
             block = slice(first_row, first_row + block_rows)
             inputs = self.x[block]
-            if not self.is_in_memory:  # all blocks share a buffer, which stays in the cache
+            if self.standardization is not None:  # all blocks share a buffer, which stays in the cache
                 rows, inputs = inputs, buffer[: len(inputs)]
                 inputs[:, :-1] = rows
-                inputs[:, :-1].sub_(self.mean).div_(self.std)
-            yield inputs, self.y[block], None if self.weights is None else self.weights[block]
+                if self.standardization.offset is not None:
+                    inputs[:, :-1] -= self.standardization.offset
+            yield block, inputs
 
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether the inputs are standardized already, with a last column of ones."""
-        return self.x.shape[1] == len(self.penalties)
+    def params_of_rows(self, params: Tensor) -> Tensor:
+        """Return parameters, or a direction of them, for the rows of the blocks."""
+        return params if self.standardization is None else params @ self.standardization.matrix.T
+
+    def weighted(self, values: Tensor, block: slice) -> Tensor:
+        """Return the values of a block's rows times their weights."""
+        return values if self.weights is None else values * self.weights[block]
 
     def hessian_products(self, k: int) -> int:
         """Return the order of the number of products in the whole Hessian of k outputs and its factorization."""
         size = k * len(self.penalties)
         return max(len(self.x), size) * size**2
 
-    def gradient(self, params: Tensor) -> tuple[Tensor, float]:
-        """Return the gradient and the scale of the objective: a lower bound of it, of the same order."""
-        gradient = self.penalties * params
-        scale = (gradient * params).sum() / 2
-        for inputs, y, weights in self.blocks():
-            errors, row_scale = self.loss.gradient(params @ inputs.T, y)
-            if weights is not None:
-                errors, row_scale = errors.mul_(weights), row_scale * weights
-            gradient.addmm_(errors, inputs)
-            scale += row_scale.sum()
-        return gradient, float(scale)
-
-    def hessian_times(self, params: Tensor, direction: Tensor) -> Tensor:
-        """Return the Hessian at the parameters times a direction."""
-        product = self.penalties * direction
-        both = torch.cat([params, direction])
-        for inputs, y, weights in self.blocks():
-            z, u = (both @ inputs.T).chunk(2)
-            change = self.loss.hessian_times(z, y, u)
-            product.addmm_(change if weights is None else change.mul_(weights), inputs)
-        return product
-
-    def mean_hessian(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the Hessian of the losses by one output's parameters, as a mean, and each output's share of it."""
-        k, n_params = params.shape
-        hessian, shares = params.new_zeros(n_params, n_params), params.new_zeros(k)
-        for inputs, y, weights in self.blocks():
-            v = self.loss.curvature(params @ inputs.T, y)
-            if weights is not None:
-                v.mul_(weights)
-            shares += v.sum(1)
-            hessian.addmm_(v.mean(0) * inputs.T, inputs)
-        return hessian, shares / shares.mean()
-
-    def hessian(self, params: Tensor) -> Tensor:
-        """Return the whole Hessian of the softmax loss, (k, d + 1, k, d + 1), from products of probabilities."""
-        k, n_params = params.shape
-        hessian = params.new_zeros(k, n_params, k, n_params)
-        for inputs, _, weights in self.blocks():
-            p = (params @ inputs.T).softmax(0)
-            weighted = p if weights is None else p * weights
-            for j in range(k - 1):
-                products = (weighted[j] * p[j + 1 :])[:, None] * inputs.T
-                hessian[j, :, j + 1 :] -= (products @ inputs).transpose(0, 1)
-        hessian += hessian.permute(2, 3, 0, 1).clone()
-        for j, block in enumerate(-hessian.sum(2)):
-            hessian[j, :, j] = block + torch.diag(self.penalties)
-        return hessian
-
     def separated_by(self, direction: Tensor) -> bool:
         """Return whether no row's loss grows far along a direction, up to rounding."""
-        for inputs, y, _ in self.blocks():
+        direction = self.params_of_rows(direction)
+        for block, inputs in self.blocks():
             rounding = LOGIT_ROUNDING * (direction.abs() @ inputs.T.abs().clamp_min(1)).amax(0)
-            if bool((self.loss.growth(direction @ inputs.T, y) > rounding).any()):
+            if bool((self.loss.growth(direction @ inputs.T, self.y[block]) > rounding).any()):
                 return False
         return True
+
+
+class Point:
+    """Parameters with the gradient there, a lower bound of the objective of its order, and the second derivatives."""
+
+    def __init__(self, problem: Problem, params: Tensor) -> None:
+        """Compute the gradient; keep what the second derivatives need of each row, unless that is too much."""
+        self.problem, self.params = problem, params
+        self._row_params = problem.params_of_rows(params)
+        keep = len(problem.x) * len(params) <= MAX_KEPT_ENTRIES
+        self._kept: list[Tensor] | None = [] if keep else None
+        gradient, scale = torch.zeros_like(params), (problem.penalties * params * params).sum() / 2
+        for block, inputs in problem.blocks():
+            errors, row_scale, kept = problem.loss.derivatives(self._row_params @ inputs.T, problem.y[block])
+            gradient.addmm_(problem.weighted(errors, block), inputs)
+            scale += problem.weighted(row_scale, block).sum()
+            if self._kept is not None:
+                self._kept.append(kept)
+        self.gradient, self.scale = self._of_standardized(gradient) + problem.penalties * params, float(scale)
+
+    def _of_standardized(self, gradient: Tensor) -> Tensor:
+        standardization = self.problem.standardization
+        return gradient if standardization is None else gradient @ standardization.matrix
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield blocks of rows with what the second derivatives need of each row."""
+        loss, y = self.problem.loss, self.problem.y
+        for count, (block, inputs) in enumerate(self.problem.blocks()):
+            kept = None if self._kept is None else self._kept[count]
+            yield block, inputs, loss.derivatives(self._row_params @ inputs.T, y[block])[2] if kept is None else kept
+
+    def hessian_times(self, direction: Tensor) -> Tensor:
+        """Return the Hessian times a direction."""
+        problem, row_direction = self.problem, self.problem.params_of_rows(direction)
+        product = torch.zeros_like(direction)
+        for block, inputs, kept in self._blocks():
+            change = problem.loss.hessian_times(kept, problem.y[block], row_direction @ inputs.T)
+            product.addmm_(problem.weighted(change, block), inputs)
+        return self._of_standardized(product) + problem.penalties * direction
+
+    def mean_hessian(self) -> tuple[Tensor, Tensor]:
+        """Return the Hessian of the losses by one output's parameters, as a mean, and each output's share of it."""
+        problem, (k, n_params) = self.problem, self.params.shape
+        hessian, shares = self.params.new_zeros(n_params, n_params), self.params.new_zeros(k)
+        for block, inputs, kept in self._blocks():
+            v = problem.weighted(problem.loss.curvature(kept, problem.y[block]), block)
+            shares += v.sum(1)
+            hessian.addmm_(v.mean(0) * inputs.T, inputs)
+        return self._of_standardized(self._of_standardized(hessian).T), shares / shares.mean()
+
+    def hessian(self) -> Tensor:
+        """Return the whole Hessian of the softmax loss, (k, d + 1, k, d + 1), from products of probabilities."""
+        problem, (k, n_params) = self.problem, self.params.shape
+        hessian = self.params.new_zeros(k, k, n_params, n_params)
+        for block, inputs, p in self._blocks():
+            weighted = problem.weighted(p, block)
+            for j in range(k - 1):
+                products = (weighted[j] * p[j + 1 :])[:, None] * inputs.T
+                hessian[j, j + 1 :] -= (products.flatten(0, 1) @ inputs).reshape(-1, n_params, n_params)
+        hessian = self._of_standardized(self._of_standardized(hessian).mT)
+        hessian += hessian.transpose(0, 1).clone()
+        for j, block_sum in enumerate(hessian.sum(1)):
+            hessian[j, j] = torch.diag(problem.penalties) - block_sum
+        return hessian.transpose(1, 2)
 
 
 def _cholesky_factor(matrix: Tensor) -> Tensor | None:
@@ -154,26 +192,25 @@ def _cholesky_factor(matrix: Tensor) -> Tensor | None:
     return None if bool(failed) else factor
 
 
-def preconditioner(
-    problem: Problem, params: Tensor, *, max_products: int = MAX_PRODUCTS_EACH_STEP
-) -> Preconditioner | None:
+def preconditioner(point: Point, *, max_products: int = MAX_PRODUCTS_EACH_STEP) -> Preconditioner | None:
     """Return the inverse of the Hessian, or of an approximation where it has several outputs and takes more products.
 
     It is None if the matrix is not positive definite.
     """
-    k = len(params)
-    full = k > 1 and problem.hessian_products(k) <= max_products
-    return (_full_preconditioner if full else _block_preconditioner)(problem, params)
+    k = len(point.params)
+    is_small = point.params.numel() <= MAX_EXACT_PARAMS
+    full = k > 1 and (is_small or point.problem.hessian_products(k) <= max_products)
+    return _full_preconditioner(point) if full else _block_preconditioner(point)
 
 
-def _block_preconditioner(problem: Problem, params: Tensor) -> Preconditioner | None:
+def _block_preconditioner(point: Point) -> Preconditioner | None:
     """Return the inverse of the mean Hessian of an output times each output's share; for one output it is exact."""
-    hessian, shares = problem.mean_hessian(params)
-    penalties = torch.diag(problem.penalties)
+    hessian, shares = point.mean_hessian()
+    penalties = torch.diag(point.problem.penalties)
     factor = _cholesky_factor(hessian + penalties)
     if factor is None:
         return None
-    if len(params) == 1:
+    if len(shares) == 1:
         return lambda gradient: torch.cholesky_solve(gradient.mT, factor).mT
     # In the basis T the penalties are diag(θ), and the mean Hessian is diag(1 - θ).
     half = solve_triangular(factor, penalties, upper=False)
@@ -183,14 +220,13 @@ def _block_preconditioner(problem: Problem, params: Tensor) -> Preconditioner | 
     return lambda gradient: _without_common_part((gradient @ t / curvature) @ t.mT)
 
 
-def _full_preconditioner(problem: Problem, params: Tensor) -> Preconditioner | None:
+def _full_preconditioner(point: Point) -> Preconditioner | None:
     """Return the inverse of the whole Hessian of several outputs."""
-    factor = _cholesky_factor(problem.hessian(params).reshape(params.numel(), params.numel()))
+    shape = point.params.shape
+    factor = _cholesky_factor(point.hessian().reshape(shape.numel(), shape.numel()))
     if factor is None:
         return None
-    return lambda gradient: _without_common_part(
-        torch.cholesky_solve(gradient.reshape(-1, 1), factor).reshape(params.shape)
-    )
+    return lambda gradient: _without_common_part(torch.cholesky_solve(gradient.reshape(-1, 1), factor).reshape(shape))
 
 
 def _without_common_part(step: Tensor) -> Tensor:
@@ -198,16 +234,19 @@ def _without_common_part(step: Tensor) -> Tensor:
     return step - step.mean(0)
 
 
-def _conjugate_gradients(
-    problem: Problem, params: Tensor, gradient: Tensor, precondition: Preconditioner, tolerance: float
-) -> tuple[Tensor, int]:
-    """Return a step that solves Newton's system up to a relative residual, and the number of iterations."""
-    step, residual = torch.zeros_like(params), -gradient
+def _conjugate_gradients(point: Point, precondition: Preconditioner) -> tuple[Tensor, int]:
+    """Return a step that solves Newton's system up to a relative residual, and the number of iterations.
+
+    With the residual at the relative distance from the minimum, Newton's method converges quadratically. No step needs
+    to come closer than rounding allows.
+    """
+    step, residual = torch.zeros_like(point.params), -point.gradient
     direction = preconditioned = precondition(residual)
     square, count = _dot(residual, preconditioned), 0
-    limit = tolerance**2 * square
+    distance = square / max(point.scale, torch.finfo(torch.float64).tiny)  # squared and relative
+    limit = square * min(max(distance, LAST_DISTANCE / max(distance, LAST_DISTANCE), MIN_CG_RESIDUAL), MAX_CG_RESIDUAL)
     while square > limit and count < MAX_CG_STEPS:
-        product = problem.hessian_times(params, direction)
+        product = point.hessian_times(direction)
         curvature = _dot(direction, product)
         if not curvature > 0:  # rounding
             break
@@ -225,61 +264,58 @@ def _dot(a: Tensor, b: Tensor) -> float:
 
 
 class NewtonStep(NamedTuple):
-    """Parameters, Newton's step from them, its squared decrement, and the scale of the objective."""
+    """A point, Newton's step from it, and the squared decrement of the step."""
 
-    params: Tensor
+    point: Point
     step: Tensor
     decrement: float
-    scale: float
 
 
 def newton_steps(problem: Problem, params: Tensor, precondition: Preconditioner | None = None) -> Iterator[NewtonStep]:
     """Yield each step before it is taken; end if the derivatives are not finite.
 
-    ``precondition`` is what conjugate gradients start with, if there is one already.
+    ``precondition`` is what conjugate gradients start with, if there is one already: that of a sample, say. If there
+    are few parameters, one of all rows replaces it after the first step.
     """
-    k = len(params)
-    each_step = problem.is_in_memory and problem.hessian_products(k) <= MAX_PRODUCTS_EACH_STEP
-    max_products, length = MAX_PRODUCTS_EACH_STEP, 1.0
-    gradient, scale = problem.gradient(params)
-    while math.isfinite(float(vector_norm(gradient))):
+    is_rough = precondition is not None
+    in_memory = problem.standardization is None
+    each_step = in_memory and problem.hessian_products(len(params)) <= MAX_PRODUCTS_EACH_STEP
+    point, max_products, length = Point(problem, params), MAX_PRODUCTS_EACH_STEP, 1.0
+    while math.isfinite(float(vector_norm(point.gradient))):
         if each_step or precondition is None:
-            precondition = preconditioner(problem, params, max_products=max_products)
+            precondition = preconditioner(point, max_products=max_products)
             if precondition is None:
                 return
         if each_step:
-            step = precondition(-gradient)
+            step = precondition(-point.gradient)
         else:
-            decrement_ratio = _dot(gradient, precondition(gradient)) / max(scale, torch.finfo(torch.float64).tiny)
-            residual = min(max(math.sqrt(max(decrement_ratio, 0)), MIN_CG_RESIDUAL), MAX_CG_RESIDUAL)
-            step, count = _conjugate_gradients(problem, params, gradient, precondition, residual)
+            step, count = _conjugate_gradients(point, precondition)
             if count > SLOW_CG_STEPS:
                 precondition, max_products = None, MAX_PRODUCTS
-        decrement = -_dot(gradient, step)
-        yield NewtonStep(params, step, decrement, scale)
-        params, gradient, scale, length = _line_search(problem, params, step, decrement, length)
+            elif is_rough and params.numel() <= MAX_EXACT_PARAMS:
+                precondition = None
+            is_rough = False
+        decrement = -_dot(point.gradient, step)
+        yield NewtonStep(point, step, decrement)
+        point, length = _line_search(point, step, decrement, length)
 
 
-def _line_search(
-    problem: Problem, params: Tensor, step: Tensor, decrement: float, last_length: float
-) -> tuple[Tensor, Tensor, float, float]:
-    """Return parameters along the step with their gradient and scale, and the length of the step.
+def _line_search(point: Point, step: Tensor, decrement: float, last_length: float) -> tuple[Point, float]:
+    """Return a point along the step, and the length of the step.
 
     A step is too long if the loss rises steeply at its end, and too short if a longer one was too long but the loss
     still falls steeply. The slope decides, because near the minimum the change of the loss is below its rounding.
     """
     length, low, high = min(1.0, MAX_LENGTH_RATIO * last_length), 0.0, math.inf
     while True:
-        moved = params.add(step, alpha=length)
-        gradient, scale = problem.gradient(moved)
-        slope = _dot(gradient, step)
+        end = Point(point.problem, point.params.add(step, alpha=length))
+        slope = _dot(end.gradient, step)
         if not slope <= MAX_SLOPE * decrement:
             high = length
         elif slope < -MAX_SLOPE * decrement and length < 1:
             low = length
         else:
-            break
+            return end, length
         if high - low < MIN_BRACKET:
-            break
+            return end, length
         length = (low + high) / 2 if high < math.inf else min(1.0, MAX_LENGTH_RATIO * length)
-    return moved, gradient, scale, length

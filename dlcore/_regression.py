@@ -9,7 +9,16 @@ from torch import Generator, Tensor
 
 from ._checks import check_same_dtype, check_values, check_weights, has_values
 from ._logit_losses import Loss
-from ._newton_cg import NewtonStep, Preconditioner, Problem, RowSource, newton_steps, preconditioner
+from ._newton_cg import (
+    NewtonStep,
+    Point,
+    Preconditioner,
+    Problem,
+    RowSource,
+    Standardization,
+    newton_steps,
+    preconditioner,
+)
 from ._numerics import accumulation_dtype
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
@@ -23,6 +32,7 @@ MAX_LAST_LOGIT_CHANGE = 1e-2  # of a row one standard deviation from the mean
 FIRST_SEPARATION_STEP = 8  # from which a search without penalty tells whether the classes are separated
 INDEPENDENT_EIGENVALUE = 1e-10  # relative: if all are larger, the columns are independent
 MEAN_ROUNDING = 1e-15  # relative: a column that varies less is constant
+MAX_OFFSET = 100.0  # of a mean from 0, in standard deviations: rounding is amplified by as much
 MAX_PENALTY = 1e300  # of a standardized column
 
 
@@ -82,23 +92,23 @@ def minimize(
     The search starts at ``start``, or at the minimum for a sample of the rows if they are many. It ends with a step
     whose decrement is below the rounding of the objective.
     """
-    (n, d), total = x.shape, float(len(x))
+    (n, d), in_memory = x.shape, len(x) <= MAX_ROWS_IN_MEMORY
     if weights is not None:
         largest = float(weights.max())
         weights, penalty = weights / largest, penalty / largest
-        total = float(weights.sum())
-    sample_index = slice(None) if n <= MAX_ROWS_IN_MEMORY else _sample_index(n, weights).to(x.device)
+    sample_index = slice(None) if in_memory else _sample_index(n, weights).to(x.device)
     columns, mean, std = _standardized(x, sample_index)
     penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
-    problem = Problem(loss, columns if n <= MAX_ROWS_IN_MEMORY else x, y, weights, penalties, mean, std)
+    sample = Problem(loss, columns, y[sample_index], weights, penalties, None)
+    problem = sample if in_memory else replace(sample, x=x, y=y, standardization=_standardization(mean, std))
     if penalty == 0:
         _check_independent_columns(problem)
     params, precondition = std.new_zeros(k, d + 1), None
     if start is not None:
         params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
-    elif n > MAX_ROWS_IN_MEMORY:
-        sample_weights = std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS)
-        sample = replace(problem, x=columns, y=y[sample_index], weights=sample_weights)
+    elif not in_memory:
+        total = n if weights is None else float(weights.sum())
+        sample = replace(sample, weights=std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS))
         params, precondition = _minimum_of_sample(sample, params)
     params = _minimum(problem, params, precondition, penalized=penalty > 0)
     weight = params[:, :-1] / std
@@ -117,32 +127,44 @@ def _sample_index(n: int, weights: Tensor | None) -> Tensor:
 
 def _standardized(x: RowSource, index: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return these rows in float64, standardized and with a last column of ones, the means and standard deviations."""
-    rows = x[index].double()
-    mean = rows.mean(0)
-    centred = rows - mean
-    largest = centred.abs().amax(0)
+    columns = x[index].double().T.contiguous()
+    mean = columns.mean(1)
+    centred = columns - mean[:, None]
+    largest = centred.abs().amax(1)
     if not bool(largest.isfinite().all()):
         raise _no_minimum(x, 0)
     varies = largest > MEAN_ROUNDING * mean.abs()
     largest = torch.where(varies, largest, 1)
-    std = torch.where(varies, (centred / largest).square().mean(0).sqrt() * largest, 1)
-    return torch.cat([centred / std, std.new_ones(len(rows), 1)], dim=1), mean, std
+    std = torch.where(varies, (centred / largest[:, None]).square_().mean(1).sqrt() * largest, 1)
+    return torch.cat([centred.div_(std[:, None]), columns.new_ones(1, columns.shape[1])]).T, mean, std
+
+
+def _standardization(mean: Tensor, std: Tensor) -> Standardization:
+    """Return the map of parameters to the rows as given; columns far from 0 are centred, which keeps their digits."""
+    offset = mean if bool((mean.abs() > MAX_OFFSET * std).any()) else None
+    matrix = torch.diag(torch.cat([1 / std, std.new_ones(1)]))
+    if offset is None:
+        matrix[-1, :-1] = -mean / std
+    return Standardization(offset, matrix)
 
 
 def _check_independent_columns(problem: Problem) -> None:
     """Raise ValueError unless the standardized columns are independent on all rows."""
     n_params = len(problem.penalties)
     gram = problem.penalties.new_zeros(n_params, n_params)
-    for inputs, _, _ in problem.blocks():
+    for _, inputs in problem.blocks():
         gram.addmm_(inputs.T, inputs)
     if not bool(gram.isfinite().all()):
         raise _no_minimum(problem.x, 0)
+    matrix = None if problem.standardization is None else problem.standardization.matrix
+    if matrix is not None:
+        gram = matrix.T @ gram @ matrix
     values = eigenvalues(gram)
     if float(values[0]) > INDEPENDENT_EIGENVALUE * float(values[-1]):
         return
     r = gram.new_zeros(0, n_params)  # of a QR decomposition: the Gram matrix has lost half its digits
-    for inputs, _, _ in problem.blocks():
-        _, r = qr(torch.cat([r, inputs]))
+    for _, inputs in problem.blocks():
+        _, r = qr(torch.cat([r, inputs if matrix is None else inputs @ matrix]))
     norms = vector_norm(r, dim=0)
     values = singular_values(r / torch.where(norms > 0, norms, 1))
     check_full_rank(int((values > 16 * n_params * torch.finfo(r.dtype).eps).sum()) - 1, n_params - 1)
@@ -150,11 +172,12 @@ def _check_independent_columns(problem: Problem) -> None:
 
 def _minimum_of_sample(sample: Problem, params: Tensor) -> tuple[Tensor, Preconditioner | None]:
     """Return parameters near the minimum for a sample, where there may be none, and a preconditioner."""
+    point = Point(sample, params)
     for state in islice(newton_steps(sample, params), MAX_SAMPLE_STEPS):
-        params = state.params
-        if state.decrement <= SAMPLE_DECREMENT * state.scale:
+        point = state.point
+        if state.decrement <= SAMPLE_DECREMENT * point.scale:
             break
-    return params, preconditioner(sample, params)
+    return point.params, preconditioner(point)
 
 
 def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | None, *, penalized: bool) -> Tensor:
@@ -163,10 +186,10 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
     for count, state in enumerate(islice(newton_steps(problem, params, precondition), MAX_STEPS), 1):
         last_logit_change = float(state.step.abs().sum(1).max())
         stagnates = penalized and state.decrement > last_decrement / 4  # by rounding
-        if state.decrement <= MAX_LAST_DECREMENT * state.scale and (
+        if state.decrement <= MAX_LAST_DECREMENT * state.point.scale and (
             last_logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates
         ):
-            return state.params + state.step
+            return state.point.params + state.step
         if not penalized and count >= FIRST_SEPARATION_STEP:
             _check_not_separated(problem, state)
         last_decrement = state.decrement
@@ -175,7 +198,7 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
 
 def _check_not_separated(problem: Problem, state: NewtonStep) -> None:
     """Raise ValueError if the parameters, or the direction of a step, separate the classes."""
-    if problem.separated_by(state.step) or problem.separated_by(state.params):
+    if problem.separated_by(state.step) or problem.separated_by(state.point.params):
         raise ValueError(
             "x must not separate the classes when penalty is 0: the loss keeps falling as the weights grow"
         )
