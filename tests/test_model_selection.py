@@ -540,6 +540,24 @@ def test_columns_of_different_size_are_not_taken_for_dependent_ones() -> None:
     assert path.folds.validation_errors.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_column_that_is_constant_outside_a_fold_is_an_error_without_penalty(seed: int, dtype: torch.dtype) -> None:
+    generator = seeded(seed)
+    n, d, k = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((12, 30), (1, 4), (2, 5)))
+    x = torch.randn(n, d, dtype=dtype, generator=generator) + 3
+    fold = list(model_selection.k_fold(n, k))[seed % k]
+    x[fold[0], seed % d] = 0.1  # of the training rows
+    y = torch.randn(n, dtype=dtype, generator=generator)
+
+    with pytest.raises(ValueError, match=f"x must have rank {d} when centred, for penalty 0, got {d - 1} outside fold"):
+        model_selection.ridge_path_cross_validation(x, y, penalties=torch.tensor([1.0, 0.0], dtype=dtype), k=k)
+    with pytest.raises(ValueError, match=f"x must have rank {d} when centred, got {d - 1}"):
+        linear.ridge(x[fold[0]], y[fold[0]], penalty=0)
+    penalized = model_selection.ridge_path_cross_validation(x, y, penalties=torch.ones(1, dtype=dtype), k=k)
+    assert penalized.folds.validation_errors.isfinite().all()
+
+
 def test_gradient_of_the_penalty_is_its_closed_form() -> None:
     x, y = torch.randn(10, 1, dtype=torch.float64), torch.randn(10, dtype=torch.float64)
     penalty = torch.tensor([2.0], dtype=torch.float64)

@@ -162,7 +162,7 @@ def ridge_path_cross_validation(
     _, r_train = qr(r_validation[other_folds].flatten(1, 2))
 
     centred, bias_row = r_train[:, 1:, 1:], r_train[:, :1]  # without its first row, R belongs to the centred columns
-    _check_full_rank_of_folds(centred[..., :-1], penalties)
+    _check_full_rank_of_folds(centred[..., :-1], l2_norm(r_train[..., 1:-1], dim=1, keepdim=True), penalties)
     u, s, vt = svd(centred[..., :-1])
     inverse = s[..., None] / (s[..., None] ** 2 + penalties.to(dtype) / scale / scale)
     weight = vt.mT @ (inverse * (u.mT @ centred[..., -1:]))
@@ -196,7 +196,7 @@ def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     Centring changes only the bias, and avoids a loss of digits.
     """
     largest = max_norm(x.detach())
-    scale = torch.where(largest > 0, largest, 1)
+    scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1)  # a power of 2 rounds nothing
     x_rows, y_rows = x / scale, y - y.mean()
     x_mean = x_rows.mean(0)
     if has_values(x, y) and not bool(x_mean.isfinite().all() & y_rows[:1].isfinite().all()):
@@ -205,11 +205,13 @@ def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([torch.ones_like(y_rows)[:, None], x_rows - x_mean, y_rows[:, None]], dim=1), scale
 
 
-def _check_full_rank_of_folds(r: Tensor, penalties: Tensor) -> None:
-    """Raise ValueError if a penalty is 0 and the centred columns of a fold, given by R of their QR, are dependent."""
+def _check_full_rank_of_folds(r: Tensor, norms: Tensor, penalties: Tensor) -> None:
+    """Raise ValueError if a penalty is 0 and the centred columns of a fold, given by R of their QR, are dependent.
+
+    ``norms`` are those of the columns before the fold was centred: the rounding errors of R are proportional to them.
+    """
     if has_values(r, penalties) and not bool(penalties.all()):
-        r, d = r.detach(), r.shape[-1]
-        norms = l2_norm(r, dim=1, keepdim=True)
+        r, norms, d = r.detach(), norms.detach(), r.shape[-1]
         values = singular_values(r / torch.where(norms > 0, norms, 1))
         ranks = (values > 16 * d * torch.finfo(r.dtype).eps).sum(1)
         if int(ranks.min()) < d:
