@@ -319,6 +319,56 @@ def test_a_small_variation_on_a_large_offset_is_no_rank_deficiency() -> None:
     torch.testing.assert_close(bias, torch.tensor(-1000.0), rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_five_million_rows_keep_their_digits(dtype: torch.dtype, weighted: bool) -> None:
+    n = 5_000_000
+    x = torch.randn(n, 1, generator=torch.Generator().manual_seed(0)).to(dtype) + 3
+    y = 2 * x[:, 0] + 50
+    exact_params = linear.least_squares(x.double(), y.double())
+
+    params = linear.least_squares(x, y, weights=torch.ones(n, dtype=dtype) if weighted else None)
+
+    torch.testing.assert_close(params, linear.LinearParams(*(value.to(dtype) for value in exact_params)))
+    assert abs(params.weight.item() - 2) < 2e-3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", [(), (2,)])
+def test_many_rows_are_reduced_block_by_block_to_the_same_solution(weighted: bool, k: tuple[int, ...]) -> None:
+    x, y, weights = random_examples(40_000, 3, *k)
+    weights[::5] = 0
+    x[0], y[5] = math.nan, math.inf
+    present = weights > 0
+    root = (weights if weighted else weights > 0).double()[present].sqrt()
+    design = torch.nn.functional.pad(x[present], (0, 1), value=1.0)
+    expected = torch.linalg.lstsq(root[:, None] * design, root[:, None] * y[present].reshape(len(root), -1)).solution
+
+    given = (x, y, weights) if weighted else (x[present], y[present], None)
+    weight, bias = linear.least_squares(*given[:2], weights=given[2])
+    with_gradient = linear.least_squares(given[0].clone().requires_grad_(), given[1], weights=given[2])
+
+    torch.testing.assert_close(weight.reshape(3, -1), expected[:3], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(bias.reshape(-1), expected[3], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(with_gradient.weight.detach(), weight, rtol=1e-10, atol=1e-12)
+
+
+def test_dependent_columns_and_infinite_values_are_found_among_many_rows() -> None:
+    x = torch.randn(40_000, 3, generator=torch.Generator().manual_seed(0)) + 100
+    y = x[:, 0].clone()
+    dependent = x.clone()
+    dependent[:, 2] = x[:, 0] + x[:, 1]
+
+    with pytest.raises(ValueError, match="rank 3 when centred, got 2"):
+        linear.least_squares(dependent, y)
+    x[39_000, 1] = math.inf
+    with pytest.raises(ValueError, match=r"x must be finite, got inf at index \(39000, 1\)"):
+        linear.least_squares(x, y)
+    y[7] = math.nan
+    with pytest.raises(ValueError, match="y must be finite, got nan at index 7"):
+        linear.ridge(torch.ones(40_000, 1), y, penalty=1.0)
+
+
 # Logistic and softmax regression, by a search
 
 

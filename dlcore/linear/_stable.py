@@ -14,17 +14,17 @@ from dlcore._torch import qr, singular_values, solve_triangular
 __all__ = ["least_squares_solution", "ridge_solution"]
 
 
-def least_squares_solution(a: Tensor, b: Tensor, magnitude: Tensor) -> Tensor:
+def least_squares_solution(a: Tensor, b: Tensor, magnitude: Tensor, eps: float) -> Tensor:
     r"""Return :math:`(\mathbf{A}^\top\mathbf{A})^{-1}\mathbf{A}^\top\mathbf{B}`; raise if columns are dependent.
 
     ``magnitude`` is the largest absolute entry of each column before it was centred: the rounding errors of a centred
-    column are proportional to it, so it decides which singular values count as zero.
+    column are proportional to it and to ``eps``, so both decide which singular values count as zero.
     """
     d = a.shape[1]
     scale = torch.where(magnitude > 0, magnitude, 1)
     q, r = qr(a / scale)
     if has_values(r):
-        check_full_rank(int((singular_values(r.detach()) > 16 * d * torch.finfo(r.dtype).eps).sum()), d)
+        check_full_rank(int((singular_values(r.detach()) > 16 * d * eps).sum()), d)
     return solve_triangular(r, q.mT @ b, upper=True) / scale[:, None]
 
 

@@ -86,7 +86,7 @@ def other_dtype(**kwargs: Any) -> Refusal:
 
 def infinite_target(**kwargs: Any) -> Refusal:
     """Return the refusal of both closed forms."""
-    message = "y must be finite, got inf at index (1, 0)"
+    message = "y must be finite, got inf at index 1"
     return Refusal(ValueError, message, (X, torch.tensor([0.0, math.inf, 1.0])), kwargs)
 
 
@@ -208,8 +208,10 @@ def normal_equations(a: Tensor, b: Tensor, penalty: float = 0.0) -> Tensor:
 PAIRS = {
     "linear._stable.least_squares_solution": Pair(
         kept=_stable.least_squares_solution,
-        formula=lambda a, b, _: normal_equations(a, b),
-        arguments=((TALL, TARGETS, TALL.abs().amax(0)), (TALL, TARGETS, torch.zeros(4, dtype=torch.float64))),
+        formula=lambda a, b, *_: normal_equations(a, b),
+        arguments=tuple(
+            (TALL, TARGETS, size, 2.0**-52) for size in (TALL.abs().amax(0), torch.zeros(4, dtype=torch.float64))
+        ),
     ),
     "linear._stable.ridge_solution": Pair(
         kept=_stable.ridge_solution,
