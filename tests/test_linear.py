@@ -521,6 +521,13 @@ def test_a_search_ignores_examples_of_weight_zero() -> None:
         torch.testing.assert_close(actual, without, rtol=1e-7, atol=1e-9)
 
 
+def test_the_number_of_classes_may_be_a_numpy_integer() -> None:
+    x, labels, _ = random_classes(60, 3, 3)
+
+    actual, expected = (linear.softmax_regression(x, labels, n_classes=k) for k in (np.uint8(3), 3))
+    torch.testing.assert_close(actual, expected)
+
+
 def test_whole_weights_are_repetitions_in_a_search() -> None:
     x, labels, _ = random_classes(60, 3, 3)
     counts = torch.arange(60) % 4 + 1

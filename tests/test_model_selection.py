@@ -950,3 +950,64 @@ def test_rows_of_other_columns_or_dtypes_are_refused(plain: ModuleType) -> None:
         scale(torch.ones(4, 2))
     with pytest.raises(TypeError, match=r"^x must have the dtype of mean, torch\.float32, got torch\.float64$"):
         scale(torch.ones(4, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_row_of_weight_zero_may_have_any_loss(normalize: bool, value: float) -> None:
+    y, weights = torch.randn(12, dtype=torch.float64), torch.rand(12, dtype=torch.float64) + 0.1
+    weights[5] = 0
+    with_value = y.clone()
+    with_value[5] = value
+
+    def fit(x: Tensor, y: Tensor, weights: Tensor) -> linear.LinearParams:
+        return linear.ridge(x, y, penalty=1.0, weights=weights)
+
+    results = [
+        model_selection.importance_weighted_cross_validation(
+            fit, squared_loss_of_line, torch.stack([targets, y], 1), targets, weights=weights, k=3, normalize=normalize
+        )
+        for targets in (y, with_value)
+    ]
+
+    torch.testing.assert_close(*map(tuple, results))
+
+
+# NumPy integers, and many rows
+
+
+def test_numpy_integers_are_integers() -> None:
+    two, y = np.int64(2), torch.randn(6)
+    folds = list(model_selection.k_fold(np.int32(6), two))
+    run: dict[str, Any] = {"k": np.int8(2), "epochs": two, "batch_size": np.uint8(3)}
+
+    path = model_selection.ridge_path_cross_validation(y[:, None], y, penalties=torch.ones(1), k=two)
+    at_once = model_selection.cross_validate_vectorized(
+        squared_loss_of_constant_parameter, torch.zeros(()), y, y, lr=0.3, generator=seeded(), **run
+    )
+
+    assert [validation.tolist() for _, validation in folds] == [[0, 1, 2], [3, 4, 5]]
+    assert path.folds.validation_errors.shape == (1, 2)
+    expected = model_selection.cross_validate_vectorized(
+        squared_loss_of_constant_parameter,
+        torch.zeros(()),
+        y,
+        y,
+        k=2,
+        epochs=2,
+        batch_size=3,
+        lr=0.3,
+        generator=seeded(),
+    )
+    torch.testing.assert_close(at_once, expected)
+
+
+def test_a_path_over_a_million_rows_keeps_its_digits() -> None:
+    x = torch.randn(1_000_000, 1, generator=seeded()) + 3
+    y = 2 * x[:, 0] + torch.randn(1_000_000, generator=seeded(2))
+    penalties = torch.tensor([0.0, 1e6])
+
+    path = model_selection.ridge_path_cross_validation(x, y, penalties=penalties, k=2)
+
+    wide = model_selection.ridge_path_cross_validation(x.double(), y.double(), penalties=penalties.double(), k=2)
+    torch.testing.assert_close(path.folds.validation_errors.double(), wide.folds.validation_errors, rtol=2e-7, atol=0)

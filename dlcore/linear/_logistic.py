@@ -169,6 +169,7 @@ def softmax_regression(
     x, labels, weights = leave_out_absent(x, labels.long(), weights)
     k = int(labels.max()) + 1 if n_classes is None else n_classes
     check_count("n_classes", k, 2)
+    k = int(k)  # NumPy's integers too
     check_indices("labels", labels, k)
     check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
     params = minimize(SOFTMAX, x, labels, weights, penalty=penalty, k=k).to(x.dtype)

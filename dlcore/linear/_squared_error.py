@@ -10,12 +10,11 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
 from dlcore._numerics import accumulation_dtype
-from dlcore._regression import check_examples
+from dlcore._regression import MAX_ROWS_IN_MEMORY, check_examples, decomposition_dtype
 from dlcore._torch import qr
 from dlcore.linear._model import LinearParams
 from dlcore.linear._stable import least_squares_solution, ridge_solution
 
-MAX_ROWS = 2**15  # that are decomposed at once, in the dtype of x; sums over more rows would lose digits
 BLOCK_ROWS = 2**13
 
 
@@ -172,7 +171,7 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
     targets = y.reshape(len(y), math.prod(y.shape[1:]))
-    by_blocks = len(x) > MAX_ROWS and has_values(x, y) and not _needs_gradient(x, y, weights)
+    by_blocks = len(x) > MAX_ROWS_IN_MEMORY and has_values(x, y) and not _needs_gradient(x, y, weights)
     centred = (_centre_by_blocks if by_blocks else _centre_at_once)(x, targets, weights)
     if has_values(x, y) and not bool(centred.x_mean.isfinite().all() & centred.y_mean.isfinite().all()):
         for name, given in {"x": x, "y": y}.items():
@@ -184,8 +183,7 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
 
 
 def _centre_at_once(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
-    n, dtype = len(x), accumulation_dtype(x.dtype)
-    eps, dtype = torch.finfo(dtype).eps, torch.float64 if n > MAX_ROWS else dtype
+    n, dtype, eps = len(x), decomposition_dtype(x.dtype, len(x)), torch.finfo(accumulation_dtype(x.dtype)).eps
     x, y = x.to(dtype), y.to(dtype)
     if weights is None:
         total_weight, share = n, x.new_full((n, 1), 1 / n)

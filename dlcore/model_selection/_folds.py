@@ -207,6 +207,7 @@ def k_fold(
     """
     check_count("k", k, 2)
     check_count("n", n, k)
+    n, k = int(n), int(k)  # NumPy's integers too
     folds = random_or_given_order(n, shuffle=shuffle, generator=generator).tensor_split(k)
     return ((torch.cat([*folds[:j], *folds[j + 1 :]]), folds[j]) for j in range(k))
 

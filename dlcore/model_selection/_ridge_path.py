@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
-from dlcore._numerics import accumulation_dtype
+from dlcore._regression import decomposition_dtype
 from dlcore._torch import qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
@@ -151,7 +151,7 @@ def ridge_path_cross_validation(
     """
     n = _check_arguments(x, y, penalties)
     folds = [index.to(x.device) for _, index in k_fold(n, k, shuffle=shuffle, generator=generator)]
-    dtype = accumulation_dtype(x.dtype)
+    k, dtype = len(folds), decomposition_dtype(x.dtype, n)
     table, scale = _table(x.to(dtype), y.to(dtype))
     n_validation = torch.tensor([len(index) for index in folds], dtype=dtype, device=x.device)
 

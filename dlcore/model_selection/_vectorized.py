@@ -118,6 +118,7 @@ def cross_validate_vectorized(
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     decays = decay_of_leaves(structure, weight_decay)
     folds = list(k_fold(number_of_rows(x=x, y=y), k, shuffle=shuffle, generator=generator))
+    k, epochs, batch_size = int(k), int(epochs), int(batch_size)  # NumPy's integers too
 
     leaves = [w.detach().expand(k, *w.shape).clone().requires_grad_() for w in initial]
     tree, velocity = structure.unflatten(leaves), [torch.zeros_like(w) for w in leaves] if momentum else []

@@ -53,7 +53,7 @@ def importance_weighted_cross_validation(
     y : Tensor, shape (n, ...)
         The targets.
     weights : Tensor, shape (n,), in [0, inf)
-        The density ratio at each row.
+        The density ratio at each row. A row of weight 0 is absent: its loss may be infinite or NaN.
     k : int, in [2, n]
         The number of folds.
     shuffle : bool, default False
@@ -121,6 +121,6 @@ def importance_weighted_cross_validation(
             check_losses(losses, len(index))
             if normalize:
                 w = scaled_to_mean_one("weights of a fold", w).to(w.dtype)
-            fold.append((w * losses).mean())
+            fold.append((w * torch.where(w > 0, losses, 0)).mean())
         errors.append(tuple(fold))
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
