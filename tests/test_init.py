@@ -319,6 +319,7 @@ def test_a_linear_layer_gets_the_transpose_of_the_pure_draw(in_place: Scheme, pu
     assert torch.equal(layer.weight.T, expected)
 
 
+@pytest.mark.held_against("PyTorch", *IN_PLACE)
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)
 @pytest.mark.parametrize(("in_place", "theirs"), [*zip(IN_PLACE, THEIRS, strict=True)])
 def test_the_variance_is_that_of_torch_for_every_kernel(

@@ -823,6 +823,7 @@ def test_stratified_folds_share_every_class_and_all_rows_evenly(labels: Tensor, 
         assert max(counts) - min(counts) <= 1
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.stratified_k_fold)
 def test_stratified_folds_are_as_even_as_those_of_scikit_learn() -> None:
     labels = torch.randint(3, (100,))
     ours = [labels[rows].bincount(minlength=3) for _, rows in model_selection.stratified_k_fold(labels, 5)]
@@ -857,6 +858,7 @@ def test_no_group_is_in_two_folds(groups: Tensor, k: int) -> None:
         assert set(groups[train].tolist()).isdisjoint(groups[rows].tolist())
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.grouped_k_fold)
 def test_grouped_folds_are_those_of_scikit_learn_in_size() -> None:
     groups = torch.randint(20, (200,)).square()
 
@@ -866,6 +868,7 @@ def test_grouped_folds_are_those_of_scikit_learn_in_size() -> None:
     assert sizes == sorted(len(rows) for _, rows in theirs)
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.time_ordered_folds)
 @pytest.mark.parametrize(("n", "k", "gap"), [(7, 2, 0), (7, 3, 1), (100, 7, 0), (100, 7, 5), (np.int64(20), 19, 0)])
 def test_time_ordered_folds_are_those_of_scikit_learn(n: int, k: int, gap: int, plain: ModuleType) -> None:
     folds = plain.model_selection.time_ordered_folds(n, k, gap=gap)
@@ -897,6 +900,7 @@ def test_cross_validation_on_given_folds() -> None:
 # Standard scores
 
 
+@pytest.mark.held_against("50 digits", model_selection.standardize)
 @given(st.integers(1, 6).flatmap(lambda n: tensors(min_size=n, max_size=n)))
 def test_standard_scores_are_their_formula(column: Tensor) -> None:
     scale = model_selection.standardize(column)
@@ -910,6 +914,7 @@ def test_standard_scores_are_their_formula(column: Tensor) -> None:
         assert abs(mp.mpf(scale.std.item()) - std) <= 1e-13 * largest
 
 
+@pytest.mark.held_against("scikit-learn", model_selection.standardize)
 def test_standard_scores_are_those_of_scikit_learn() -> None:
     x, other = torch.randn(50, 3, dtype=torch.float64) * 5 + 100, torch.randn(4, 3, dtype=torch.float64)
     x[:, 1] = 7.0

@@ -302,7 +302,8 @@ def cross_validate(
     elif folds is None or k is not None:
         raise ValueError("either k or folds must be given, got " + ("none" if folds is None else "both"))
     errors = [
-        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation) for train, validation in folds
+        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation)
+        for train, validation in folds
     ]
     check_count("len(folds)", len(errors), 2)
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
