@@ -44,7 +44,8 @@ class Mutant:
     after: str
 
     def __str__(self) -> str:
-        return f"{self.file.relative_to(ROOT)}: {self.before} -> {self.after}"
+        line = self.file.read_text().splitlines()[self.start[0] - 1]
+        return f"{self.file.relative_to(ROOT)}: {line.partition('  #')[0].strip()}: {self.before} -> {self.after}"
 
     def source(self) -> str:
         """Return the file with the mutation."""
