@@ -707,9 +707,9 @@ def test_autocast_leaves_float64_and_what_is_wrong_as_they_are(plain: ModuleType
             plain.losses.squared_loss(ONES, 1.0)
 
 
-def test_a_loss_compiles_without_a_break_inside_autocast() -> None:
+def test_a_loss_compiles_without_a_break_inside_autocast(plain: ModuleType) -> None:
     torch.compiler.reset()
-    compiled = torch.compile(losses.squared_loss, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(plain.losses.squared_loss, fullgraph=True, backend="aot_eager")
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = compiled(ONES.bfloat16(), ONES)

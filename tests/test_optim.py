@@ -639,9 +639,9 @@ def test_the_first_step_of_adam_is_the_rate_at_any_scale(scale: float) -> None:
     assert torch.equal(optim.adam_step(torch.zeros(2), torch.zeros(2), None, lr=0.5, eps=0.0)[0], torch.zeros(2))
 
 
-def test_steps_of_adam_compile_without_a_break_as_they_are_counted() -> None:
+def test_steps_of_adam_compile_without_a_break_as_they_are_counted(plain: ModuleType) -> None:
     torch.compiler.reset()
-    compiled = torch.compile(partial(optim.adam_step, lr=0.1), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(partial(plain.optim.adam_step, lr=0.1), fullgraph=True, backend="aot_eager")
     w, state = torch.ones(3), None
     expected, expected_state = w, None
 

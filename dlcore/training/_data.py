@@ -122,7 +122,7 @@ def _of_loader(name: str, loader: Iterable[Any], device: torch.device) -> Batche
 def _columns(name: str, data: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401
     """Return tensors with one row for each example, and what makes of some of their rows the arguments of the loss."""
     if _is_fetched(data):
-        return _columns_of_fetched_rows(name, cast("Sequence[Any]", data), device)
+        return _columns_of_fetched_rows(name, data, device)
     data = _plain(data.tensors if isinstance(data, TensorDataset) else data)
     paths: list[tuple[Any, Any]] = pytree.tree_flatten_with_path(data)[0]
     columns = {name + pytree.keystr(path): _column(name, x) for path, x in paths}
@@ -135,12 +135,11 @@ def _columns(name: str, data: Any, device: torch.device) -> tuple[list[Tensor], 
     return [*columns.values()], lambda rows: _as_arguments(structure.unflatten(rows), device)
 
 
-def _columns_of_fetched_rows(name: str, rows: Sequence[Any], device: torch.device) -> tuple[list[Tensor], Arguments]:
+def _columns_of_fetched_rows(name: str, rows: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401
     """Return the numbers of the rows of a data set, and what fetches and collates them."""
+    kind = type(rows).__name__
     if isinstance(rows, IterableDataset):
-        raise TypeError(
-            f"{name} must have rows that can be indexed, got {type(rows).__name__}; pass a DataLoader of it"
-        )
+        raise TypeError(f"{name} must have rows that can be indexed, got {kind}; pass a DataLoader of it")
     if len(rows) == 0:
         raise ValueError(f"{name} must have a row, got none")
     return [torch.arange(len(rows))], lambda numbers: _as_arguments(collate([rows[int(i)] for i in numbers[0]]), device)
