@@ -527,7 +527,7 @@ def test_target_rows_that_no_source_row_represents_are_counted_and_refused(name:
     ratio = ESTIMATORS[name](source, target)
 
     assert 80 <= ratio.report.n_unsupported < 100
-    assert ratio.report.n_unsupported == int((ratio(target) > ratio.weights.max() * (1 + 1e-6)).sum())
+    assert ratio.report.n_unsupported == int((ratio(target) > 2 * ratio.weights.max()).sum())
     assert not ratio.report.trustworthy
 
 

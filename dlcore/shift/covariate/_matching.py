@@ -12,7 +12,7 @@ from dlcore._torch import loadable
 
 from ._classifier import domain_scores
 from ._features import Standard, check_samples, evenly_spaced_rows, row_blocks, squared_distances, standardize
-from ._ratio import DensityRatio, LogRatio, report_on
+from ._ratio import SUPPORTED_LOG_RATIO, DensityRatio, LogRatio, report_on
 
 __all__ = ["kernel_mean_matching"]
 
@@ -120,7 +120,7 @@ def kernel_mean_matching(
         weights = _match(kernel, kappa * len(source) / len(target), maximum)
         ratio = LogRatio(Smoothed(columns, z, weights.log(), width), source.shape[1], len(source))
         scores = domain_scores(source, target, columns)
-        n_unsupported = int((scores.on_target > scores.on_source.max()).sum())
+        n_unsupported = int((scores.on_target > scores.on_source.max() + SUPPORTED_LOG_RATIO).sum())
         report = report_on(
             weights, source, target, columns=columns, scores=[scores], features="kernel", n_unsupported=n_unsupported
         )

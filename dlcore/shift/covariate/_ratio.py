@@ -19,6 +19,7 @@ from ._features import Standard, map_rows
 
 __all__ = [
     "MIN_TARGET_ROWS",
+    "SUPPORTED_LOG_RATIO",
     "DensityRatio",
     "DomainScores",
     "LogLinear",
@@ -35,7 +36,7 @@ KS_QUANTILE_99 = math.sqrt(-math.log(0.01) / 2)  # of the one-sided Kolmogorov-S
 MAX_UNSUPPORTED = 0.05  # share of the target's rows
 MAX_HIDDEN_DIFFERENCE = 0.5  # standard deviations, by which the mean of a column may differ by chance
 NORMAL_QUANTILE_99 = NormalDist().inv_cdf(0.995)  # two-sided
-ROUNDING = 1e-9  # of the logarithm of a ratio
+SUPPORTED_LOG_RATIO = math.log(2)  # beyond the largest of the source
 MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
 
@@ -136,8 +137,8 @@ class RatioReport(WeightReport):
     n_target : int
         The number of rows of the target.
     n_unsupported : int
-        The number of target rows whose ratio is larger than every weight of the source, so that no source row
-        represents them; for kernel means, those that the classifier scores higher than every source row.
+        The number of target rows whose ratio is more than twice the largest weight of the source, so that no source row
+        represents them; for kernel means, those whose odds by the classifier are.
     separability : float, in [½, 1]
         How well a classifier separates the domains: the share of pairs of held-out rows, one of each domain, in which
         the target's has the larger score. About ½ if the domains are the same, or if the classifier does worse than
@@ -303,7 +304,7 @@ def ratio_with_report(
     if not abs(math.expm1(min(log_mean, 1.0))) <= max_mean_error:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
-    beyond = map_rows(model, target, model.size) > log_weights.max() + ROUNDING
+    beyond = map_rows(model, target, model.size) > log_weights.max() + SUPPORTED_LOG_RATIO
     weights = log_weights.exp()
     report = report_on(
         weights,
