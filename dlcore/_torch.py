@@ -44,6 +44,7 @@ __all__ = [
     "solve_triangular",
     "split",
     "svd",
+    "unique",
     "unique_with_counts",
     "unpack_dual",
     "vector_norm",
@@ -67,6 +68,7 @@ qr: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.qr
 solve: Callable[[Tensor, Tensor], Tensor] = torch.linalg.solve
 solve_triangular: Callable[..., Tensor] = torch.linalg.solve_triangular
 split: Callable[..., tuple[Tensor, ...]] = torch.split
+unique: Callable[[Tensor], Tensor] = torch.unique
 unpack_dual: Callable[[Tensor], tuple[Tensor, Tensor | None]] = torch.autograd.forward_ad.unpack_dual
 
 

@@ -21,7 +21,17 @@ from torch import Generator, Tensor
 
 from dlcore import _newton, datasets, importance
 from dlcore.shift import covariate
-from dlcore.shift.covariate import _balance, _classifier, _features, _kliep, _logistic, _matching, _ratio, _ulsif
+from dlcore.shift.covariate import (
+    _balance,
+    _classifier,
+    _features,
+    _kliep,
+    _logistic,
+    _matching,
+    _ratio,
+    _repeats,
+    _ulsif,
+)
 
 
 def matched(source: Tensor, target: Tensor, *, generator: Generator | None = None) -> covariate.DensityRatio:
@@ -334,6 +344,7 @@ def test_report_prints_in_lines() -> None:
         0.2,
         n_target=300,
         n_unsupported=3,
+        n_repeated=0,
         separability=0.75,
         weighted_accuracy=0.52,
         accuracy_by_chance=0.56,
@@ -487,6 +498,10 @@ def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:
         ({"balance": balance([0.05, -0.2], z=2.7)}, "Trust these weights: their effective sample size is 390 of 400."),
         ({"balance": balance([0.09], z=9.0)}, "Trust these weights: their effective sample size is 390 of 400."),
         (
+            {"n_repeated": 200},
+            "Trust these weights: their effective sample size is 390 of 400, if the 200 repeated rows are independent.",
+        ),
+        (
             {"n_target": 27, "n_unsupported": 0},
             "Too few rows to tell: a column can differ by 0.51 standard deviations by chance, with an effective sample "
             "size of 390 and 27 rows of the target.",
@@ -506,6 +521,7 @@ def test_verdict_follows_support_balance_and_power(change: dict[str, Any], verdi
         0.2,
         n_target=300,
         n_unsupported=15,
+        n_repeated=0,
         separability=0.75,
         weighted_accuracy=0.52,
         accuracy_by_chance=0.56,
@@ -529,6 +545,67 @@ def test_target_rows_that_no_source_row_represents_are_counted_and_refused(name:
     assert 80 <= ratio.report.n_unsupported < 100
     assert ratio.report.n_unsupported == int((ratio(target) > 2 * ratio.weights.max()).sum())
     assert not ratio.report.trustworthy
+
+
+@pytest.mark.parametrize("name", ["auto", "kliep"])
+def test_a_ratio_that_overflows_has_a_finite_logarithm_and_is_counted(name: str) -> None:
+    source, target = torch.randn(600, 1, dtype=torch.float64), torch.randn(600, 1, dtype=torch.float64) * 2
+    target[:60] += 1000
+
+    ratio = ESTIMATORS[name](source, target)
+
+    assert ratio.log_ratio(target).isfinite().all()
+    assert ratio.report.n_unsupported >= 60
+    assert not ratio.report.trustworthy
+
+
+def test_a_ratio_that_leaves_columns_unbalanced_is_refused_though_its_weights_look_healthy() -> None:
+    generator = Generator().manual_seed(0)
+    source, target = torch.randn(2, 4000, 20, dtype=torch.float64, generator=generator)
+    target[:, 0] += 1
+
+    ratio = covariate.ulsif(source, target, generator=generator)
+    balanced = covariate.logistic_ratio(source, target, generator=generator)
+
+    assert importance.diagnose(ratio.weights).trustworthy
+    assert ratio.report.balance.columns[0] == 0
+    assert ratio.report.balance.difference[0] < -0.1
+    assert "column 0 of the weighted source is 0." in ratio.report.verdict
+    assert balanced.report.trustworthy
+
+
+@every_estimator
+def test_of_two_modes_one_of_which_is_the_target_the_other_has_no_weight_or_the_verdict_tells(
+    estimate: Callable[..., covariate.DensityRatio],
+) -> None:
+    modes = torch.cat([torch.randn(400, 2) - 3, torch.randn(400, 2) + 3]).double()
+
+    ratio = estimate(modes, torch.randn(400, 2).double() - 3)
+
+    assert ratio.weights[400:].mean() < 0.1 or not ratio.report.trustworthy
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_ten_times_over_are_counted_and_named(dtype: torch.dtype) -> None:
+    shift = drawn(300, 250, 2, mean=0.3)
+    source, target = (x.to(dtype).repeat(10, 1) for x in (shift.source, shift.target))
+
+    report = covariate.logistic_ratio(source, target, features="linear").report
+
+    assert report.n_repeated == 9 * 550
+    assert report.verdict.endswith(", if the 4950 repeated rows are independent.")
+    assert covariate.logistic_ratio(shift.source, shift.target, features="linear").report.n_repeated == 0
+
+
+def test_rows_of_few_values_repeat_by_themselves() -> None:
+    discrete = torch.randint(30, (4000, 2)).double()
+    continuous_and_unique = torch.cat([discrete, torch.randn(4000, 1).double()], dim=1)
+    zeros = torch.tensor([[0.0, 1.0], [-0.0, 1.0]]).double()
+
+    assert _repeats.repeated_rows(discrete) == 0
+    assert _repeats.repeated_rows(continuous_and_unique) == 0
+    assert _repeats.repeated_rows(zeros.repeat(200, 1) + torch.arange(400)[:, None] // 4 * torch.ones(2)) == 0
+    assert _repeats.repeated_rows(torch.randn(101, 2).repeat(3, 1)) == 202
 
 
 def test_ratio_of_a_blind_classifier_is_refused_with_all_rows_where_a_sample_would_pass() -> None:
@@ -580,9 +657,9 @@ def test_features_are_chosen_from_the_data() -> None:
 
 
 def test_chosen_features_are_no_worse_than_the_right_ones_given() -> None:
-    settings = {"linear": (10, 1.0), "quadratic": (2, 0.6)}
+    right: dict[Any, tuple[int, float]] = {"linear": (10, 1.0), "quadratic": (2, 0.6)}
 
-    for features, (d, std) in settings.items():
+    for features, (d, std) in right.items():
         errors = torch.zeros(2)
         for seed in range(5):
             shift = drawn(d=d, std=std, seed=seed)
@@ -693,7 +770,7 @@ def test_all_rows_are_fitted_where_features_and_penalty_are_chosen_on_some(
 
     both = torch.cat([shift.source, shift.target])
     rows = torch.cat([model.features(both), torch.ones(1300, 1, dtype=torch.float64)], dim=1)
-    penalties = torch.tensor([3.0] * model.features.size + [0.0], dtype=torch.float64)
+    penalties = torch.tensor([3.0] * len(model.weight) + [0.0], dtype=torch.float64)
     y = (torch.arange(1300) >= 900).double()
     exact = _classifier.held_out(rows, y, penalties, torch.zeros_like(penalties)).params
 
@@ -988,6 +1065,15 @@ def test_interval_of_a_target_mean_includes_the_noise_of_the_ratio(name: str) ->
 
     assert held >= 52  # of 60: .95 less three standard errors
     assert held_with_known_weights < 48
+
+
+def test_target_mean_prints_its_interval() -> None:
+    shift = drawn(100, 100)
+    found = covariate.target_mean(
+        shift.source[:, 0], covariate.kliep(shift.source, shift.target), shift.source, shift.target, level=0.9
+    )
+
+    assert str(found).startswith(f"{found.mean:.4g} ± {found.standard_error:.2g} (90% interval ")
 
 
 @pytest.mark.parametrize("right", ["ratio", "predictions"])

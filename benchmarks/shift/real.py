@@ -157,7 +157,7 @@ def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
     odds = np.exp((z**2 if problem.squared else z) @ np.array(list(problem.tilt.values())))
     share = odds / (1 + odds)
     truth = float(share @ y / share.sum())
-    known, held, trusted, held_trusted = 0, 0, 0, 0
+    fitted, known, held, trusted, held_trusted = 0, 0, 0, 0, 0
     for seed in range(seeds):
         random = np.random.default_rng(seed)
         order = random.permutation(len(y))
@@ -169,7 +169,8 @@ def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
             try:
                 ratio = estimate(source, target, Generator().manual_seed(seed))
             except RuntimeError:
-                continue
+                continue  # no solution, as of entropy balancing for means outside of the source
+        fitted += 1
         w = ratio.weights / ratio.weights.mean()
         mean = float((w * values).mean())
         error = float((w * (values - mean)).square().sum()) ** 0.5 / len(values)
@@ -180,5 +181,5 @@ def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
         trusted += ratio.report.trustworthy
         held_trusted += holds and ratio.report.trustworthy
     enough = trusted >= max(5, sqrt(seeds))
-    shares = known / seeds, held / seeds, trusted / seeds
+    shares = [count / max(fitted, 1) for count in (known, held, trusted)]
     return (problem.n, problem.m, x.shape[1], *shares, held_trusted / trusted if enough else "too few")

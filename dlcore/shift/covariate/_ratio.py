@@ -16,6 +16,7 @@ from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
 from ._balance import Balance, balance_of
 from ._features import Standard, map_rows
+from ._repeats import repeated_rows
 
 __all__ = [
     "MIN_TARGET_ROWS",
@@ -139,6 +140,9 @@ class RatioReport(WeightReport):
     n_unsupported : int
         The number of target rows whose ratio is more than twice the largest weight of the source, so that no source row
         represents them; for kernel means, those whose odds by the classifier are.
+    n_repeated : int
+        The number of rows that equal an earlier row of their sample, if this is not explained by columns of few values:
+        features and penalties are chosen as if they were independent, and the effective sample size counts them all.
     separability : float, in [½, 1]
         How well a classifier separates the domains: the share of pairs of held-out rows, one of each domain, in which
         the target's has the larger score. About ½ if the domains are the same, or if the classifier does worse than
@@ -178,6 +182,7 @@ class RatioReport(WeightReport):
 
     n_target: int
     n_unsupported: int
+    n_repeated: int
     separability: float
     weighted_accuracy: float
     accuracy_by_chance: float
@@ -205,6 +210,8 @@ class RatioReport(WeightReport):
                 f"chance, with an effective sample size of {self.effective_sample_size:.3g} and {self.n_target} rows "
                 f"of the target."
             )
+        if self.n_repeated and not self._objection():
+            return f"{super().verdict[:-1]}, if the {self.n_repeated} repeated rows are independent."
         return super().verdict
 
     def _objection(self) -> str:
@@ -245,6 +252,9 @@ class RatioReport(WeightReport):
 @dataclass(frozen=True, eq=False)
 class DensityRatio:
     r"""The estimated ratio of the target's density to the source's: weights, a function of new points, and a report.
+
+    Far from the source, the ratio is an extrapolation and can exceed the largest number: :meth:`log_ratio` stays finite
+    there, and ``report.n_unsupported`` counts the rows of the target for which the ratio is no longer represented.
 
     Parameters
     ----------
@@ -335,6 +345,7 @@ def report_on(
         **asdict(diagnose(weights)),
         n_target=len(target),
         n_unsupported=n_unsupported,
+        n_repeated=repeated_rows(source) + repeated_rows(target),
         separability=max(0.5, *(each.separability() for each in scores)),
         weighted_accuracy=accuracy,
         accuracy_by_chance=by_chance,
