@@ -185,31 +185,28 @@ class Point:
         return hessian.transpose(1, 2)
 
 
-def _cholesky_factor(matrix: Tensor) -> Tensor | None:
-    """Return the Cholesky factor of a matrix with its diagonal raised by its rounding, or None if there is none."""
+def _cholesky_factor(matrix: Tensor) -> Tensor:
+    """Return the Cholesky factor of a positive semidefinite matrix, with its diagonal raised by its rounding."""
     matrix.diagonal().mul_(1 + DIAGONAL_ROUNDING * len(matrix)).add_(torch.finfo(matrix.dtype).tiny)
     factor, failed = cholesky(matrix)
-    return None if bool(failed) else factor
+    if bool(failed):
+        raise RuntimeError("no minimum found: the Hessian is not positive definite; scale the columns of x")
+    return factor
 
 
-def preconditioner(point: Point, *, max_products: int = MAX_PRODUCTS_EACH_STEP) -> Preconditioner | None:
-    """Return the inverse of the Hessian, or of an approximation where it has several outputs and takes more products.
-
-    It is None if the matrix is not positive definite.
-    """
+def preconditioner(point: Point, *, max_products: int = MAX_PRODUCTS_EACH_STEP) -> Preconditioner:
+    """Return the inverse of the Hessian; of several outputs, an approximate one if it takes more products."""
     k = len(point.params)
     is_small = point.params.numel() <= MAX_EXACT_PARAMS
     full = k > 1 and (is_small or point.problem.hessian_products(k) <= max_products)
     return _full_preconditioner(point) if full else _block_preconditioner(point)
 
 
-def _block_preconditioner(point: Point) -> Preconditioner | None:
+def _block_preconditioner(point: Point) -> Preconditioner:
     """Return the inverse of the mean Hessian of an output times each output's share; for one output it is exact."""
     hessian, shares = point.mean_hessian()
     penalties = torch.diag(point.problem.penalties)
     factor = _cholesky_factor(hessian + penalties)
-    if factor is None:
-        return None
     if len(shares) == 1:
         return lambda gradient: torch.cholesky_solve(gradient.mT, factor).mT
     # In the basis T the penalties are diag(θ), and the mean Hessian is diag(1 - θ).
@@ -220,12 +217,10 @@ def _block_preconditioner(point: Point) -> Preconditioner | None:
     return lambda gradient: _without_common_part((gradient @ t / curvature) @ t.mT)
 
 
-def _full_preconditioner(point: Point) -> Preconditioner | None:
+def _full_preconditioner(point: Point) -> Preconditioner:
     """Return the inverse of the whole Hessian of several outputs."""
     shape = point.params.shape
     factor = _cholesky_factor(point.hessian().reshape(shape.numel(), shape.numel()))
-    if factor is None:
-        return None
     return lambda gradient: _without_common_part(torch.cholesky_solve(gradient.reshape(-1, 1), factor).reshape(shape))
 
 
@@ -248,7 +243,7 @@ def _conjugate_gradients(point: Point, precondition: Preconditioner) -> tuple[Te
     while square > limit and count < MAX_CG_STEPS:
         product = point.hessian_times(direction)
         curvature = _dot(direction, product)
-        if not curvature > 0:  # rounding
+        if curvature <= 0:  # all rows are so certain that float64 has no smaller curvature
             break
         step = step.add(direction, alpha=square / curvature)
         residual = residual.sub(product, alpha=square / curvature)
@@ -284,8 +279,6 @@ def newton_steps(problem: Problem, params: Tensor, precondition: Preconditioner 
     while math.isfinite(float(vector_norm(point.gradient))):
         if each_step or precondition is None:
             precondition = preconditioner(point, max_products=max_products)
-            if precondition is None:
-                return
         if each_step:
             step = precondition(-point.gradient)
         else:

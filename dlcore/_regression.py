@@ -155,27 +155,25 @@ def _standardization(mean: Tensor, std: Tensor) -> Standardization:
 
 def _check_independent_columns(problem: Problem) -> None:
     """Raise ValueError unless the standardized columns are independent on all rows."""
-    n_params = len(problem.penalties)
-    gram = problem.penalties.new_zeros(n_params, n_params)
+    n_params, standardization = len(problem.penalties), problem.standardization
+    matrix = torch.eye(n_params).to(problem.penalties) if standardization is None else standardization.matrix
+    gram = torch.zeros_like(matrix)
     for _, inputs in problem.blocks():
-        gram.addmm_(inputs.T, inputs)
+        gram.addmm_(matrix.T @ inputs.T, inputs @ matrix)
     if not bool(gram.isfinite().all()):
         raise _no_minimum(problem.x, 0)
-    matrix = None if problem.standardization is None else problem.standardization.matrix
-    if matrix is not None:
-        gram = matrix.T @ gram @ matrix
     values = eigenvalues(gram)
     if float(values[0]) > INDEPENDENT_EIGENVALUE * float(values[-1]):
         return
     r = gram.new_zeros(0, n_params)  # of a QR decomposition: the Gram matrix has lost half its digits
     for _, inputs in problem.blocks():
-        _, r = qr(torch.cat([r, inputs if matrix is None else inputs @ matrix]))
+        _, r = qr(torch.cat([r, inputs @ matrix]))
     norms = vector_norm(r, dim=0)
     values = singular_values(r / torch.where(norms > 0, norms, 1))
     check_full_rank(int((values > 16 * n_params * torch.finfo(r.dtype).eps).sum()) - 1, n_params - 1)
 
 
-def _minimum_of_sample(sample: Problem, params: Tensor) -> tuple[Tensor, Preconditioner | None]:
+def _minimum_of_sample(sample: Problem, params: Tensor) -> tuple[Tensor, Preconditioner]:
     """Return parameters near the minimum for a sample, where there may be none, and a preconditioner."""
     point = Point(sample, params)
     for state in islice(newton_steps(sample, params), MAX_SAMPLE_STEPS):

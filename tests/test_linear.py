@@ -13,7 +13,8 @@ from scipy.optimize import linprog
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from torch import Tensor
 
-from dlcore import _regression, linear
+from dlcore import _newton_cg, _regression, linear
+from dlcore._logit_losses import LOGISTIC
 from tests.oracle import exact, tensors
 
 # The model
@@ -364,9 +365,11 @@ def test_dependent_columns_and_infinite_values_are_found_among_many_rows() -> No
     x[39_000, 1] = math.inf
     with pytest.raises(ValueError, match=r"x must be finite, got inf at index \(39000, 1\)"):
         linear.least_squares(x, y)
-    y[7] = math.nan
+    y[5], y[7] = math.inf, math.nan
+    weights = torch.ones(40_000)
+    weights[5] = 0
     with pytest.raises(ValueError, match="y must be finite, got nan at index 7"):
-        linear.ridge(torch.ones(40_000, 1), y, penalty=1.0)
+        linear.ridge(torch.ones(40_000, 1), y, penalty=1.0, weights=weights)
 
 
 # Logistic and softmax regression, by a search
@@ -666,6 +669,165 @@ def test_least_squares_keeps_its_digits_on_columns_far_from_zero() -> None:
     weight, _ = linear.least_squares(x, y, weights=weights)
 
     torch.testing.assert_close(weight.double(), true_weight, rtol=0, atol=3e-6)
+
+
+# The search on hard problems
+
+
+def weak_penalty(seed: int) -> tuple[Tensor, Tensor, Tensor, float, int]:
+    """Draw a problem with columns of any scale, with heavy tails, duplicates, rare classes and weights over decades."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, dtype=torch.float64, generator=generator)
+
+    n, d, k = (int(uniform(low, high, 1)) for low, high in ((8, 200), (1, 25), (2, 6)))
+    x = torch.randn(n, d, dtype=torch.float64, generator=generator)
+    if seed % 3 == 1:
+        x = (2 * x).exp()
+    if seed % 4 == 1:
+        x[:, -1] = x[:, 0]
+        x[:, d // 2] = 3
+    scores = x @ torch.randn(d, k, dtype=x.dtype, generator=generator) / d
+    labels = (scores + (seed % 2) * torch.randn(n, k, dtype=x.dtype, generator=generator)).argmax(1)
+    labels[: k - 1] = torch.arange(1, k)
+    labels[k - 1] = 0
+    if seed % 2:
+        x = x * 10 ** uniform(-8, 8, d)
+    if seed % 5 == 2:
+        x = x + 1e6
+    weights = 10 ** uniform(-12 if seed % 3 == 0 else 0, 0, n)
+    return x, labels, weights, float(10 ** uniform(-8, 4, 1)), k
+
+
+def relative_decrement(
+    x: Tensor, labels: Tensor, weights: Tensor, penalty: float, params: linear.LinearParams
+) -> float:
+    """Return the fall of the objective that a quadratic model of it predicts, relative to the objective."""
+    mean, std = x.mean(0), x.std(0, correction=0)
+    std = torch.where(std > 1e-12 * mean.abs(), std, 1)
+    inputs = torch.nn.functional.pad((x - mean) / std, (0, 1), value=1.0)
+    standard = torch.cat([params.weight * std[:, None], (params.bias + mean @ params.weight)[None]])
+    penalties = torch.cat([penalty / std**2, torch.zeros(1, dtype=x.dtype)])
+    log_p = torch.log_softmax(inputs @ standard, 1)
+    p, y = log_p.exp(), torch.nn.functional.one_hot(labels, standard.shape[1])
+    gradient = inputs.T @ (weights[:, None] * (p - y)) + penalties[:, None] * standard
+    d, k = standard.shape
+    hessian = torch.zeros(k, d, k, d, dtype=x.dtype)
+    for j in range(k):
+        for i in range(k):
+            v = weights * p[:, j] * (float(i == j) - p[:, i])
+            hessian[j, :, i] = (v * inputs.T) @ inputs + (torch.diag(penalties) if i == j else 0)
+    matrix, vector = hessian.reshape(k * d, k * d), gradient.T.flatten()
+    unit = matrix.diagonal().clamp_min(1e-300).rsqrt()
+    values, basis = torch.linalg.eigh(unit[:, None] * matrix * unit)
+    kept = values > 1e-13 * values[-1]
+    parts = (basis.T @ (unit * vector))[kept]
+    objective = -(weights * log_p[torch.arange(len(x)), labels]).sum() + (penalties[:, None] * standard**2).sum() / 2
+    return float((parts**2 / values[kept]).sum() / objective)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_search_arrives_on_random_problems(seed: int) -> None:
+    x, labels, weights, penalty, k = weak_penalty(seed)
+
+    params = linear.softmax_regression(x, labels, n_classes=k, penalty=penalty, weights=weights)
+    two = linear.logistic_regression(x, (labels > 0).to(x.dtype), penalty=penalty / 2, weights=weights)
+    as_softmax = linear.LinearParams(
+        torch.stack([-two.weight, two.weight], 1) / 2, torch.stack([-two.bias, two.bias]) / 2
+    )
+
+    assert relative_decrement(x, labels, weights, penalty, params) < 1e-9
+    assert relative_decrement(x, (labels > 0).long(), weights, penalty, as_softmax) < 1e-9
+
+
+def test_six_random_classes_with_a_weak_penalty_are_fitted() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 120, dtype=torch.float64, generator=generator)
+    labels = torch.randint(6, (400,), generator=generator)
+
+    params = linear.softmax_regression(x, labels, penalty=1e-3)
+
+    assert softmax_gradient(x, labels, torch.ones(400, dtype=x.dtype), 1e-3, params).norm() < 1e-8
+
+
+def test_many_classes_take_no_matrix_for_each() -> None:
+    x, labels, weights = random_classes(500, 40, 30)
+
+    params = linear.softmax_regression(x, labels, penalty=0.1, weights=weights)
+
+    assert softmax_gradient(x, labels, weights, 0.1, params).norm() < 1e-8
+
+
+@pytest.mark.parametrize("penalty", [1e-14, 1e-8])
+def test_duplicated_columns_share_a_tiny_penalty(penalty: float) -> None:
+    x, labels, _ = random_classes(100, 3, 2)
+
+    single = linear.logistic_regression(x, labels.to(x.dtype), penalty=0)
+    double = linear.logistic_regression(torch.cat([x, x], 1), labels.to(x.dtype), penalty=penalty)
+
+    torch.testing.assert_close(double.weight[:3] + double.weight[3:], single.weight, rtol=1e-6, atol=0)
+    torch.testing.assert_close(double.weight[:3], double.weight[3:], rtol=0.05, atol=0)  # up to rounding over penalty
+
+
+def test_columns_far_from_zero_keep_their_digits_in_a_search_over_many_rows() -> None:
+    x, labels, weights = random_classes(40_000, 3, 2)
+    shifted = x + torch.tensor([1e6, 0.0, -1e5])
+
+    expected = linear.logistic_regression(x, labels.to(x.dtype), weights=weights)
+    params = linear.logistic_regression(shifted, labels.to(x.dtype), weights=weights)
+
+    torch.testing.assert_close(params.weight, expected.weight, rtol=1e-7, atol=0)
+
+
+def test_a_search_that_keeps_no_probabilities_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels, weights = random_classes(500, 40, 20)
+    expected = linear.softmax_regression(x, labels, weights=weights)
+    monkeypatch.setattr(_newton_cg, "MAX_KEPT_ENTRIES", 0)
+
+    params = linear.softmax_regression(x, labels, weights=weights)
+
+    torch.testing.assert_close(params, expected, rtol=1e-9, atol=1e-12)
+
+
+def logistic_problem(x: Tensor, y: Tensor) -> _newton_cg.Problem:
+    """Return the loss without penalty on rows that are taken as standardized."""
+    return _newton_cg.Problem(LOGISTIC, x, y, None, torch.zeros(x.shape[1], dtype=x.dtype), None)
+
+
+def test_conjugate_gradients_take_no_step_without_curvature() -> None:
+    problem = logistic_problem(torch.ones(3, 1).double(), torch.tensor([0.0, 1.0, 1.0]).double())
+    point = _newton_cg.Point(problem, torch.full((1, 1), 1e3, dtype=torch.float64))
+
+    step, count = _newton_cg._conjugate_gradients(point, torch.clone)
+
+    assert point.gradient == 1
+    assert step == 0
+    assert count == 0
+
+
+def test_a_line_search_ends_at_a_kink() -> None:
+    problem = logistic_problem(torch.full((2, 1), 1e20).double(), torch.tensor([0.0, 1.0]).double())
+    point = _newton_cg.Point(problem, torch.full((1, 1), -1.0, dtype=torch.float64))
+
+    end, length = _newton_cg._line_search(point, torch.full((1, 1), 3.0, dtype=torch.float64), 1.0, 1.0)
+
+    assert length == pytest.approx(1 / 3)
+    assert abs(end.params) < 1e-11
+
+
+def test_a_matrix_that_is_not_positive_definite_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no minimum found: the Hessian is not positive definite"):
+        _newton_cg._cholesky_factor(-torch.eye(2))
+
+
+def test_a_start_at_the_minimum_ends_there() -> None:
+    x, labels, _ = random_classes(40_000, 3, 2)
+    expected = _regression.minimize(LOGISTIC, x, labels.to(x.dtype), None, penalty=1.0)
+
+    params = _regression.minimize(LOGISTIC, x, labels.to(x.dtype), None, penalty=1.0, start=expected + 1e-3)
+
+    torch.testing.assert_close(params, expected, rtol=1e-9, atol=1e-12)
 
 
 # Separation and rank without penalty

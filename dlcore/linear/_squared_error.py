@@ -171,14 +171,14 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
     targets = y.reshape(len(y), math.prod(y.shape[1:]))
-    by_blocks = len(x) > MAX_ROWS_IN_MEMORY and has_values(x, y) and not _needs_gradient(x, y, weights)
+    given = (x, y) if weights is None else (x, y, weights)
+    by_blocks = len(x) > MAX_ROWS_IN_MEMORY and has_values(*given) and not _need_gradient(*given)
     centred = (_centre_by_blocks if by_blocks else _centre_at_once)(x, targets, weights)
-    if has_values(x, y) and not bool(centred.x_mean.isfinite().all() & centred.y_mean.isfinite().all()):
-        for name, given in {"x": x, "y": y}.items():
-            present = (
-                given if weights is None else torch.where((weights > 0).reshape(-1, *[1] * (given.dim() - 1)), given, 0)
-            )
-            check_values(name, present, "finite", torch.isfinite)
+    if has_values(*given) and not bool(centred.x_mean.isfinite().all() & centred.y_mean.isfinite().all()):
+        for name, tensor in {"x": x, "y": y}.items():
+            if weights is not None:
+                tensor = torch.where((weights > 0).reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)  # noqa: PLW2901
+            check_values(name, tensor, "finite", torch.isfinite)
     return centred
 
 
@@ -238,5 +238,5 @@ def _centre_by_blocks(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredE
     )
 
 
-def _needs_gradient(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+def _need_gradient(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
