@@ -159,6 +159,20 @@ def test_rlls_is_at_the_minimum_of_its_definition(soft: bool, penalty: float) ->
     torch.testing.assert_close(shift.target_prior, simplex_projection(solution), atol=1e-5, rtol=0)
 
 
+def test_the_default_penalty_is_a_hundredth_of_the_bound_in_the_docstring() -> None:
+    source, labels, target, _ = sample(0, [0.4, 0.35, 0.25], n=200, m=200, separation=0.2)
+    bound = math.log(40 * 3) / 200
+    penalty = 0.01 * 3 * (2 * bound / 3 + math.sqrt(2 * bound))
+
+    found, by_hand, larger = (
+        label.rlls(source, labels, target, n_resamples=0, **options).weights
+        for options in ({}, {"penalty": penalty}, {"penalty": 1.01 * penalty})
+    )
+
+    torch.testing.assert_close(found, by_hand)
+    assert (found - larger).abs().max() > 1e-5
+
+
 def test_rlls_is_bbse_far_from_a_singular_matrix_and_no_shift_under_a_large_penalty() -> None:
     source, labels, target, _ = sample(0, [0.6, 0.3, 0.1])
 
