@@ -1,7 +1,8 @@
 """Benchmarks of :mod:`dlcore.training`: three epochs on the digits, with the same initial weights and loss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from sklearn.datasets import load_digits
@@ -91,8 +92,58 @@ def against(loop: Callable[..., float], sizes: tuple[int, ...]) -> Pair:
     return ours, theirs
 
 
+def module(sizes: tuple[int, ...]) -> torch.nn.Sequential:
+    """Return the network as a module."""
+    torch.manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [torch.nn.ReLU(), torch.nn.Linear(n_in, n_out)]
+    return torch.nn.Sequential(*layers[1:])
+
+
+def module_loop(net: torch.nn.Module, batches: Callable[[Tensor, Tensor], Iterable[Sequence[Tensor]]]) -> float:
+    """Train a module by hand, and return the last epoch's mean loss."""
+    x, y = digits()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LR)
+    total = 0.0
+    for _ in range(EPOCHS):
+        total = 0.0
+        for inputs, labels in batches(x, y):
+            optimizer.zero_grad()
+            mean = F.cross_entropy(net(inputs), labels)
+            mean.backward()
+            optimizer.step()
+            total += mean.item() * len(labels)
+    return total / len(x)
+
+
+def module_against(batches: Callable[[Tensor, Tensor], Iterable[Sequence[Tensor]]], sizes: tuple[int, ...]) -> Pair:
+    """Set up both trainings of a module; they go on from where the last call ended."""
+    x, y = digits()
+    ours, theirs = module(sizes), module(sizes)
+
+    def module_loss(net: torch.nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(net(inputs), labels, reduction="none")
+
+    def train() -> float:
+        options = {"epochs": EPOCHS, "batch_size": BATCH, "lr": LR, "progress": False}
+        return training.fit_(module_loss, ours, (x, y), **options).train_loss[-1]
+
+    return train, partial(module_loop, theirs, batches)
+
+
+def loaded(x: Tensor, y: Tensor) -> Iterable[Sequence[Tensor]]:
+    """Return the batches of a data loader."""
+    return DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+
+
 ROWS = [
     Row(f"fit of {model}, digits", alternative, target, partial(against, loop, sizes), compare=False)
     for model, sizes in MODELS.items()
     for loop, alternative, target in ((loop_of_parts, "DataLoader, SGD", 0.5), (loop_by_hand, "a loop by hand", 1.1))
+]
+ROWS += [
+    Row(f"fit_ of {model}, digits", alternative, target, partial(module_against, batches, sizes), compare=False)
+    for model, sizes in MODELS.items()
+    for batches, alternative, target in ((loaded, "DataLoader, SGD", 0.5), (batches_by_hand, "a loop by hand", 1.1))
 ]
