@@ -143,10 +143,11 @@ def adam_step(
         gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     means = [m.lerp(g, 1 - beta_1) for m, g in zip(means, gradients, strict=True)]
     squares = [(beta_2 * v).addcmul(g, g, value=1 - beta_2) for v, g in zip(squares, gradients, strict=True)]
-    scale = (1 - beta_2**t) ** 0.5
-    roots = [(v.clamp(min=SMALLEST[v.dtype]).sqrt() / scale).add_(eps) for v in squares]  # at 0, no root has a slope
+    scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
+    roots = [v.clamp(min=SMALLEST[v.dtype]).sqrt() + scale * eps for v in squares]  # at 0, no root has a slope
     kept = [(1 - lr * decay) * w if decoupled else w for w, decay in zip(leaves, decays, strict=True)]
-    stepped = [w.addcdiv(m, r, value=-lr / (1 - beta_1**t)) for w, m, r in zip(kept, means, roots, strict=True)]
+    rate = lr * scale / (1 - beta_1**t)
+    stepped = [w.addcdiv(m, r, value=-rate) for w, m, r in zip(kept, means, roots, strict=True)]
     return structure.unflatten(stepped), AdamState(t, structure.unflatten(means), structure.unflatten(squares))
 
 
