@@ -40,6 +40,10 @@ LAST_DISTANCE = 1e-27  # from the minimum, squared and relative to the loss, tha
 MIN_SHARE = 1e-14  # of a direction's curvature in the simpler preconditioner, relative
 MAX_SLOPE = 0.5  # at the end of a step, relative to its start
 MAX_LENGTH_RATIO = 4.0  # of the first length that is tried, to the last step's
+MIN_GOOD_LENGTH = 0.3  # of a step: after a shorter one, the next is damped
+DAMPING_RATIO = 4.0
+NEGLIGIBLE_DAMPING = 1e-3  # of a step, relative to its squared decrement
+UNDAMPED_DECREMENT = 1e-10  # squared, relative to the loss
 MIN_BRACKET = 1e-12  # of the length of a step
 LOGIT_ROUNDING = 1e-9  # of a separating direction's logits, relative to the size of their terms
 DIAGONAL_ROUNDING = 1e-14  # of the Hessian, relative, for each of its rows
@@ -125,8 +129,11 @@ class Point:
     """Parameters with the gradient there, a lower bound of the objective of its order, and the second derivatives."""
 
     def __init__(self, problem: Problem, params: Tensor) -> None:
-        """Compute the gradient; keep what the second derivatives need of each row, unless that is too much."""
-        self.problem, self.params = problem, params
+        """Compute the gradient; keep what the second derivatives need of each row, unless that is too much.
+
+        ``damping`` is a multiple of the identity that the Hessian contains.
+        """
+        self.problem, self.params, self.damping = problem, params, 0.0
         self._row_params = problem.params_of_rows(params)
         keep = len(problem.x) * len(params) <= MAX_KEPT_ENTRIES
         self._kept: list[Tensor] | None = [] if keep else None
@@ -157,7 +164,7 @@ class Point:
         for block, inputs, kept in self._blocks():
             change = problem.loss.hessian_times(kept, problem.y[block], row_direction @ inputs.T)
             product.addmm_(problem.weighted(change, block), inputs)
-        return self._of_standardized(product) + problem.penalties * direction
+        return self._of_standardized(product) + (problem.penalties + self.damping) * direction
 
     def mean_hessian(self) -> tuple[Tensor, Tensor]:
         """Return the Hessian of the losses by one output's parameters, as a mean, and each output's share of it."""
@@ -181,7 +188,7 @@ class Point:
         hessian = self._of_standardized(self._of_standardized(hessian).mT)
         hessian += hessian.transpose(0, 1).clone()
         for j, block_sum in enumerate(hessian.sum(1)):
-            hessian[j, j] = torch.diag(problem.penalties) - block_sum
+            hessian[j, j] = torch.diag(problem.penalties + self.damping) - block_sum
         return hessian.transpose(1, 2)
 
 
@@ -205,7 +212,7 @@ def preconditioner(point: Point, *, max_products: int = MAX_PRODUCTS_EACH_STEP) 
 def _block_preconditioner(point: Point) -> Preconditioner:
     """Return the inverse of the mean Hessian of an output times each output's share; for one output it is exact."""
     hessian, shares = point.mean_hessian()
-    penalties = torch.diag(point.problem.penalties)
+    penalties = torch.diag(point.problem.penalties + point.damping)
     factor = _cholesky_factor(hessian + penalties)
     if len(shares) == 1:
         return lambda gradient: torch.cholesky_solve(gradient.mT, factor).mT
@@ -275,8 +282,9 @@ def newton_steps(problem: Problem, params: Tensor, precondition: Preconditioner 
     is_rough = precondition is not None
     in_memory = problem.standardization is None
     each_step = in_memory and problem.hessian_products(len(params)) <= MAX_PRODUCTS_EACH_STEP
-    point, max_products, length = Point(problem, params), MAX_PRODUCTS_EACH_STEP, 1.0
+    point, max_products, length, damping = Point(problem, params), MAX_PRODUCTS_EACH_STEP, 1.0, 0.0
     while math.isfinite(float(vector_norm(point.gradient))):
+        point.damping = damping
         if each_step or precondition is None:
             precondition = preconditioner(point, max_products=max_products)
         if each_step:
@@ -291,6 +299,19 @@ def newton_steps(problem: Problem, params: Tensor, precondition: Preconditioner 
         decrement = -_dot(point.gradient, step)
         yield NewtonStep(point, step, decrement)
         point, length = _line_search(point, step, decrement, length)
+        damping = _next_damping(damping, length, decrement, _dot(step, step), point.scale)
+
+
+def _next_damping(damping: float, length: float, decrement: float, square: float, scale: float) -> float:
+    """Return the multiple of the identity that the next step adds to the Hessian.
+
+    Rows of which the model is certain have almost no curvature, so that Newton's step may move them far beyond where
+    the Hessian holds. The identity, in standardized parameters, shortens such a step in their directions alone.
+    """
+    if length < MIN_GOOD_LENGTH:
+        return max(DAMPING_RATIO * damping, decrement / square)
+    is_negligible = damping * square <= NEGLIGIBLE_DAMPING * decrement or decrement <= UNDAMPED_DECREMENT * scale
+    return 0.0 if is_negligible else damping / DAMPING_RATIO**2
 
 
 def _line_search(point: Point, step: Tensor, decrement: float, last_length: float) -> tuple[Point, float]:

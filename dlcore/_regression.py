@@ -28,6 +28,7 @@ MAX_ROWS_IN_MEMORY = 2**15  # of the inputs, held in float64; with more rows, th
 SAMPLE_ROWS = 2**13
 MAX_STEPS, MAX_SAMPLE_STEPS = 500, 20  # of Newton's method
 MAX_LAST_DECREMENT, SAMPLE_DECREMENT = 1e-15, 1e-6  # squared, relative to the loss
+FIRST_LATE_STEP, MAX_LATE_DECREMENT = 50, 1e-11  # with a penalty: the same for a search that converges slowly
 MAX_LAST_LOGIT_CHANGE = 1e-2  # of a row one standard deviation from the mean
 FIRST_SEPARATION_STEP = 8  # from which a search without penalty tells whether the classes are separated
 INDEPENDENT_EIGENVALUE = 1e-10  # relative: if all are larger, the columns are independent
@@ -187,11 +188,12 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
     """Return the minimum, or raise the error that says why there is none."""
     last_decrement, count = math.inf, 0
     for count, state in enumerate(islice(newton_steps(problem, params, precondition), MAX_STEPS), 1):
-        last_logit_change = float(state.step.abs().sum(1).max())
+        logit_change = float(state.step.abs().sum(1).max())
         stagnates = penalized and state.decrement > last_decrement / 4  # by rounding
-        if state.decrement <= MAX_LAST_DECREMENT * state.point.scale and (
-            last_logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates
-        ):
+        arrives = state.decrement <= MAX_LAST_DECREMENT * state.point.scale
+        arrives &= state.point.damping == 0 and (logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates)
+        is_late = penalized and count >= FIRST_LATE_STEP
+        if arrives or (is_late and max(state.decrement, last_decrement) <= MAX_LATE_DECREMENT * state.point.scale):
             return state.point.params + state.step
         if not penalized and count >= FIRST_SEPARATION_STEP:
             _check_not_separated(problem, state)

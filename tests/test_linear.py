@@ -372,6 +372,13 @@ def test_dependent_columns_and_infinite_values_are_found_among_many_rows() -> No
         linear.ridge(torch.ones(40_000, 1), y, penalty=1.0, weights=weights)
 
 
+def test_rows_whose_differences_overflow_are_an_error() -> None:
+    x = torch.tensor([[1.7e308], [-1.7e308], [-1.7e308]], dtype=torch.float64)
+
+    with pytest.raises(ValueError, match="x and y must have finite differences from their means"):
+        linear.ridge(x, x[:, 0].sign(), penalty=1.0)
+
+
 # Logistic and softmax regression, by a search
 
 

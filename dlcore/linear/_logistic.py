@@ -29,9 +29,9 @@ def logistic_regression(
             + \frac{\lambda}{2}\lVert\mathbf{w}\rVert_2^2, \qquad z_i = \mathbf{w}^\top\mathbf{x}_i + b
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
-    scikit-learn; the bias is not penalized. The search runs in float64 until the norm of the gradient, divided by the
-    largest weight, is below 1e-8 or the resolution of float64. The result has no gradient, because the number of steps
-    depends on the values.
+    scikit-learn; the bias is not penalized. The search runs in float64, by Newton's method, until the objective is
+    within a relative 1e-15 of its minimum (1e-11 if more than 50 steps are needed), and takes one step more. The result
+    has no gradient, because the number of steps depends on the values.
 
     Parameters
     ----------

@@ -42,8 +42,8 @@ def least_squares(
     Returns
     -------
     LinearParams
-        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision is
-        solved in float32.
+        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision and
+        more than 32,768 rows are solved in a wider dtype.
 
     Raises
     ------
@@ -52,8 +52,8 @@ def least_squares(
     ValueError
         If the shapes are not those above, or there is no row or no column.
     ValueError
-        If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0. This check and the next are
-        skipped under ``torch.compile`` and in the transforms of ``torch.func``.
+        If ``x`` or ``y``, or a difference from their means, is not finite, a weight is negative or NaN, or all weights
+        are 0. This check and the next are skipped under ``torch.compile`` and in the transforms of ``torch.func``.
     ValueError
         If the centred columns of ``x`` are linearly dependent, so that many models fit equally well.
 
@@ -106,8 +106,8 @@ def ridge(
     Returns
     -------
     LinearParams
-        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision is
-        solved in float32.
+        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision and
+        more than 32,768 rows are solved in a wider dtype.
 
     Raises
     ------
@@ -179,6 +179,7 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
             if weights is not None:
                 tensor = torch.where((weights > 0).reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)  # noqa: PLW2901
             check_values(name, tensor, "finite", torch.isfinite)
+        raise ValueError("x and y must have finite differences from their means: divide them by a constant")
     return centred
 
 
