@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -532,9 +533,10 @@ def test_a_search_ignores_examples_of_weight_zero() -> None:
 
 
 def test_the_number_of_classes_may_be_a_numpy_integer() -> None:
+    n_classes: Any = np.uint8(3)
     x, labels, _ = random_classes(60, 3, 3)
 
-    actual, expected = (linear.softmax_regression(x, labels, n_classes=k) for k in (np.uint8(3), 3))
+    actual, expected = (linear.softmax_regression(x, labels, n_classes=k) for k in (n_classes, 3))
     torch.testing.assert_close(actual, expected)
 
 
