@@ -95,8 +95,8 @@ def kliep(
     features : {"auto", "linear", "quadratic", "kernel"}, default "auto"
         The features in the exponent.
     penalty : float, in [0, inf), optional
-        One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 times max(1, m / n) by default.
-        With 0, target means outside of the source's rows are an error.
+        One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 by default. With 0, target means
+        outside of the source's rows are an error.
     generator : torch.Generator, optional
         Draws the kernels and the rows of the choice; if given, the global random state does not change.
 
@@ -148,8 +148,7 @@ def kliep(
     if penalty is not None:
         check_nonnegative("penalty", penalty)
     with torch.no_grad():
-        scale = max(1.0, len(target) / len(source))  # the noise is that of the smaller sample
-        penalties = tuple(scale * value for value in PENALTIES) if penalty is None else (penalty,)
+        penalties = PENALTIES if penalty is None else (penalty,)
         source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target)
         phi, best, name = _choose(
