@@ -66,7 +66,7 @@ def fit(
     data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
         The training data: row i of each tensor belongs to example i. The parts of a sequence are arguments of their own
         for the loss, a mapping is one argument. The batches of a :class:`torch.utils.data.DataLoader` are used as they
-        are; they are moved to the device of the parameters.
+        are; a generator that it has of its own is not saved. All batches are moved to the device of the parameters.
     epochs : int, at least 0
         How many times to go over the data; with ``resume``, how many times more.
     batch_size : int, at least 1, or None
