@@ -981,13 +981,14 @@ def test_a_row_of_weight_zero_may_have_any_loss(normalize: bool, value: float) -
 # NumPy integers, and many rows
 
 
-def test_numpy_integers_are_integers() -> None:
+def test_numpy_integers_are_integers(plain: ModuleType) -> None:
+    selection = plain.model_selection
     two, y = np.int64(2), torch.randn(6)
-    folds = list(model_selection.k_fold(np.int32(6), two))
+    folds = list(selection.k_fold(np.int32(6), two))
     run: dict[str, Any] = {"k": np.int8(2), "epochs": two, "batch_size": np.uint8(3)}
 
-    path = model_selection.ridge_path_cross_validation(y[:, None], y, penalties=torch.ones(1), k=two)
-    at_once = model_selection.cross_validate_vectorized(
+    path = selection.ridge_path_cross_validation(y[:, None], y, penalties=torch.ones(1), k=two)
+    at_once = selection.cross_validate_vectorized(
         squared_loss_of_constant_parameter, torch.zeros(()), y, y, lr=0.3, generator=seeded(), **run
     )
 
