@@ -190,10 +190,11 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
     for count, state in enumerate(islice(newton_steps(problem, params, precondition), MAX_STEPS), 1):
         logit_change = float(state.step.abs().sum(1).max())
         stagnates = penalized and state.decrement > last_decrement / 4  # by rounding
-        arrives = state.decrement <= MAX_LAST_DECREMENT * state.point.scale
-        arrives &= state.point.damping == 0 and (logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates)
-        is_late = penalized and count >= FIRST_LATE_STEP
-        if arrives or (is_late and max(state.decrement, last_decrement) <= MAX_LATE_DECREMENT * state.point.scale):
+        is_last = state.decrement <= MAX_LAST_DECREMENT * state.point.scale
+        is_last &= logit_change <= MAX_LAST_LOGIT_CHANGE or stagnates
+        largest_decrement = max(state.decrement, last_decrement)
+        is_late = penalized and count >= FIRST_LATE_STEP and largest_decrement <= MAX_LATE_DECREMENT * state.point.scale
+        if (is_last or is_late) and state.point.damping == 0:  # a damped step has a smaller decrement
             return state.point.params + state.step
         if not penalized and count >= FIRST_SEPARATION_STEP:
             _check_not_separated(problem, state)
