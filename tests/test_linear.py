@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from torch import Tensor
 
 from dlcore import _newton_cg, _regression, linear
-from dlcore._logit_losses import LOGISTIC
+from dlcore._logit_losses import LOGISTIC, SOFTMAX
 from tests.oracle import exact, tensors
 
 # The model
@@ -749,6 +749,28 @@ def test_the_search_arrives_on_random_problems(seed: int) -> None:
 
     assert relative_decrement(x, labels, weights, penalty, params) < 1e-9
     assert relative_decrement(x, (labels > 0).long(), weights, penalty, as_softmax) < 1e-9
+
+
+def test_derivatives_of_a_row_that_is_nearly_certain_keep_their_digits() -> None:
+    z = torch.tensor([[45.0], [0.0], [-3.0]], dtype=torch.float64)
+    direction = torch.tensor([[0.3], [-1.2], [0.7]], dtype=torch.float64)
+    label = torch.tensor([0])
+    e = [mp.exp(mp.mpf(value)) for value in exact(z[:, 0])]
+    p = [value / mp.fsum(e) for value in e]
+    u = exact(direction[:, 0])
+    mean = mp.fsum(a * b for a, b in zip(p, u, strict=True))
+
+    gradient, _, kept = SOFTMAX.derivatives(z, label)
+    product, curvature = SOFTMAX.hessian_times(kept, label, direction), SOFTMAX.curvature(kept, label)
+    sure, _, of_sure = LOGISTIC.derivatives(z[:1], torch.tensor([1.0], dtype=torch.float64))
+
+    for j in range(3):
+        assert gradient[j, 0].item() == pytest.approx(float(p[j] - (j == 0)), rel=1e-12, abs=0)
+        assert product[j, 0].item() == pytest.approx(float(p[j] * (u[j] - mean)), rel=1e-12, abs=0)
+        assert curvature[j, 0].item() == pytest.approx(float(p[j] * (1 - p[j])), rel=1e-12, abs=0)
+    sigmoid = 1 / (1 + mp.exp(-45))
+    assert sure.item() == pytest.approx(float(sigmoid - 1), rel=1e-12, abs=0)
+    assert of_sure.item() == pytest.approx(float(sigmoid * (1 - sigmoid)), rel=1e-12, abs=0)
 
 
 def test_six_random_classes_with_a_weak_penalty_are_fitted() -> None:

@@ -232,7 +232,6 @@ def _centre_by_blocks(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredE
     mean[0], r = 0, mean.new_zeros(0, len(mean))
     for rows, share in blocks():
         _, r = qr(torch.cat([r, share.sqrt() * (rows - mean)]))
-    mean += r[0] / r[0, 0]
     centred = r[1:, 1:]
     return _CentredExamples(
         centred[:, :d], centred[:, d:], mean[1 : d + 1], mean[d + 1 :], magnitude, total_weight, eps
