@@ -266,10 +266,10 @@ def cross_entropy(
         check_pair(logits=logits, labels=labels)
     else:
         y = _class_indices(labels, logits, dim)
-    o = upcast(logits)
-    loss = _surprise(torch.log_softmax(o, dim), y, dim, q, label_smoothing)
-    if not has_values(loss) or _has_nan(loss):  # as in a row with a logit inf
-        loss = _surprise(torch.log_softmax(_with_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
+    o, is_readable = upcast(logits), has_values(logits)
+    loss = _surprise(torch.log_softmax(o if is_readable else _certain_rows(o, dim), dim), y, dim, q, label_smoothing)
+    if is_readable and _has_nan(loss):  # as in a row with a logit inf
+        loss = _surprise(torch.log_softmax(_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
     return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
 
@@ -415,7 +415,7 @@ def _has_nan(losses: Tensor) -> bool:
     return math.isnan(torch.dot(flat, flat).item())
 
 
-def _with_certain_rows(o: Tensor, dim: int) -> Tensor:
+def _certain_rows(o: Tensor, dim: int) -> Tensor:
     """Return the logits; in a row with a single inf, 0 in its place and -inf in all others, which is the limit."""
     is_infinite = o == math.inf
     is_certain = is_infinite & (is_infinite.sum(dim, keepdim=True) == 1)

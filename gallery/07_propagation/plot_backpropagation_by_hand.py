@@ -169,21 +169,21 @@ plt.show()
 # times the derivative along the arrow. Each step needs only the result of the step before and
 # values that the forward pass has stored.
 
-of_loss = of_penalty = torch.ones(())  # J = L + s
-of_o = of_loss * (trace.o - y)
-of_h = of_o @ output.weight.T
-of_z = of_h * (trace.z[0] > 0)
-of_x = of_z @ hidden.weight.T
-of_w2 = trace.h[0].T @ of_o + of_penalty * output.weight  # two arrows leave a weight
-of_b2 = of_o[0]
-of_w1 = x.T @ of_z + of_penalty * hidden.weight
-of_b1 = of_z[0]
+dl = ds = torch.ones(())  # J = L + s
+do = dl * (trace.o - y)
+dh = do @ output.weight.T
+dz = dh * (trace.z[0] > 0)
+dx = dz @ hidden.weight.T
+dw2 = trace.h[0].T @ do + ds * output.weight  # two arrows leave a weight
+db2 = do[0]
+dw1 = x.T @ dz + ds * hidden.weight
+db1 = dz[0]
 
-assert of_o.tolist() == [[2]]
-assert of_h.tolist() == [[2 * 1, 2 * 3]]
-assert of_z.tolist() == [[2, 0]]
-assert of_w2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
-assert of_w1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
+assert do.tolist() == [[2]]
+assert dh.tolist() == [[2 * 1, 2 * 3]]
+assert dz.tolist() == [[2, 0]]
+assert dw2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
+assert dw1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
 
 # %%
 # The second hidden unit is off, at :math:`-1`, where the slope of the ReLU is 0, so nothing of the
@@ -192,13 +192,11 @@ assert of_w1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [
 # does torch, from the graph that it records.
 
 found = mlp.gradients(trace)
-assert found.o.equal(of_o)
-assert found.h[0].equal(of_h)
-assert found.z[0].equal(of_z)
-assert found.x.equal(of_x)
-for ours, theirs in zip(
-    mlp.backward(trace), [(of_w1, of_b1), (of_w2, of_b2)], strict=True
-):
+assert found.o.equal(do)
+assert found.h[0].equal(dh)
+assert found.z[0].equal(dz)
+assert found.x.equal(dx)
+for ours, theirs in zip(mlp.backward(trace), [(dw1, db1), (dw2, db2)], strict=True):
     assert ours.weight.equal(theirs[0])
     assert ours.bias.equal(theirs[1])
 
@@ -206,15 +204,15 @@ leaves = [w.clone().requires_grad_() for w in (*hidden, *output)]
 layers = [linear.LinearParams(*leaves[:2]), linear.LinearParams(*leaves[2:])]
 objective = mlp.forward(layers, x, y, loss="squared_loss", penalty=1.0).J
 by_autograd = torch.autograd.grad(objective, leaves, retain_graph=True)
-for ours, theirs in zip((of_w1, of_b1, of_w2, of_b2), by_autograd, strict=True):
+for ours, theirs in zip((dw1, db1, dw2, db2), by_autograd, strict=True):
     assert ours.equal(theirs)
 
-grads = {"x": of_x, "z": of_z, "h": of_h, "o": of_o, "W_1": of_w1, "b_1": of_b1}
+grads = {"x": dx, "z": dz, "h": dh, "o": do, "W_1": dw1, "b_1": db1}
 grads |= {
-    "W_2": of_w2,
-    "b_2": of_b2,
-    "L": of_loss,
-    "s": of_penalty,
+    "W_2": dw2,
+    "b_2": db2,
+    "L": dl,
+    "s": ds,
     "J": torch.ones(()),
 }
 fig = draw_graph(values, grads)
@@ -233,7 +231,7 @@ plt.show()
 
 for calls in (1, 2):
     objective.backward(retain_graph=True)
-    assert leaves[0].grad.equal(calls * of_w1)
+    assert leaves[0].grad.equal(calls * dw1)
 
 # %%
 # What "prod" means in the chain rule
@@ -256,7 +254,7 @@ def layer(weight: Tensor) -> Tensor:
 jacobian = torch.func.jacrev(layer)(hidden.weight)
 assert jacobian.shape == (2, 2, 2)
 assert (jacobian == 0).sum() == 4
-assert torch.einsum("k,kij->ij", of_z[0], jacobian).equal(torch.outer(x[0], of_z[0]))
+assert torch.einsum("k,kij->ij", dz[0], jacobian).equal(torch.outer(x[0], dz[0]))
 
 # %%
 # A batch needs no new formula. With one example in each row of :math:`\mathbf{X}`, the product
@@ -268,14 +266,14 @@ digits = load_digits()
 images = torch.as_tensor(digits.data[:100]) / 16
 labels = torch.as_tensor(digits.target[:100])
 params = mlp.init_mlp([64, 32, 10], generator=generator, dtype=images.dtype)
-of_batch = mlp.backward(mlp.forward(params, images, labels, activation="tanh"))
-of_each = [
+batch_gradients = mlp.backward(mlp.forward(params, images, labels, activation="tanh"))
+example_gradients = [
     mlp.backward(mlp.forward(params, row[None], label[None], activation="tanh"))
     for row, label in zip(images, labels, strict=True)
 ]
 for k in (0, 1):
-    mean = torch.stack([grads[k].weight for grads in of_each]).mean(0)
-    assert torch.allclose(of_batch[k].weight, mean, rtol=1e-12)
+    mean = torch.stack([grads[k].weight for grads in example_gradients]).mean(0)
+    assert torch.allclose(batch_gradients[k].weight, mean, rtol=1e-12)
 
 # %%
 # Gradient checking
@@ -290,10 +288,10 @@ for k in (0, 1):
 # every step size. Our example omits the slope of the activation: :math:`\mathbf{X}^\top\,\partial
 # J/\partial\mathbf{H}`.
 
-direction = of_batch[0].weight / of_batch[0].weight.norm()
-of_values = mlp.gradients(mlp.forward(params, images, labels, activation="tanh"))
-promised = float((of_batch[0].weight * direction).sum())
-promised_wrongly = float(((images.T @ of_values.h[0]) * direction).sum())
+direction = batch_gradients[0].weight / batch_gradients[0].weight.norm()
+value_gradients = mlp.gradients(mlp.forward(params, images, labels, activation="tanh"))
+promised = float((batch_gradients[0].weight * direction).sum())
+promised_wrongly = float(((images.T @ value_gradients.h[0]) * direction).sum())
 
 
 def objective_at(step: float) -> float:

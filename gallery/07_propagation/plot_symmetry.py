@@ -95,9 +95,9 @@ constant = (
     linear.LinearParams(init.constant((64, 8), 0.1, dtype=x.dtype), x.new_zeros(8)),
     linear.LinearParams(init.constant((8, 10), 0.1, dtype=x.dtype), x.new_zeros(10)),
 )
-of_hidden, of_output = mlp.backward(mlp.forward(constant, x, y, activation="tanh"))
-assert torch.allclose(of_hidden.weight, of_hidden.weight[:, :1].expand(64, 8))
-assert torch.allclose(of_output.weight, of_output.weight[:1].expand(8, 10))
+d_hidden, d_output = mlp.backward(mlp.forward(constant, x, y, activation="tanh"))
+assert torch.allclose(d_hidden.weight, d_hidden.weight[:, :1].expand(64, 8))
+assert torch.allclose(d_output.weight, d_output.weight[:1].expand(8, 10))
 
 # %%
 # Four training settings
@@ -287,10 +287,10 @@ zero = (
     linear.LinearParams(init.zeros((64, 8), dtype=x.dtype), x.new_zeros(8)),
     linear.LinearParams(init.zeros((8, 10), dtype=x.dtype), x.new_zeros(10)),
 )
-of_hidden, of_output = mlp.backward(mlp.forward(zero, x, y, activation="tanh"))
-assert (of_hidden.weight == 0).all()
-assert (of_output.weight == 0).all()
-assert (of_output.bias != 0).any()
+d_hidden, d_output = mlp.backward(mlp.forward(zero, x, y, activation="tanh"))
+assert (d_hidden.weight == 0).all()
+assert (d_output.weight == 0).all()
+assert (d_output.bias != 0).any()
 
 # %%
 # Conclusion

@@ -60,7 +60,7 @@ READS = (
 )
 NUMBERS = "a state holds Python numbers, so the losses must have values, and no graph of autograd begins at them"
 EXEMPT = dict.fromkeys(("gradient", "func_grad", "vmap", "dtypes", "meta"), NUMBERS)
-STEPS = "torch.compile traces no steps whose number and course depend on values"
+STEPS_BY_VALUES = "torch.compile traces no steps whose number and course depend on values"
 CUT = "the run stops and looks at its loss after every batch, in Python: differentiate steps of optim.sgd_step instead"
 LOOKS = "the run looks at the value of its loss after every batch, and stops where it is not finite"
 
@@ -69,7 +69,7 @@ ENTRIES = {
         make=losses,
         adapt=numbers_of_page_hinkley,
         empty=((LOSSES[:0],), (4,)),
-        exempt=EXEMPT | {"compile": STEPS},
+        exempt=EXEMPT | {"compile": STEPS_BY_VALUES},
         refusals=(
             *READS,
             refused(ValueError, "losses must be finite, got nan at index 1", None, torch.tensor([1.0, math.nan])),
@@ -93,7 +93,7 @@ ENTRIES = {
         make=losses,
         adapt=numbers_of_adwin,
         empty=((LOSSES[:0],), (4,)),
-        exempt=EXEMPT | {"compile": STEPS},
+        exempt=EXEMPT | {"compile": STEPS_BY_VALUES},
         refusals=(
             *READS,
             refused(ValueError, "losses must be in [0, 1.0], got nan at index 1", None, torch.tensor([1.0, math.nan])),

@@ -15,7 +15,7 @@ X = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
 Y = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
 LABELS = torch.tensor([0, 1, 1])
 NAN = torch.tensor([[1.0, 2.0], [3.0, math.nan], [5.0, 7.0]])
-FEW = {"n_permutations": 9}
+NINE_PERMUTATIONS = {"n_permutations": 9}
 
 
 def kernel_by_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ EXEMPT = dict.fromkeys(("gradient", "func_grad", "vmap", "dtypes", "meta"), NUMB
 ENTRIES = {
     "shift.detect.mmd_test": Entry(
         make=samples,
-        kwargs=FEW,
+        kwargs=NINE_PERMUTATIONS,
         adapt=numbers,
         empty=Refusal(ValueError, "x must have shape (n, d) with n >= 2, d >= 1, got (0, 2)", (X[:0], Y)),
         exempt=EXEMPT | {"compile": RANDOM},
@@ -85,7 +85,7 @@ ENTRIES = {
     ),
     "shift.detect.classifier_test": Entry(
         make=samples,
-        kwargs=FEW,
+        kwargs=NINE_PERMUTATIONS,
         adapt=numbers,
         empty=Refusal(ValueError, "x must have shape (n, d) with n >= 2, d >= 1, got (0, 2)", (X[:0], Y)),
         exempt=EXEMPT | {"compile": RANDOM},
@@ -120,7 +120,7 @@ ENTRIES = {
             torch.randint(3, (12,), generator=generator),
             torch.randint(3, (9,), generator=generator),
         ),
-        kwargs=FEW,
+        kwargs=NINE_PERMUTATIONS,
         adapt=numbers,
         empty=Refusal(ValueError, "x must have shape (n,) with n >= 1, got (0,)", (LABELS[:0], LABELS)),
         exempt={
