@@ -335,22 +335,27 @@ def balance(differences: list[float], z: float = 1.0) -> covariate.Balance:
     return covariate.Balance(order, d[order], 0 * d, d[order], z * d[order].sign())
 
 
-def test_report_prints_in_lines() -> None:
-    report = covariate.RatioReport(
+def ordinary_report(n_unsupported: int, differences: list[float]) -> covariate.RatioReport:
+    """Return a report on weights that are trusted, with so many target rows without support."""
+    return covariate.RatioReport(
         400,
         390.0,
         1.0,
         1.3,
         0.2,
         n_target=300,
-        n_unsupported=3,
+        n_unsupported=n_unsupported,
         n_repeated=0,
         separability=0.75,
         weighted_accuracy=0.52,
         accuracy_by_chance=0.56,
-        balance=balance([0.05, -0.08]),
+        balance=balance(differences),
         features="linear",
     )
+
+
+def test_report_prints_in_lines() -> None:
+    report = ordinary_report(3, [0.05, -0.08])
 
     assert str(report).splitlines() == [
         "Importance weights of 400 examples",
@@ -525,21 +530,7 @@ def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:
     ],
 )
 def test_verdict_follows_support_balance_and_power(change: dict[str, Any], verdict: str) -> None:
-    report = covariate.RatioReport(
-        400,
-        390.0,
-        1.0,
-        1.3,
-        0.2,
-        n_target=300,
-        n_unsupported=15,
-        n_repeated=0,
-        separability=0.75,
-        weighted_accuracy=0.52,
-        accuracy_by_chance=0.56,
-        balance=balance([0.05]),
-        features="linear",
-    )
+    report = ordinary_report(15, [0.05])
 
     changed = dataclasses.replace(report, **change)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlcore._torch import loadable
 
-from ._features import Standard, row_blocks
+from ._features import Standard, paired_row_blocks
 
 __all__ = ["Balance", "balance_of"]
 
@@ -127,10 +127,8 @@ def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standar
 def _moments(x: Tensor, share: Tensor, columns: Standard) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance of each standardized column, under shares of the rows that sum to 1."""
     mean, squares = torch.zeros_like(columns.mean), torch.zeros_like(columns.mean)
-    start = 0
-    for rows in row_blocks(x, columns.size):
-        z, part = columns(rows), share[start : start + len(rows)]
+    for rows, part in paired_row_blocks(x, share, columns.size):
+        z = columns(rows)
         mean += part @ z
         squares += part @ z.square()
-        start += len(rows)
     return mean, (squares - mean.square()).clamp_min(0)

@@ -21,6 +21,7 @@ __all__ = [
     "check_samples",
     "evenly_spaced_rows",
     "map_rows",
+    "paired_row_blocks",
     "random_row_indices",
     "row_blocks",
     "sample_rows",
@@ -75,6 +76,12 @@ def evenly_spaced_rows(x: Tensor, max_rows: int) -> Tensor:
 def row_blocks(x: Tensor, columns: int) -> tuple[Tensor, ...]:
     """Return views of consecutive rows, few enough to be mapped to that many columns of float64."""
     return split(x, max(MAX_BLOCK_ENTRIES // columns, 1))
+
+
+def paired_row_blocks(x: Tensor, values: Tensor, columns: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return the blocks of rows, each with the entries of ``values`` that belong to its rows."""
+    blocks = row_blocks(x, columns)
+    return zip(blocks, split(values, len(blocks[0])), strict=True)
 
 
 def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, columns: int) -> Tensor:

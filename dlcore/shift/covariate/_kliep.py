@@ -22,6 +22,7 @@ from ._features import (
     Standard,
     check_samples,
     map_rows,
+    paired_row_blocks,
     row_blocks,
     sample_rows,
     standardize,
@@ -263,13 +264,12 @@ def fit_all_rows(source: Tensor, target: Tensor, features: Features, penalties: 
         logits = map_rows(lambda rows: (features(rows) - mean) @ params, source, features.size)
 
         def derivatives() -> tuple[Tensor, Tensor]:
-            gap, squares, start = torch.zeros_like(params), torch.zeros(len(params), len(params)).to(params), 0
+            gap, squares = torch.zeros_like(params), torch.zeros(len(params), len(params)).to(params)
             share = logits.softmax(0)
-            for rows in row_blocks(source, features.size):
-                z, part = features(rows) - mean, share[start : start + len(rows)]
+            for rows, part in paired_row_blocks(source, share, features.size):
+                z = features(rows) - mean
                 gap += part @ z
                 squares.addmm_(z.mT, part[:, None] * z)
-                start += len(rows)
             return m * gap + penalties * params, m * (squares - torch.outer(gap, gap)) + torch.diag(penalties)
 
         return m * logits.logsumexp(0) + penalties @ (params * params) / 2, derivatives
