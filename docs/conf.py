@@ -48,6 +48,7 @@ extensions = [
     "myst_parser",
     "mendings",
     "guide",
+    "folding",
 ]
 # The address of the site, if known, adds a sitemap and a social card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import chapters
 import evidence
 import figures
+import folding
 import library_code
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,8 +18,11 @@ import overview
 import performance
 import pytest
 import torch
+from docutils import nodes
+from docutils.utils import new_document
 from matplotlib.animation import FuncAnimation
 from PIL import Image
+from sphinx.errors import ExtensionError
 
 from benchmarks.frame import Timing
 from benchmarks.memory import Peak
@@ -274,7 +278,86 @@ def test_every_function_is_in_the_listing() -> None:
     assert listed == {f"dlcore.{name}" for name in public_functions()}
 
 
-# Figures that move
+# The pages of the tutorials
+
+
+def folded(cell: str, page: str = "auto_gallery/plot", language: str = "Python") -> list[str]:
+    """Return the parts into which a cell of a page is split, with what surrounds the folded ones."""
+    document = new_document("plot.rst")
+    document += nodes.literal_block(cell, cell, language=language)
+    env = SimpleNamespace(current_document=SimpleNamespace(docname=page))
+    folding.fold(SimpleNamespace(env=env), document)
+    return [part.astext() for part in document]
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("x = 1", ["x = 1"]),
+        (
+            "x = 1\n\n# Figure\nplot(x)\nshow()",
+            ["x = 1", "<summary>Code of the figure</summary>", "plot(x)\nshow()", "</details>"],
+        ),
+        (
+            "# Solution\n\nx = 1\n# Figure\nplot(x)",
+            ["<summary>Solution</summary>", "x = 1\n# Figure\nplot(x)", "</details>"],
+        ),
+        ("x = 1  # Figure\n# Figure of x\ny = 2", ["x = 1  # Figure\n# Figure of x\ny = 2"]),
+        (
+            "if x:\n    y = 1\nfig.set_label(\n    'A dot.'\n)\nbar.set_label('y')",
+            ["if x:\n    y = 1\nbar.set_label('y')"],
+        ),
+    ],
+)
+def test_page_folds_a_cell_from_its_marker_on_and_omits_the_alternative_text(cell: str, parts: list[str]) -> None:
+    assert [part.removeprefix('<details class="folded">') for part in folded(cell)] == parts
+
+
+@pytest.mark.parametrize("options", [{"page": "guide/plot"}, {"language": "none"}])
+def test_page_folds_only_code_of_tutorials(options: dict[str, str]) -> None:
+    cell = "x = 1\n# Figure\nplot(x)"
+
+    assert folded(cell, **options) == [cell]
+
+
+# Figures
+
+
+@pytest.mark.parametrize("name", ["Oranges", "PuOr_r", "Greys"])
+def test_colours_of_a_map_with_white_start_from_black_in_dark(name: str) -> None:
+    light = plt.get_cmap(name)
+
+    dark = figures.dark_colormap(light)
+
+    values = np.arange(256)
+    of_light, of_dark = light(values)[:, :3], dark(values)[:, :3]
+    assert of_light[of_light.min(axis=1).argmax()].min() > 0.9
+    assert of_dark[of_light.min(axis=1).argmax()].max() < 0.1
+    assert np.allclose(np.ptp(of_dark, axis=1), np.ptp(of_light, axis=1))  # the chroma
+    assert figures.dark_colormap(dark) is dark
+
+
+def test_colours_of_a_map_without_white_stay_in_dark() -> None:
+    assert figures.dark_colormap(plt.get_cmap("viridis")).name == "viridis"
+
+
+def test_picture_is_dark_in_dark(tmp_path: Path) -> None:
+    fig = plt.figure(figsize=(1, 1))
+    fig.set_label("A white square.")
+    fig.add_axes((0, 0, 1, 1)).imshow([[0.0]], cmap="Greys", vmin=0, vmax=1)
+
+    scrape(tmp_path, {})
+
+    for name, gray in {"plot_001": 255, "plot_001_dark": 0}.items():
+        with Image.open(tmp_path / "images" / f"{name}.png") as picture:
+            assert picture.convert("L").getpixel((50, 50)) == gray
+
+
+def test_claim_that_does_not_hold_fails_the_build(tmp_path: Path) -> None:
+    claims = {"The loss falls": False, "The error falls": True, "The ball is convex": False}
+
+    with pytest.raises(ExtensionError, match=r"plot\.py: does not hold: The loss falls; The ball is convex$"):
+        scrape(tmp_path, {"claims": claims})
 
 
 def scrape(folder: Path, scripts_names: dict[str, object]) -> str:

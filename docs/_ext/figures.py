@@ -6,7 +6,8 @@ After the script, the scraper saves each figure twice on a transparent backgroun
 the light column replaced by the colour of the dark column. A copied script gives the same figure in the default colours
 of matplotlib.
 
-``fig.set_label("...")`` sets the alternative text of the figure; a figure without it fails the build.
+``fig.set_label("...")`` sets the alternative text of the figure; a figure without it fails the build. So does a claim
+of the script, a value of its dictionary ``claims``, that is false with the settings as published.
 
 An animation is shown as its last frame. A link below it plays the animation once for each click
 (``_static/film.js``). Nothing moves, and no frames are loaded, before the reader clicks.
@@ -21,7 +22,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import Animation, PillowWriter
 from matplotlib.artist import Artist
-from matplotlib.colors import to_hex, to_rgba
+from matplotlib.colorizer import ColorizingArtist
+from matplotlib.colors import Colormap, ListedColormap, to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
@@ -39,6 +41,7 @@ CYCLE = [  # light, dark: contrast of at least 4.5:1 with the background, distin
     ("#c02a63", "#ff86b3"),  # pink
 ]
 DARK = dict([INK, FAINT, GRID, *CYCLE])
+DARK_SUFFIX = " on dark"
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -56,7 +59,8 @@ STYLE: dict[str, Any] = {
     "figure.dpi": 100,
     "figure.edgecolor": "none",
     "figure.facecolor": "none",
-    "figure.figsize": (7.2, 4.2),
+    "figure.figsize": (5.4, 3.9),
+    "font.size": 12,  # 10 px on a phone, where a figure of 5.6 inches is 343 px wide
     "grid.color": GRID[0],
     "hatch.color": INK[0],
     "legend.frameon": False,
@@ -93,6 +97,9 @@ def set_style(gallery_conf: dict[str, Any], name: str) -> None:  # noqa: ARG001 
 
 def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:  # noqa: ANN401, ARG001
     """Save each open figure for both themes, and return the text that shows the one for the current theme."""
+    claims = block_vars["example_globals"].get("claims", {})
+    if broken := [claim for claim, holds in claims.items() if not holds]:
+        raise ExtensionError(f"{block_vars['src_file']}: does not hold: {'; '.join(broken)}")
     shown = ""
     for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure = plt.figure(number)
@@ -160,10 +167,24 @@ def darken(figure: Figure) -> None:
     """Replace every colour of the light theme by the corresponding colour of the dark theme."""
     for artist in figure.findobj():
         _darken(artist)
+        if isinstance(artist, ColorizingArtist) and artist.get_array() is not None:
+            artist.set_cmap(dark_colormap(artist.get_cmap()))
         if isinstance(artist, Annotation) and artist.arrow_patch is not None:
             _darken(artist.arrow_patch)
         if isinstance(artist, Text) and artist.get_bbox_patch() is not None:
             _darken(artist.get_bbox_patch())
+
+
+def dark_colormap(colormap: Colormap) -> Colormap:
+    """Return a colormap with black in place of white, and bright colours in place of dark ones.
+
+    Hue and chroma stay. A colormap without white does not glare, so it is returned as it is.
+    """
+    colours = colormap(np.arange(colormap.N))
+    if colormap.name.endswith(DARK_SUFFIX) or colours[:, :3].min(axis=1).max() < 0.9:
+        return colormap
+    colours[:, :3] += 1 - colours[:, :3].max(axis=1, keepdims=True) - colours[:, :3].min(axis=1, keepdims=True)
+    return ListedColormap(colours, name=colormap.name + DARK_SUFFIX)
 
 
 def _darken(artist: Artist) -> None:
