@@ -1,14 +1,15 @@
 """Write down what a run verified for each function: ``pytest --evidence FILE``, which the site reads.
 
 A test that holds functions against an independent implementation says so:
-``@pytest.mark.held_against("scikit-learn", losses.cross_entropy)``, with one of ORACLES. Of each test the file has its
-name, its outcome, its mark, and the largest relative difference that its comparisons showed.
+``@pytest.mark.held_against("scikit-learn", losses.cross_entropy)``, with one of ORACLES. The file has the numbers of
+tests that passed and failed for each function, and the largest relative difference that their comparisons showed.
 """
 
 import json
 import math
 import platform
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +73,7 @@ class Recorder:
         """Write the file, in the one process that all others report to."""
         if not hasattr(session.config, "workerinput"):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(json.dumps(summary(self.records), indent=1), encoding="utf-8")
+            self.file.write_text(as_text(summary(self.records)) + "\n", encoding="utf-8")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -166,13 +167,63 @@ def public(name: str) -> str:
 
 
 def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the run: when and on what, the state of the code, and what each test showed."""
+    """Return the run: when and on what, the state of the code, and what the tests showed."""
     from tests.library import public_modules  # noqa: PLC0415  # the library comes after the checker in front of it
 
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
-        "code": {module: library_code.digest([f"dlcore.{module}"]) for module, _ in public_modules()},
-        "records": records,
+        "code": {module: library_code.digest([f"dlcore.{module}"]) for module, _ in sorted(public_modules())},
+        **condense(records),
     }
+
+
+def condense(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Count what the tests showed, in an order that does not depend on the order of the tests.
+
+    ``functions`` has, for each function, the numbers of passed and failed tests of each kind and, as ``compared``, the
+    references that it was compared with, each with the largest difference. ``tests`` has the same numbers and the
+    largest difference for each test of a chapter.
+    """
+    functions: dict[str, dict[str, Any]] = defaultdict(lambda: {"compared": {}})
+    tests: dict[str, list[Any]] = defaultdict(lambda: [0, 0, None])
+    total = [0, 0]
+    for record in records:
+        failed, error = record["outcome"] != "passed", record["error"]
+        total[failed] += 1
+        if record["kind"] == "test":
+            counts = tests[record["test"].removeprefix("test_")]
+            counts[failed] += 1
+            counts[2] = largest(counts[2], error)
+        for name in record["functions"]:
+            if record["kind"] != "test":
+                functions[name].setdefault(record["kind"], [0, 0])[failed] += 1
+            elif not failed:
+                compared = functions[name]["compared"]
+                compared.update({oracle: largest(compared.get(oracle), error) for oracle in record["oracles"]})
+    return {
+        "passed": total[False],
+        "failed": total[True],
+        "functions": in_order(functions),
+        "tests": in_order(tests),
+    }
+
+
+def largest(*errors: float | None) -> float | None:
+    """Return the largest error, rounded to one digit, or None if none was measured."""
+    found = [error for error in errors if error is not None]
+    return float(f"{max(found):.0e}") if found else None
+
+
+def in_order(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a dictionary, and those in it, in the order of their names."""
+    return {name: in_order(item) if isinstance(item, dict) else item for name, item in sorted(value.items())}
+
+
+def as_text(value: Any, depth: int = 2) -> str:
+    """Return JSON with one line for each function and each test, so that two runs can be compared."""
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    items = [f"{json.dumps(name, ensure_ascii=False)}: {as_text(item, depth - 1)}" for name, item in value.items()]
+    return "{\n" + ",\n".join(items) + "\n}"

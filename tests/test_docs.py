@@ -29,7 +29,7 @@ from benchmarks.memory import Peak
 from benchmarks.scaling import Growth
 from benchmarks.shift.table import Table
 from dlcore import norms
-from tests.evidence import describe, relative_difference
+from tests.evidence import as_text, condense, describe, relative_difference
 from tests.library import public_functions
 from tests.table import gather
 
@@ -139,15 +139,30 @@ def test_a_test_is_held_against_what_its_mark_names_of_which_its_parameters_take
     assert of_a_name["functions"] == ["norms.l1_norm"]
 
 
-def page(tmp_path: Path, records: list[dict[str, object]], code: str | None = None) -> str:
-    """Return the evidence page of the norms after a run with these records."""
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    state = library_code.digest(["dlcore.norms"]) if code is None else code
-    run = {"date": "2026-01-31", "machine": "a machine", "code": {"norms": state}, "records": records}
-    (runs / "tests.json").write_text(json.dumps(run))
-    evidence.write(tmp_path, runs, NORMS)
+NORMS_CODE = library_code.digest(["dlcore.norms"])
+
+
+def write_run(file: Path, records: list[dict[str, object]], code: str = NORMS_CODE, date: str = "2026-01-31") -> None:
+    """Write the file of a run with these records of the norms."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    run = {"date": date, "machine": "a machine", "code": {"norms": code}, **condense(records)}
+    file.write_text(as_text(run))
+
+
+def page(tmp_path: Path, records: list[dict[str, object]]) -> str:
+    """Return the evidence page of the norms after a run on this machine with these records."""
+    write_run(tmp_path / "local" / "tests.json", records)
+    return show(tmp_path)
+
+
+def show(tmp_path: Path) -> str:
+    """Return the evidence page of the norms, made from the files in two folders."""
+    evidence.write(tmp_path, read(tmp_path), NORMS)
     return (tmp_path / "index.rst").read_text()
+
+
+def read(tmp_path: Path) -> evidence.Evidence:
+    return evidence.Evidence.read(tmp_path / "committed", tmp_path / "local")
 
 
 def cells(page: str, function: str) -> list[str]:
@@ -185,12 +200,59 @@ def test_evidence_shows_what_ran(tmp_path: Path) -> None:
     assert "- ✓ it is so (3e-16)" in shown
 
 
-@pytest.mark.parametrize("code", ["other code", None])
-def test_evidence_claims_nothing_that_did_not_run_on_this_code(tmp_path: Path, code: str | None) -> None:
-    shown = page(tmp_path, [] if code is None else [record("gradient"), record("doctest")], code)
+def test_evidence_without_a_run_claims_nothing(tmp_path: Path) -> None:
+    shown = show(tmp_path)
 
     assert "No test run belongs to this build" in shown
     assert "✓" not in shown.partition("</details>")[2]
+
+
+def test_evidence_of_other_code_counts_only_if_committed_and_is_marked(tmp_path: Path) -> None:
+    write_run(tmp_path / "local" / "tests.json", [record("gradient")], "other code")
+    alone = show(tmp_path)
+    write_run(tmp_path / "committed" / "tests.json", [record("vmap")], "older code", "2026-01-01")
+    both = show(tmp_path)
+
+    assert "✓" not in alone.partition("</details>")[2]
+    assert cells(both, "norms.l1_norm").count("✓") == 1
+    assert "The code of this chapter has changed since the run of 2026-01-01" in both
+    assert "2026-01-31" not in both
+
+
+def test_a_run_on_this_machine_replaces_what_it_covers_and_no_results_of_two_versions_are_mixed(tmp_path: Path) -> None:
+    committed, local = tmp_path / "committed" / "tests.json", tmp_path / "local" / "tests.json"
+    write_run(local, [record("vmap", "failed")])
+
+    write_run(committed, [record("gradient"), record("vmap")], date="2026-01-01")
+    same = dict(zip(evidence.COLUMNS, cells(show(tmp_path), "norms.l1_norm")[1:], strict=False))
+    write_run(committed, [record("gradient"), record("vmap")], "older code", "2026-01-01")
+    changed = dict(zip(evidence.COLUMNS, cells(show(tmp_path), "norms.l1_norm")[1:], strict=False))
+
+    assert (same["gradient"], same["vmap"]) == ("✓", "✗")
+    assert (changed["gradient"], changed["vmap"]) == ("·", "✗")
+    assert "has changed" not in show(tmp_path)
+
+
+def test_the_line_of_evidence_names_references_properties_and_the_largest_error(tmp_path: Path) -> None:
+    test = {"test": "test_norms::test_it_is_so"}
+    records = [
+        record("test", **test, oracles=["NumPy"], error=2e-16),
+        record("test", **test, oracles=["50 digits"], error=3e-15),
+        record("gradient"),
+        record("compile", "failed"),
+    ]
+    file = tmp_path / "committed" / "tests.json"
+
+    write_run(file, records)
+    current = evidence.badge("norms.l1_norm", read(tmp_path))
+    write_run(file, records, "older code")
+    outdated_badge = evidence.badge("norms.l1_norm", read(tmp_path))
+
+    assert current == (
+        ":ref:`Evidence <evidence-norms.l1_norm>`: 50 digits · NumPy · gradient; largest error 3e-15; 2026-01-31"
+    )
+    assert outdated_badge == f"{current}, before the last change of the code"
+    assert ".. _evidence-norms.l1_norm:" in show(tmp_path)
 
 
 def test_evidence_lists_a_test_without_a_mark_in_the_chapter_of_its_file(tmp_path: Path) -> None:
@@ -201,19 +263,34 @@ def test_evidence_lists_a_test_without_a_mark_in_the_chapter_of_its_file(tmp_pat
     shown = page(tmp_path, tests)
 
     assert "it is so in test norms" in shown
-    assert "1 tests and examples passed" in shown
+    assert "it is so in test mlp" not in shown
 
 
 def test_evidence_tells_what_does_not_hold_and_why(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
     module = {"dlcore.linear": ["least_squares", "logistic_regression"]}
-    evidence.write(tmp_path, tmp_path / "runs", module)
+    evidence.write(tmp_path, read(tmp_path), module)
     shown = (tmp_path / "index.rst").read_text()
 
     for name in ("linear.least_squares", "linear.logistic_regression"):
         exempt = gather()[name].exempt
         assert cells(shown, name).count("–") == len(exempt)
         assert all(evidence.escape(reason) in shown for reason in exempt.values())
+
+
+def test_the_file_of_a_run_has_a_line_for_each_function_in_an_order_of_its_own() -> None:
+    records = [
+        record("vmap", functions=["norms.l2_norm"]),
+        record("gradient"),
+        record("test", test="test_norms::test_b", oracles=["NumPy", "50 digits"], error=1.26e-16),
+        record("test", test="test_norms::test_a", functions=[]),
+    ]
+
+    text = as_text(condense(records))
+
+    assert text == as_text(condense(records[::-1]))
+    assert json.loads(text) == condense(records)
+    assert '"norms.l1_norm": {"compared": {"50 digits": 1e-16, "NumPy": 1e-16}, "gradient": [1, 0]},' in text
+    assert text.index("norms::test_a") < text.index("norms::test_b")
 
 
 # What a benchmark showed

@@ -1,12 +1,13 @@
-"""The evidence page: what the last test run verified of each function.
+"""The evidence page and the line of evidence on the page of each function: what a test run verified.
 
-The page is made only from the JSON files that ``pytest --evidence FILE`` writes into the build folder. Tests that were
-not run, or that ran on a different version of the code, are shown as not run.
+Both are made from the JSON files that ``pytest --evidence FILE`` writes. The files in ``docs/measured/evidence`` are
+those of the last complete run. Files in the build folder, from a run on this machine, replace what they cover if they
+belong to the current code. If the code of a chapter has changed since its tests ran, its table says so.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -66,14 +67,14 @@ LEGEND = {
     "packages, or the definition written out in the test. The number is the largest relative difference in float64 "
     "over all of these tests and all of their inputs.",
 }
-RUN = "The results are from the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
-NO_RUN = (
-    "**No test run belongs to this build**, so the tables list what is tested for each function but claim nothing. Run "
-    "``tox run -e tests,doctests`` before ``tox run -e docs`` to fill them."
-)
+RUN = "The results are from the run of {date}: {passed:,} tests and examples passed, {failed} failed ({machine})."
+NO_RUN = "**No test run belongs to this build**, so the tables claim nothing. Run ``tox run -e tests,doctests``."
+OUTDATED = "The code of this chapter has changed since the run of {date}."
 CHAPTER = """\
 {title}
 {underline}
+
+{outdated}
 
 .. list-table::
    :class: evidence
@@ -102,88 +103,128 @@ TESTS = """\
 
 
 @dataclass
-class Run:
-    """The records of a test run that apply to the current code."""
+class Evidence:
+    """What test runs showed of each function and chapter.
 
-    date: str = ""
-    machine: str = ""
-    records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    ``functions`` and ``tests`` have the form that ``tests.evidence.condense`` describes. ``dates`` has the date of the
+    results of each chapter, and ``outdated`` the chapters whose code has changed since.
+    """
+
+    runs: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    functions: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    tests: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    dates: dict[str, str] = field(default_factory=dict[str, str])
+    outdated: set[str] = field(default_factory=set[str])
 
     @classmethod
-    def read(cls, folder: Path) -> "Run":
-        """Read the files of a folder, without the records of other versions of the code."""
-        run = cls()
-        for file in sorted(folder.glob("*.json")):
-            content = json.loads(file.read_text(encoding="utf-8"))
-            same = {
-                module for module, code in content["code"].items() if library_code.digest([f"dlcore.{module}"]) == code
-            }
-            run.date, run.machine = max(run.date, content["date"]), content["machine"]
-            run.records += [record for record in content["records"] if about(record, same)]
-        return run
+    def read(cls, committed: Path, local: Path) -> "Evidence":
+        """Read the files of the last complete run, and those of a run on this machine."""
+        found = cls()
+        for folder in (committed, local):
+            for file in sorted(folder.glob("*.json")):
+                found.add(json.loads(file.read_text(encoding="utf-8")), folder == committed)
+        return found
 
-    def outcomes(self, function: str, kind: str) -> list[str]:
-        """Return the outcomes of one kind of tests for a function."""
-        return [r["outcome"] for r in self.records if r["kind"] == kind and function in r["functions"]]
+    def add(self, run: dict[str, Any], is_committed: bool) -> None:
+        """Add a run; results of code that has changed count only if they are committed, and are marked."""
+        used = False
+        for chapter, code in run["code"].items():
+            functions = {name: kinds for name, kinds in run["functions"].items() if name.rpartition(".")[0] == chapter}
+            tests = {name: counts for name, counts in run["tests"].items() if of_chapter(name, chapter)}
+            is_current = library_code.digest([f"dlcore.{chapter}"]) == code
+            if not (functions or tests) or not (is_current or is_committed):
+                continue
+            if is_current and chapter in self.outdated:  # do not mix results of two versions of the code
+                self.outdated.remove(chapter)
+                self.functions = {n: kinds for n, kinds in self.functions.items() if n.rpartition(".")[0] != chapter}
+                self.tests = {name: counts for name, counts in self.tests.items() if not of_chapter(name, chapter)}
+            if not is_current:
+                self.outdated.add(chapter)
+            for name, kinds in functions.items():
+                before = self.functions.get(name, {"compared": {}})
+                self.functions[name] = {**before, **kinds, "compared": before["compared"] | kinds["compared"]}
+            self.tests |= tests
+            self.dates[chapter] = max(self.dates.get(chapter, ""), run["date"])
+            used = True
+        if used:
+            self.runs[run["date"], run["machine"]].update(passed=run["passed"], failed=run["failed"])
+
+    def mark(self, function: str, kind: str) -> str:
+        """Return the sign for one kind of tests of a function."""
+        return mark(self.functions.get(function, {}).get(kind))
+
+    def compared(self, function: str) -> dict[str, float | None]:
+        """Return the references that passed tests compare a function with, each with the largest difference."""
+        return self.functions.get(function, {}).get("compared", {})
 
 
-def about(record: dict[str, Any], modules: set[str]) -> bool:
-    """Tell whether a test concerns only these modules, judged by its functions or else by its file."""
-    files = {f"test_{module.replace('.', '_')}" for module in modules}
-    functions = {name.rpartition(".")[0] for name in record["functions"]}
-    return functions <= modules and (bool(functions) or record.get("test", "").partition("::")[0] in files)
+def of_chapter(test: str, chapter: str) -> bool:
+    """Tell whether a test is in the file of a chapter."""
+    return test.partition("::")[0] == chapter.replace(".", "_")
 
 
-def write(folder: Path, runs: Path, names_of: dict[str, list[str]]) -> None:
+def write(folder: Path, evidence: Evidence, names_of: dict[str, list[str]]) -> None:
     """Write the evidence page."""
-    run, table = Run.read(runs), gather()
+    table = gather()
     legend = "\n".join(f"{sign}\n    {meaning}" for sign, meaning in LEGEND.items())
-    outcomes = [record["outcome"] for record in run.records]
-    passed, failed = outcomes.count("passed"), outcomes.count("failed")
-    told = RUN.format(date=run.date, machine=run.machine, passed=passed, failed=failed) if run.records else NO_RUN
-    page = PAGE.format(run=told, legend=legend)
+    told = [RUN.format(date=d, machine=m, **counts) for (d, m), counts in sorted(evidence.runs.items(), reverse=True)]
+    page = PAGE.format(run=" ".join(told) or NO_RUN, legend=legend)
     for module, functions in chapters.functions(names_of):
         chapter = module.removeprefix("dlcore.")
         names = [f"{chapter}.{name}" for name in functions]
         page += CHAPTER.format(
             title=chapter,
             underline="-" * len(chapter),
-            rows=list_table(["function", "compared with", *COLUMNS, "refusals"], [row(n, run, table) for n in names]),
+            outdated=OUTDATED.format(date=evidence.dates[chapter]) if chapter in evidence.outdated else "",
+            rows=list_table(
+                ["function", "compared with", *COLUMNS, "refusals"], [row(n, evidence, table) for n in names]
+            ),
             exempt=exemptions({name: table[name] for name in names if name in table}),
-            tests=sentences(run, chapter),
+            tests=sentences(evidence, chapter),
         )
     chapters.write_if_changed(folder / "index.rst", page)
 
 
-def row(name: str, run: Run, table: dict[str, Entry]) -> list[str]:
+def row(name: str, evidence: Evidence, table: dict[str, Entry]) -> list[str]:
     """Return the cells of a function's row."""
     entry = table.get(name)
-    marks = [EXEMPT if entry and kind in entry.exempt else mark(run.outcomes(name, kind)) for kind in COLUMNS.values()]
-    refusals = run.outcomes(name, "refuses")
-    counted = str(len(refusals)) if mark(refusals) == HELD else mark(refusals)
-    return [f":func:`~dlcore.{name}`", oracles(name, run) or NOT_RUN, *marks, counted]
+    marks = [EXEMPT if entry and kind in entry.exempt else evidence.mark(name, kind) for kind in COLUMNS.values()]
+    refusals = evidence.functions.get(name, {}).get("refuses", [0, 0])
+    counted = str(refusals[0]) if mark(refusals) == HELD else mark(refusals)
+    compared = ", ".join(f"{oracle}{digits(error)}" for oracle, error in sorted(evidence.compared(name).items()))
+    return [f".. _{anchor(name)}:\n\n:func:`~dlcore.{name}`", compared or NOT_RUN, *marks, counted]
 
 
-def mark(outcomes: list[str]) -> str:
-    """Return the sign for a list of outcomes: passed only if all tests passed."""
-    return NOT_RUN if not outcomes else HELD if set(outcomes) == {"passed"} else FAILED
+def anchor(name: str) -> str:
+    """Return the name of the place where the evidence page shows a function."""
+    return f"evidence-{name}"
 
 
-def oracles(name: str, run: Run) -> str:
-    """Return the references with which a function was compared, each with the largest difference."""
-    errors: dict[str, list[float]] = defaultdict(list)
-    for record in run.records:
-        if name in record["functions"] and record["outcome"] == "passed":
-            for oracle in record["oracles"]:
-                errors[oracle] += [record["error"]] if record["error"] is not None else []
-    return ", ".join(f"{oracle}{digits(errors[oracle])}" for oracle in sorted(errors))
+def badge(name: str, evidence: Evidence, headings: Iterable[str] = ("gradient", "vmap", "compile")) -> str:
+    """Return one line that says what was verified of a function, with a link to its row on the evidence page."""
+    chapter = name.rpartition(".")[0]
+    compared = evidence.compared(name)
+    held = [heading for heading in headings if evidence.mark(name, COLUMNS[heading]) == HELD]
+    parts = [" · ".join([*sorted(compared), *held])] if compared or held else []
+    errors = [error for error in compared.values() if error is not None]
+    parts += [f"largest error {digits(max(errors)).strip(' ()')}"] if any(errors) else []
+    parts += [
+        evidence.dates[chapter] + (", before the last change of the code" if chapter in evidence.outdated else "")
+    ]
+    return f":ref:`Evidence <{anchor(name)}>`: {'; '.join(parts)}"
 
 
-def digits(errors: list[float]) -> str:
-    """Return the largest error rounded to one digit, or an empty string if none was measured."""
-    if not errors:
+def mark(counts: Sequence[int] | None) -> str:
+    """Return the sign for the numbers of passed and failed tests: passed only if all tests passed."""
+    passed, failed = counts or (0, 0)
+    return FAILED if failed else HELD if passed else NOT_RUN
+
+
+def digits(error: float | None) -> str:
+    """Return an error rounded to one digit, in parentheses, or an empty string if none was measured."""
+    if error is None:
         return ""
-    return f" ({max(errors):.0e})".replace("e-0", "e-") if max(errors) else " (equal)"
+    return f" ({error:.0e})".replace("e-0", "e-") if error else " (equal)"
 
 
 def exemptions(entries: dict[str, Entry]) -> str:
@@ -198,20 +239,14 @@ def exemptions(entries: dict[str, Entry]) -> str:
     return "\n".join(["Properties that do not hold:\n", *lines]) if lines else ""
 
 
-def sentences(run: Run, chapter: str) -> str:
+def sentences(evidence: Evidence, chapter: str) -> str:
     """List the tests of a chapter by their names, which are sentences, with the largest error of each."""
-    tests: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in run.records:
-        if record["kind"] == "test" and record["test"].partition("::")[0] == f"test_{chapter.replace('.', '_')}":
-            tests[record["test"].partition("::")[2].removeprefix("test_").replace("_", " ")].append(record)
-    if not tests:
-        return ""
+    tests = {name: counts for name, counts in evidence.tests.items() if of_chapter(name, chapter)}
     lines = [
-        f"- {mark([r['outcome'] for r in records])} {escape(sentence)}"
-        + digits([record["error"] for record in records if record["error"] is not None])
-        for sentence, records in tests.items()
+        f"- {mark(counts[:2])} {escape(name.partition('::test_')[2].replace('_', ' '))}{digits(counts[2])}"
+        for name, counts in tests.items()
     ]
-    return TESTS.format(summary=f"{len(tests)} more tests of this chapter", rows="\n".join(lines))
+    return TESTS.format(summary=f"{len(tests)} more tests of this chapter", rows="\n".join(lines)) if tests else ""
 
 
 def escape(text: str) -> str:
@@ -225,6 +260,8 @@ def list_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def table_row(cells: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a row."""
+    """Yield the lines of a row; a cell may have several lines."""
     for number, cell in enumerate(cells):
-        yield f"{'  ' if number else '* '}- {cell}"
+        first, *others = cell.split("\n")
+        yield f"{'  ' if number else '* '}- {first}"
+        yield from (f"    {line}".rstrip() for line in others)
