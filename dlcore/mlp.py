@@ -46,6 +46,15 @@ class Trace:
         The mean loss, the penalty on the weights, and the objective, their sum.
     activation, loss, penalty : str or callable, str and float
         The options, as given.
+
+    Examples
+    --------
+    >>> params = [LinearParams(torch.eye(2), torch.zeros(2)), LinearParams(torch.ones(2, 1), torch.zeros(1))]
+    >>> trace = forward(params, torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0]]), loss="squared_loss")
+    >>> trace.z, trace.h, trace.o
+    ((tensor([[ 3., -1.]]),), (tensor([[3., 0.]]),), tensor([[3.]]))
+    >>> trace.J
+    tensor(2.)
     """
 
     params: tuple[LinearParams, ...]
@@ -70,6 +79,13 @@ class Gradients(NamedTuple):
     ----------
     params, x, z, h, o : tuple of LinearParams, Tensor, tuple of Tensor, tuple of Tensor and Tensor
         The gradient with respect to each value, in its structure.
+
+    Examples
+    --------
+    >>> params = [LinearParams(torch.eye(2), torch.zeros(2)), LinearParams(torch.ones(2, 1), torch.zeros(1))]
+    >>> found = gradients(forward(params, torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0]]), loss="squared_loss"))
+    >>> found.x, found.params[1].bias
+    (tensor([[2., 0.]]), tensor([2.]))
     """
 
     params: tuple[LinearParams, ...]

@@ -17,7 +17,9 @@ ROOT = DOCS.parent
 BUILT = DOCS / "_build"
 sys.path[:0] = [str(ROOT), str(DOCS / "_ext")]
 
+import api_pages  # noqa: E402
 import chapters  # noqa: E402
+import equivalents  # noqa: E402
 import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
@@ -47,6 +49,7 @@ extensions = [
     "sphinxcontrib.katex",
     "myst_parser",
     "mendings",
+    "api_pages",
     "guide",
     "folding",
 ]
@@ -91,9 +94,13 @@ overview.write(DOCS / "api", names_of)
 verified = evidence.Evidence.read(DOCS / "measured" / "evidence", BUILT / "evidence")
 evidence.write(DOCS / "evidence", verified, names_of)
 performance.write(DOCS / "evidence", DOCS / "measured")
-autosummary_context = {"names_of": names_of, "sources": chapters.sources(names_of)}
+rows = equivalents.rows()
+autosummary_context = {
+    "names_of": names_of,
+    "sources": chapters.sources(names_of),
+    "about": api_pages.about(names_of, verified, rows),
+}
 python_use_unqualified_type_names = True
-add_module_names = False
 toc_object_entries = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True

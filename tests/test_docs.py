@@ -1,12 +1,16 @@
 """What the site is made with, where a build would take long to show that it works."""
 
+import doctest
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import api_pages
 import chapters
+import equivalents
 import evidence
 import figures
 import folding
@@ -22,6 +26,7 @@ from docutils import nodes
 from docutils.utils import new_document
 from matplotlib.animation import FuncAnimation
 from PIL import Image
+from sphinx import addnodes
 from sphinx.errors import ExtensionError
 
 from benchmarks.frame import Timing
@@ -30,9 +35,10 @@ from benchmarks.scaling import Growth
 from benchmarks.shift.table import Table
 from dlcore import norms
 from tests.evidence import as_text, condense, describe, relative_difference
-from tests.library import public_functions
+from tests.library import public_functions, public_modules, public_names
 from tests.table import gather
 
+NAMES_OF = {f"dlcore.{path}": list(module.__all__) for path, module in public_modules()}
 NORMS = {"dlcore.norms": sorted(name[6:] for name in public_functions() if name.startswith("norms."))}
 
 
@@ -488,6 +494,104 @@ def test_a_figure_that_moves_is_still_until_asked_and_ends_as_it_was(tmp_path: P
             last = pictures[2].resize(still.size)
             assert np.abs(np.asarray(on_white(still), dtype=int) - np.asarray(last)).mean() < 8
     assert not (tmp_path / "images" / "plot_002.webp").exists()
+
+
+# The page of a function
+
+
+class AnyOutput(doctest.OutputChecker):
+    """Accept any output, which the doctests check, but no error."""
+
+    def check_output(self, *_: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", sorted(public_names()))
+def test_the_import_shown_runs_as_copied_and_so_do_the_examples_after_it(name: str) -> None:
+    module, _, short = f"dlcore.{name}".rpartition(".")
+    lines = api_pages.imports(module, short, NAMES_OF)
+    scope: dict[str, object] = {}
+
+    exec("\n".join(lines), scope)  # noqa: S102  # as a reader does
+    examples = doctest.DocTestParser().get_doctest(public_names()[name].__doc__, scope, name, None, None)
+    results = doctest.DocTestRunner(checker=AnyOutput(), verbose=False).run(examples)
+
+    assert any(re.fullmatch(rf"from {module} import (.*, )?{short}(, .*)?", line) for line in lines)
+    assert results.attempted
+    assert results.failed == 0
+
+
+def test_names_that_examples_define_are_not_imported() -> None:
+    text = """
+    >>> import os
+    >>> x = [y for y in range(3)]
+    >>> def f(a): return a + b
+    >>> sum(map(lambda z: z * c.d, x), *e)
+    """
+
+    assert api_pages.free_names(text) == {"b", "c", "e"}
+
+
+def test_parts_of_a_docstring_become_sections_with_the_errors_after_the_examples() -> None:
+    content = addnodes.desc_content()
+    content += nodes.paragraph("", "Return it.")
+    names = ("Parameters", "Returns", "Raises")
+    fields = [nodes.field("", nodes.field_name("", n), nodes.field_body("", nodes.paragraph())) for n in names]
+    content += nodes.field_list("", *fields)
+    content += [addnodes.seealso("", nodes.paragraph("", "other")), nodes.rubric("", "References"), nodes.paragraph()]
+    content += [nodes.rubric("", "Examples"), nodes.doctest_block(), nodes.paragraph(), addnodes.desc()]
+
+    found = sorted(api_pages.parts(content), key=api_pages.place)
+
+    titles = ["Parameters", "Returns", "Examples", "Methods and properties", "Raises", "See also", "References"]
+    assert [title.astext() for title, _ in found] == titles
+    assert [len(body) for _, body in found] == [1, 1, 2, 1, 1, 1, 1]
+    assert content.astext() == "Return it."
+
+
+# Equivalents in other libraries
+
+
+def test_every_row_of_the_equivalents_is_read() -> None:
+    text = equivalents.TABLES.read_text()
+
+    rows = equivalents.rows()
+
+    assert len(rows) == text.count("   * - :func:") > 90
+    assert {library for row in rows for library in row.elsewhere} == set(equivalents.LIBRARIES.values())
+    assert all(f"     -{' ' * bool(row.difference)}{row.difference}\n" in text for row in rows)
+
+
+ROWS = """
+   * - :func:`~dlcore.norms.l2_norm`
+     - | :func:`torch.linalg.vector_norm`
+       | ``optax.tree.norm``
+     - overflows
+   * - :func:`~dlcore.norms.l1_norm`
+     - :func:`torch.linalg.vector_norm`
+     -
+"""
+
+
+def test_equivalents_are_told_on_the_page_of_a_function_and_listed_by_their_own_names() -> None:
+    rows = equivalents.rows(ROWS)
+
+    assert list(equivalents.sentences("norms.l2_norm", rows)) == [
+        "In torch :func:`torch.linalg.vector_norm`; in optax ``optax.tree.norm`` – overflows"
+    ]
+    assert list(equivalents.index("torch", rows))[5:] == [
+        "   * - torch",
+        "     - dlcore",
+        "   * - :func:`torch.linalg.vector_norm`",
+        "     - | :func:`norms.l2_norm <dlcore.norms.l2_norm>` – overflows",
+        "       | :func:`norms.l1_norm <dlcore.norms.l1_norm>`",
+        "",
+    ]
+
+
+def test_an_equivalent_that_is_not_one_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be one name in a role or in backquotes, got 'torch\.a or b'"):
+        equivalents.rows(ROWS.replace("``optax.tree.norm``", "torch.a or b"))
 
 
 # The index of the API

@@ -42,6 +42,16 @@ class WeightReport:
     See Also
     --------
     diagnose : Measures all this.
+
+    Examples
+    --------
+    >>> report = diagnose(torch.tensor([0.5, 1.5]).repeat(100))
+    >>> report.effective_sample_size, report.mean_weight, report.largest_weight
+    (160.0, 1.0, 1.5)
+    >>> report.trustworthy
+    True
+    >>> report.verdict
+    'Trust these weights: their effective sample size is 160 of 200.'
     """
 
     n: int

@@ -28,6 +28,12 @@ class AdamState(NamedTuple):
         The number of steps taken.
     m, v : Tensor, or nested sequences and mappings of Tensor
         The decaying means of the gradients and of their squares, in the structure of the parameters.
+
+    Examples
+    --------
+    >>> _, state = adam_step(torch.zeros(2), torch.tensor([4.0, -0.5]), None, lr=0.5, betas=(0.5, 0.75))
+    >>> state
+    AdamState(t=1, m=tensor([ 2.0000, -0.2500]), v=tensor([4.0000, 0.0625]))
     """
 
     t: int

@@ -209,7 +209,8 @@ def badge(name: str, evidence: Evidence, headings: Iterable[str] = ("gradient", 
     errors = [error for error in compared.values() if error is not None]
     parts += [f"largest error {digits(max(errors)).strip(' ()')}"] if any(errors) else []
     parts += [
-        evidence.dates[chapter] + (", before the last change of the code" if chapter in evidence.outdated else "")
+        evidence.dates.get(chapter, "not tested for this build")
+        + (", before the last change of the code" if chapter in evidence.outdated else "")
     ]
     return f":ref:`Evidence <{anchor(name)}>`: {'; '.join(parts)}"
 

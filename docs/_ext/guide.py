@@ -1,7 +1,8 @@
 """Directives for computed lists, so that no list is incomplete, and a role for Chinese text.
 
-``notes-map`` shows every passage of ``notes_map.toml``, ``works-cited`` lists the works that the docstrings cite, and
-``chapters`` lists the chapters of the tutorials with their questions. The role ``:zh:`` marks text as Chinese.
+``notes-map`` shows every passage of ``notes_map.toml``, ``works-cited`` lists the works that the docstrings cite,
+``chapters`` lists the chapters of the tutorials with their questions, and ``equivalents-by-name`` lists the functions
+of other libraries with those of dlcore. The role ``:zh:`` marks text as Chinese.
 """
 
 import importlib
@@ -12,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
+import equivalents
 import works
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -82,19 +84,29 @@ def gallery_chapters() -> Iterator[str]:
         yield f"      {' '.join(question.split())}\n"
 
 
+def equivalents_by_name() -> Iterator[str]:
+    """Yield a table for each other library: its names, and the functions of dlcore that they correspond to."""
+    rows = equivalents.rows()
+    for library in equivalents.LIBRARIES.values():
+        yield f"{library}\n{'-' * len(library)}\n"
+        yield from equivalents.index(library, rows)
+
+
 class Computed(SphinxDirective):
     """A directive that is replaced by computed text."""
 
     has_content = False
-    names: ClassVar = ("notes-map", "works-cited", "chapters")
+    names: ClassVar = ("notes-map", "works-cited", "chapters", "equivalents-by-name")
 
     def run(self) -> list[nodes.Node]:
         """Parse the computed text as part of the page."""
         self.env.note_dependency(str(NOTES))
+        self.env.note_dependency(str(equivalents.TABLES))
         lines = {
             "notes-map": notes_map,
             "works-cited": lambda: works_cited(self.config.autosummary_context["names_of"]),
             "chapters": gallery_chapters,
+            "equivalents-by-name": equivalents_by_name,
         }[self.name]()
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 

@@ -1,5 +1,6 @@
 """What a reader does with the site."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -152,11 +153,49 @@ def test_a_figure_moves_when_asked_and_not_before(
 def test_copy_button_copies_code_without_prompts_and_output(tab: Page, address: str) -> None:
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.goto(f"{address}/api/dlcore.norms.l1_norm.html")
+    copied = []
 
-    tab.locator("div.highlight").first.hover()
-    tab.locator("button.copybtn").first.click()
+    for number in range(2):
+        tab.locator("div.highlight").nth(number).hover()
+        tab.locator("button.copybtn").nth(number).click()
+        copied.append(tab.evaluate("navigator.clipboard.readText()"))
 
-    assert tab.evaluate("navigator.clipboard.readText()") == "l1_norm(torch.tensor([3.0, -4.0]))\n"
+    assert copied == ["import torch\nfrom dlcore.norms import l1_norm", "l1_norm(torch.tensor([3.0, -4.0]))\n"]
+
+
+def test_a_function_has_its_name_import_evidence_and_equivalents_and_its_sections_in_order(
+    tab: Page, address: str
+) -> None:
+    tab.goto(f"{address}/api/dlcore.norms.lp_norm.html")
+
+    sections = tab.locator("#pst-page-toc-nav a, .page-toc a").all_inner_texts()
+    headings = tab.locator("article section > h2").all_inner_texts()
+    link = tab.locator(".tested a").first
+    link.click()
+
+    order = ["Parameters", "Returns", "Examples", "Raises", "See also", "References"]
+    assert [name for name in sections if name in order] == order
+    assert [name.removesuffix("#").strip() for name in headings][: len(order)] == order
+    assert tab.url == f"{address}/evidence/index.html#evidence-norms-lp-norm"
+
+
+def test_every_function_leads_to_its_row_of_evidence_and_names_a_reference_or_property(site: Path) -> None:
+    missing = []
+    for page in site.glob("api/dlcore.*.*.html"):
+        text = page.read_text(encoding="utf-8")
+        line = re.search(r'<div class="tested docutils container">\s*<p>(.*?)</p>', text, re.DOTALL)
+        if is_function(page) and not (line and re.search(r"(digits|definition|NumPy|compile|gradient|vmap)", line[1])):
+            missing.append(page.stem)
+
+    assert missing == []
+
+
+def test_the_page_of_a_report_shows_what_it_inherits(site: Path) -> None:
+    text = (site / "api" / "dlcore.shift.covariate.RatioReport.html").read_text(encoding="utf-8")
+
+    for name in ("verdict", "trustworthy", "effective_fraction"):
+        assert f'id="dlcore.shift.covariate.RatioReport.{name}"' in text
+    assert ".count" not in (site / "api" / "dlcore.linear.LinearParams.html").read_text(encoding="utf-8")
 
 
 def test_keyboard_opens_the_search_and_reaches_the_content(tab: Page, address: str) -> None:

@@ -38,6 +38,14 @@ class Calibrator:
     See Also
     --------
     bias_corrected_temperature : Fits it.
+
+    Examples
+    --------
+    A temperature of 2 halves the log-odds, here from log 9 to log 3:
+
+    >>> calibrate = Calibrator(temperature=torch.tensor(2.0), biases=torch.zeros(2))
+    >>> calibrate(torch.tensor([[1.0, 9.0]]).log())
+    tensor([[0.2500, 0.7500]])
     """
 
     temperature: Float[Tensor, ""]

@@ -77,6 +77,20 @@ class LabelShiftReport:
     See Also
     --------
     LabelShift : The estimate.
+
+    Examples
+    --------
+    >>> from dlcore.shift import label
+    >>> one_hot = torch.eye(2)
+    >>> predicted, labels = torch.tensor([[0, 0, 0, 1, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1]]).repeat(1, 20)
+    >>> target = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]).repeat(20)
+    >>> report = label.bbse(one_hot[predicted], labels, one_hot[target]).report
+    >>> report.effective_sample_size, report.largest_weight
+    (128.0, 1.5)
+    >>> report.trustworthy
+    True
+    >>> report.verdict
+    'Trust this prior: each class is known to ±0.23.'
     """
 
     method: str
@@ -207,6 +221,17 @@ class LabelShift:
     --------
     bbse : The estimate from the confusion matrix.
     saerens_em : The most likely prior.
+
+    Examples
+    --------
+    >>> from dlcore.shift import label
+    >>> one_hot = torch.eye(2)
+    >>> source, labels = one_hot[[0, 0, 0, 1, 0, 1, 1, 1]], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> shift = label.bbse(source, labels, one_hot[[0, 0, 0, 0, 0, 1, 1, 1]])
+    >>> shift.target_prior, shift.weights
+    (tensor([0.7500, 0.2500]), tensor([1.5000, 0.5000]))
+    >>> shift.correct(torch.tensor([[0.5, 0.5]]))
+    tensor([[0.7500, 0.2500]])
     """
 
     target_prior: Float[Tensor, "k"]
