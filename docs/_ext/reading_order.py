@@ -15,6 +15,8 @@ ORDER = [
     "plot_polynomial_degree",
     "plot_k_fold_done_right",
     "plot_weight_decay",
+    "plot_weight_decay_prior",
+    "plot_weight_decay_in_adam",
     "plot_dropout",
     "plot_backpropagation_by_hand",
     "plot_vanishing_and_exploding",
