@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ._torch import FakeTensor, is_functorch_wrapped_tensor
+from ._torch import FakeTensor, is_compiling, is_functorch_wrapped_tensor
 
 __all__ = [
     "check_broadcasts",
@@ -43,11 +43,12 @@ def has_values(*tensors: Tensor) -> bool:
     They cannot be read on the meta device, while ``torch.compile`` traces, or inside the transforms of ``torch.func``.
     In these cases all checks of values are skipped, and where there is a fast and a safe path, the safe one is taken.
     """
-    compiling = torch.compiler.is_compiling()
-    for x in () if compiling else tensors:  # faster than all(), because some callers take only a few microseconds
-        if x.is_meta or is_functorch_wrapped_tensor(x) or isinstance(x, FakeTensor):
+    if is_compiling():
+        return False
+    for x in tensors:  # faster than all(), because some callers take only a few microseconds
+        if x.is_meta or is_functorch_wrapped_tensor(x) or (type(x) is not Tensor and isinstance(x, FakeTensor)):
             return False
-    return not compiling
+    return True
 
 
 def check_broadcasts(**tensors: Tensor) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "backward",
     "cholesky",
     "collate",
+    "cross_entropy_loss",
     "eigenvalues",
     "eigh",
     "foreach_add_",
@@ -32,6 +33,7 @@ __all__ = [
     "fork_rng",
     "gammaincc",
     "generator_option",
+    "is_compiling",
     "is_functorch_wrapped_tensor",
     "is_leaf",
     "loadable",
@@ -60,6 +62,7 @@ eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
 fork_rng: Callable[..., AbstractContextManager[None]] = torch.random.fork_rng
 gammaincc: Callable[[Tensor, Tensor], Tensor] = torch.special.gammaincc
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
 manual_seed: Callable[[int], torch.Generator] = torch.manual_seed
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm
 pinv: Callable[[Tensor], Tensor] = torch.linalg.pinv
@@ -118,6 +121,15 @@ class _NoTensor:
     """A class without instances."""
 
 
+def _cross_entropy_loss(logits: Tensor, labels: Tensor, weight: None, reduction: int, ignored: int) -> Tensor:  # noqa: ARG001
+    """Return the loss of each row in two calls, which take a third longer."""
+    log_p = torch.log_softmax(logits, 1)
+    return torch.nn.functional.nll_loss(log_p, labels, reduction="none", ignore_index=ignored)
+
+
+cross_entropy_loss: Callable[[Tensor, Tensor, None, int, int], Tensor] = _private(
+    "torch._C._nn.cross_entropy_loss", _cross_entropy_loss
+)
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
 foreach_copy_ = _private("torch._foreach_copy_", _for_each(Tensor.copy_))
 foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))

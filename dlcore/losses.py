@@ -24,7 +24,7 @@ from ._checks import (
     check_values,
     has_values,
 )
-from ._fused import half_square, surprise_at_labels
+from ._fused import cross_entropy_of_rows, half_square, surprise_at_labels
 from ._numerics import loss_operands, upcast
 from .activations import softplus
 
@@ -256,6 +256,8 @@ def cross_entropy(
     >>> torch.func.grad(cross_entropy)(torch.zeros(4), torch.tensor(2))
     tensor([ 0.2500,  0.2500, -0.7500,  0.2500])
     """
+    if dim == -1 and label_smoothing == 0 and (losses := cross_entropy_of_rows(logits, labels)) is not None:
+        return losses  # the most common case, in one call of torch that also checks the arguments
     logits, labels = loss_operands(logits, labels)
     q = _check_scores("logits", logits, dim)
     if label_smoothing != 0:
@@ -266,9 +268,11 @@ def cross_entropy(
         check_pair(logits=logits, labels=labels)
     else:
         y = _class_indices(labels, logits, dim)
-    o, is_readable = upcast(logits), has_values(logits)
+    o, is_readable = upcast(logits), has_values(logits, y)
     loss = _surprise(torch.log_softmax(o if is_readable else _certain_rows(o, dim), dim), y, dim, q, label_smoothing)
-    if is_readable and _has_nan(loss):  # as in a row with a logit inf
+    if is_readable and bool(loss.detach().isnan().any()):  # as in a row with a logit inf, or for an invalid label
+        if not real:
+            check_indices("labels", y, q)
         loss = _surprise(torch.log_softmax(_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
     return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
@@ -404,15 +408,16 @@ def _surprise(log_p: Tensor, y: Tensor, dim: int, q: int, smoothing: float) -> T
     elif y.is_cpu and y.dim() < 2 and dim in (-1, log_p.dim() - 1):
         loss = surprise_at_labels(log_p, y)
     else:
-        check_indices("labels", y, q)
-        loss = -log_p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
+        loss = -_at_labels(log_p, y, dim, q)
     return loss if smoothing == 0 else _weighted(1 - smoothing, loss) - (smoothing / q * log_p).sum(dim)
 
 
-def _has_nan(losses: Tensor) -> bool:
-    """Tell whether a loss is NaN, by the fastest sum of torch: that of the squares, which cannot cancel."""
-    flat = losses.detach().flatten()
-    return math.isnan(torch.dot(flat, flat).item())
+def _at_labels(x: Tensor, y: Tensor, dim: int, q: int) -> Tensor:
+    """Return the entries at the labels, and NaN at a label out of range: one look at the result finds both."""
+    if not has_values(x, y):
+        return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
+    entries = x.gather(dim, y.clamp(0, q - 1).unsqueeze(dim)).squeeze(dim)
+    return entries.masked_fill((y < 0) | (y >= q), math.nan)
 
 
 def _certain_rows(o: Tensor, dim: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the name everybody knows it by
 
 from dlcore import activations, losses, risk
+from dlcore._fused import cross_entropy_of_rows
 from tests.oracle import assert_matches, exact, tensors
 
 HALF = [torch.float16, torch.bfloat16]
@@ -669,6 +670,53 @@ def test_two_infinite_logits_and_a_nan_give_nan() -> None:
     logits = torch.tensor([[math.inf, math.inf], [0.0, math.nan]])
 
     assert losses.cross_entropy(logits, torch.tensor([0, 0])).isnan().all()
+
+
+# The common case, a matrix with a class index for each row, is one call of torch
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
+        (torch.zeros(2, 3), torch.tensor([0, 3])),
+        (torch.zeros(2, 3), torch.tensor([0])),
+        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
+        (torch.zeros(2, 3).half(), torch.tensor([0, 1])),
+        (torch.zeros(3), torch.tensor(0)),
+        (torch.zeros(2, 3, 1), torch.zeros(2, 1, dtype=torch.int64)),
+        (torch.zeros(0, 0), torch.zeros(0, dtype=torch.int64)),
+        (torch.zeros(2, 3, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")),
+        (torch.tensor([[math.inf, 0.0]]), torch.tensor([0])),
+        (torch.tensor([[math.nan, 0.0]]), torch.tensor([1])),
+    ],
+)
+def test_one_call_of_torch_is_not_enough_for_all_else(logits: Tensor, labels: Tensor) -> None:
+    assert cross_entropy_of_rows(logits, labels) is None
+
+
+@pytest.mark.parametrize("in_dims", [(0, None), (None, 0), (0, 0)])
+def test_vmap_over_logits_or_labels(in_dims: tuple[int | None, int | None]) -> None:
+    logits, labels = torch.randn(2, 4, 3), torch.randint(3, (2, 4))
+    arguments = [x if d == 0 else x[0] for x, d in zip((logits, labels), in_dims, strict=True)]
+
+    mapped = torch.vmap(losses.cross_entropy, in_dims=in_dims)(*arguments)
+
+    each = [losses.cross_entropy(logits[i * (in_dims[0] == 0)], labels[i * (in_dims[1] == 0)]) for i in range(2)]
+    torch.testing.assert_close(mapped, torch.stack(each))
+
+
+def test_one_look_at_the_losses_of_images_finds_wrong_labels_and_infinite_logits() -> None:
+    logits, labels = torch.zeros(2, 3, 2), torch.tensor([[0, 1], [2, 0]])
+    logits[1, 2, 0] = math.inf
+
+    loss = losses.cross_entropy(logits, labels, dim=1)
+
+    torch.testing.assert_close(loss, torch.tensor([[math.log(3)] * 2, [0.0, math.log(3)]]))
+    for label in (3, -1):
+        labels[1, 1] = label
+        with pytest.raises(ValueError, match=rf"labels must be in \[0, 3\), got {label} at index \(1, 1\)"):
+            losses.cross_entropy(logits, labels, dim=1)
 
 
 # Autocast

@@ -12,6 +12,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 PRIVATE = [
+    "torch._C._nn.cross_entropy_loss",
     "torch._foreach_add_",
     "torch._foreach_copy_",
     "torch._foreach_mul_",
@@ -55,6 +56,17 @@ def test_fused_calls_are_replaced_by_a_loop(load_without_private_parts: Load) ->
 
     parts.foreach_zero_(tensors)
     assert [x.tolist() for x in tensors] == [[0.0, 0.0], 0.0]
+
+
+def test_the_losses_of_rows_come_from_public_functions(load_without_private_parts: Load) -> None:
+    logits, labels = torch.randn(4, 3), torch.tensor([0, -5, 2, 1])
+
+    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none", ignore_index=-5)
+
+    losses = load_without_private_parts().cross_entropy_loss(logits, labels, None, 0, -5)
+
+    torch.testing.assert_close(losses, expected)
+    assert losses[1] == 0
 
 
 def test_no_tensor_is_mistaken_for_a_fake_or_wrapped_one(load_without_private_parts: Load) -> None:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from dlcore._fused import half_square, surprise_at_labels
+from dlcore._fused import cross_entropy_of_rows, half_square, surprise_at_labels
 
 from . import Entry, Pair, Refusal, draw, integers
 
@@ -183,6 +183,11 @@ ENTRIES = {
 
 ROWS = torch.linspace(-3, 0, 12).reshape(4, 3)
 PAIRS = {
+    "_fused.cross_entropy_of_rows": Pair(
+        kept=cross_entropy_of_rows,
+        formula=lambda o, y: o.logsumexp(1) - o.gather(1, y[:, None])[:, 0],
+        arguments=((ROWS, torch.tensor([2, 0, 1, 1])), (ROWS.double() * 100, torch.tensor([0, 1, 2, 2]))),
+    ),
     "_fused.half_square": Pair(
         kept=half_square, formula=lambda y_hat, y: (y_hat - y) ** 2 / 2, arguments=((Y, -Y), (Y, torch.full((3,), 2.0)))
     ),
