@@ -318,13 +318,14 @@ def _line_search(point: Point, step: Tensor, decrement: float, last_length: floa
     """Return a point along the step, and the length of the step.
 
     A step is too long if the loss rises steeply at its end, and too short if a longer one was too long but the loss
-    still falls steeply. The slope decides, because near the minimum the change of the loss is below its rounding.
+    still falls steeply. The slope decides, because near the minimum the change of the loss is below its rounding. A
+    decrement above the loss itself promises more than the loss can fall, so the loss limits the slope, too.
     """
     length, low, high = min(1.0, MAX_LENGTH_RATIO * last_length), 0.0, math.inf
     while True:
         end = Point(point.problem, point.params.add(step, alpha=length))
         slope = _dot(end.gradient, step)
-        if not slope <= MAX_SLOPE * decrement:
+        if not slope <= MAX_SLOPE * min(decrement, point.scale):
             high = length
         elif slope < -MAX_SLOPE * decrement and length < 1:
             low = length

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -846,6 +847,19 @@ def test_a_line_search_ends_at_a_kink() -> None:
 
     assert length == pytest.approx(1 / 3)
     assert abs(end.params) < 1e-11
+
+
+def test_a_line_search_does_not_climb_above_the_loss() -> None:
+    # From a loss of 0.02, a step that promises to lower it by 500 must not end at a loss of 1.
+    problem = logistic_problem(torch.ones(3, 1).double(), torch.tensor([1.0, 1.0, 0.0]).double())
+    problem = replace(problem, weights=torch.tensor([1.0, 1.0, 1e-3]).double())
+    point = _newton_cg.Point(problem, torch.full((1, 1), 5.0, dtype=torch.float64))
+
+    end, _ = _newton_cg._line_search(point, torch.full((1, 1), 1000.0, dtype=torch.float64), 1000.0, 1.0)
+
+    assert point.scale == pytest.approx(0.0144, rel=0.01)
+    assert end.scale < point.scale
+    assert end.params < 25
 
 
 def test_a_matrix_that_is_not_positive_definite_is_an_error() -> None:
