@@ -62,8 +62,8 @@ def check_broadcasts(**tensors: Tensor) -> None:
 def check_floating(**tensors: Tensor) -> None:
     """Raise TypeError unless every argument is a real floating-point tensor."""
     for name, x in tensors.items():
-        _check_tensor(name, x)
-        if not x.is_floating_point():
+        if not isinstance(x, Tensor) or not x.is_floating_point():  # pyright: ignore[reportUnnecessaryIsInstance]
+            _check_tensor(name, x)
             raise TypeError(f"{name} must be a real floating-point tensor, got {x.dtype}")
 
 

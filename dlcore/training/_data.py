@@ -92,7 +92,7 @@ def _of_rows(
 
     def of_epoch(generator: Generator | None) -> Iterator[Batch]:
         for rows in minibatches(*tensors, batch_size=batch_size, shuffle=shuffle, generator=generator):
-            count = len(rows[0])
+            count = rows[0].shape[0]
             if has_absent_rows:
                 rows = tuple(x[rows[-1] > 0] for x in rows)  # noqa: PLW2901
             if weights is None:

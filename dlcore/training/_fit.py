@@ -1,7 +1,7 @@
 """Minibatch stochastic gradient descent on pure parameters: epoch by epoch, and to the end."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
 from jaxtyping import Float
@@ -18,6 +18,22 @@ from ._loop import Rate, check_rate, state_of, train
 from ._run import Run, Step
 
 __all__ = ["epochs", "fit"]
+
+
+class Epochs(Iterator[History]):
+    """An iterator that trains for one epoch at a time, and returns the history up to its end."""
+
+    def __init__(self, run: Run, passes: Iterator[int], generator: Generator | None) -> None:
+        self.run, self.passes, self.generator = run, passes, generator
+
+    def __next__(self) -> History:
+        """Train for an epoch."""
+        next(self.passes)
+        return self.history()
+
+    def history(self) -> History:
+        """Return the history up to the last step."""
+        return self.run.history(state_of(self.generator))
 
 
 def fit(
@@ -164,11 +180,11 @@ def fit(
     tensor(-0.5000)
     """
     check_count("epochs", epochs, 0)
-    run, passes = _start(
+    passes = _epochs(
         loss,
         params,
         data,
-        int(epochs),
+        epochs=epochs,
         batch_size=batch_size,
         lr=lr,
         momentum=momentum,
@@ -181,10 +197,10 @@ def fit(
         resume=resume,
         generator=generator,
     )
-    history = run.history(state_of(generator))
+    history = passes.history()
     try:
-        for _ in passes:
-            history = run.history(state_of(generator))
+        for history in passes:  # noqa: B007  # the last one counts
+            pass
     except KeyboardInterrupt as stop:
         stop.history = history  # pyright: ignore[reportAttributeAccessIssue]
         raise
@@ -282,45 +298,7 @@ def epochs(
     """
     if epochs is not None:
         check_count("epochs", epochs, 0)
-    run, passes = _start(
-        loss,
-        params,
-        data,
-        None if epochs is None else int(epochs),
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        step=step,
-        weights=weights,
-        validation=validation,
-        shuffle=shuffle,
-        progress=progress,
-        resume=resume,
-        generator=generator,
-    )
-    return (run.history(state_of(generator)) for _ in passes)
-
-
-def _start(
-    loss: Callable[..., Tensor],
-    params: PyTree,
-    data: Any,  # noqa: ANN401
-    n_epochs: int | None,
-    *,
-    batch_size: int | None,
-    lr: Rate,
-    momentum: float,
-    weight_decay: PyTree,
-    step: Step | None,
-    weights: Tensor | None,
-    validation: Any,  # noqa: ANN401
-    shuffle: bool,
-    progress: bool | None,
-    resume: Mapping[str, Any] | History | None,
-    generator: Generator | None,
-) -> tuple[Run, Iterator[int]]:
-    """Check all arguments, and return the parameters of the run and the iterator that trains them."""
+        epochs = int(epochs)
     leaves, structure = floating_leaves("params", params)
     check_rate(lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
@@ -333,4 +311,8 @@ def _start(
     run = Run(structure, leaves, state, momentum=momentum, decays=decays, step=step)
     batches = training_batches(data, run.device, batch_size=batch_size, shuffle=shuffle, weights=weights)
     held_out = None if validation is None else validation_batches(validation, run.device, batch_size=batch_size)
-    return run, train(run, loss, batches, held_out, epochs=n_epochs, lr=lr, progress=progress, generator=generator)
+    passes = train(run, loss, batches, held_out, epochs=epochs, lr=lr, progress=progress, generator=generator)
+    return Epochs(run, passes, generator)
+
+
+_epochs = cast("Callable[..., Epochs]", epochs)  # fit has a parameter of this name

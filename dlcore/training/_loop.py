@@ -101,7 +101,7 @@ def _train_epoch(
     learner.evaluate(training=True)
     for batch, (arguments, beta, count) in enumerate(data.of_epoch(generator)):
         losses = loss(learner.model, *arguments)
-        check_losses(losses, count if beta is None else len(beta))
+        check_losses(losses, count if beta is None else beta.shape[0])
         rate = _rate(lr, learner.step)
         mean = learner.learn(losses, beta, rate, count=count)
         if not math.isfinite(mean):

@@ -128,7 +128,7 @@ def mean_and_factors(losses: Tensor, weights: Tensor | None, count: int) -> tupl
     losses = upcast(losses)
     values = losses.detach()
     if weights is None:
-        return losses, values.mean().item(), torch.full_like(values, 1 / count)
+        return losses, values.sum().item() / count, torch.full_like(values, 1 / count)
     factors = (weights / count).to(losses.dtype)
     return losses, (factors * values).sum().item(), factors
 
