@@ -18,6 +18,7 @@ ORDER = [
     "plot_weight_decay_prior",
     "plot_weight_decay_in_adam",
     "plot_dropout",
+    "plot_smoothness",
     "plot_backpropagation_by_hand",
     "plot_vanishing_and_exploding",
     "plot_symmetry",

@@ -34,8 +34,16 @@ import torch
 from sklearn.datasets import load_diabetes, load_digits
 from torch import nn
 
-from dlcore import activations, linear, losses, metrics, mlp, model_selection
-from dlcore import regularization, training
+from dlcore import (
+    activations,
+    linear,
+    losses,
+    metrics,
+    mlp,
+    model_selection,
+    regularization,
+    training,
+)
 
 # Change these numbers and run the script again.
 seed = 0
@@ -184,9 +192,7 @@ copies = regularization.dropout(x.repeat(n_copies, 1), p, generator=generator)
 fits = {
     "least squares": linear.least_squares(x, y).weight,
     "ridge": linear.ridge(x, y, penalty=len(x) * p / (1 - p)).weight,
-    "noisy copies": linear.least_squares(
-        copies, y.repeat(n_copies)
-    ).weight,
+    "noisy copies": linear.least_squares(copies, y.repeat(n_copies)).weight,
 }
 plain, ridge, noisy = fits.values()
 claims["Least squares on noisy copies finds the ridge solution"] = (
@@ -305,7 +311,10 @@ plt.show()
 
 quiet = mlp.mlp(params, images[:200])
 noisy = torch.stack(
-    [mlp.mlp(params, images[:200], dropout=rate, generator=generator) for _ in range(400)]
+    [
+        mlp.mlp(params, images[:200], dropout=rate, generator=generator)
+        for _ in range(400)
+    ]
 )
 scores = (noisy.mean(0) - quiet) / (noisy.std(0).clamp(min=1e-6) / 400**0.5)
 claims["For the logits, the mean over dropout masks is the value without"] = (
@@ -349,15 +358,17 @@ assert first.equal(second), "draw the factors alone, and multiply by them each t
 sums = regularization.dropout(torch.ones(5000, 100), rate, generator=generator).sum(1)
 expected = (torch.tensor(100 * rate) / (1 - rate)).sqrt()
 claims["The variances of independent masks add up"] = (
-    (sums.std() / expected - 1).abs() < 0.05
-)
+    sums.std() / expected - 1
+).abs() < 0.05
 
 # %%
 # 3. Train the module above without its two dropout layers, for as many epochs. With 1297 images and
 # correct labels, does dropout still gain anything?
 
 # Solution
-plain_net = nn.Sequential(*[layer for layer in net if not isinstance(layer, nn.Dropout)])
+plain_net = nn.Sequential(
+    *[layer for layer in net if not isinstance(layer, nn.Dropout)]
+)
 for layer in plain_net:
     if isinstance(layer, nn.Linear):
         layer.reset_parameters()
