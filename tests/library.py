@@ -1,7 +1,10 @@
 """What the library's public surface is, found by looking."""
 
+import ast
 import importlib
+import io
 import pkgutil
+import tokenize
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
@@ -33,3 +36,17 @@ def resolve(library: ModuleType, name: str) -> Callable[..., Any]:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def code_lines(source: str) -> int:
+    """Count the lines that hold code: no docstring, no comment, no blank line."""
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            prose |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            code |= set(range(token.start[0], token.end[0] + 1))
+    return len(code - prose)

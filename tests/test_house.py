@@ -1,13 +1,10 @@
 """What holds for the repository as a whole: imports, docstrings, tests, and what it may not say."""
 
-import ast
 import importlib
 import inspect
-import io
 import re
 import subprocess
 import sys
-import tokenize
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -19,7 +16,7 @@ from numpydoc.validate import validate
 
 import dlcore
 from tests import evidence
-from tests.library import public_functions, public_modules, public_names
+from tests.library import code_lines, public_functions, public_modules, public_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,21 +29,6 @@ FUNCTIONS = public_functions()
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT / "dlcore").with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
-
-
-def code_lines(path: Path) -> int:
-    """Count the lines that hold code: no docstring, no comment, no blank line."""
-    source = path.read_text()
-    prose: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            prose |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    code: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in layout:
-            code |= set(range(token.start[0], token.end[0] + 1))
-    return len(code - prose)
 
 
 def test_package_exports_its_modules_and_version_and_nothing_else() -> None:
@@ -196,7 +178,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_is_no_longer_than_a_chapter(path: Path) -> None:
-    lines = code_lines(path)
+    lines = code_lines(path.read_text())
 
     assert lines <= MAX_CODE_LINES, f"move a part of {path.relative_to(ROOT)} to a file of its own: {lines} code lines"
 
@@ -205,7 +187,7 @@ def test_code_lines_leave_out_prose(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text('"""One\nTwo."""\n\n# three\nX = """a\nb"""  # four\n\n\ndef f():\n    """Five."""\n    return X\n')
 
-    assert code_lines(path) == 4
+    assert code_lines(path.read_text()) == 4
 
 
 def test_every_module_has_its_tests() -> None:

@@ -1,7 +1,8 @@
-"""Run a script as a reader does who installed what it needs and nothing else: ``python alone.py SCRIPT MODULE...``.
+"""Run scripts like a reader who installed what they need and nothing else: ``python alone.py SCRIPT... -- MODULE...``.
 
 The modules named are those that a reader lacks, and cannot be imported; the network refuses; a warning is an error; and
-each figure is drawn as matplotlib draws it of itself.
+each figure is drawn in the default style of matplotlib. After its own output, each script has a line with the number of
+its figures and its seconds, which for the first include the imports.
 """
 
 import runpy
@@ -16,7 +17,7 @@ from types import ModuleType
 class Reader:
     """A finder of modules that finds what a reader has."""
 
-    lacks = frozenset(sys.argv[2:])
+    lacks = frozenset(sys.argv[sys.argv.index("--") + 1 :])
     find_distributions = PathFinder.find_distributions  # some packages ask for their own version
 
     @classmethod
@@ -34,8 +35,8 @@ def refuse_network(event: str, args: tuple[object, ...]) -> None:
         raise ConnectionRefusedError(f"a tutorial downloads nothing, this one asks for {args[asked_for[event]]}")
 
 
-def main(script: str) -> None:
-    """Run the script, draw its figures, and print how many there are and how long it took."""
+def main(scripts: Sequence[str]) -> None:
+    """Run each script, draw its figures, and print how many there are and how long it took."""
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Reader]
     sys.path.pop(0)  # the folder of this file
     sys.addaudithook(refuse_network)
@@ -44,11 +45,16 @@ def main(script: str) -> None:
     warnings.simplefilter("error")
     for between_packages in (DeprecationWarning, PendingDeprecationWarning):
         warnings.simplefilter("ignore", between_packages)  # Python shows them to nobody either
-    runpy.run_path(script, run_name="__main__")
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    print(f"\n{len(plt.get_fignums())} figures, {time.process_time():.1f} s")
+    start = 0.0
+    for script in scripts:
+        runpy.run_path(script, run_name="__main__")
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
+        end = time.process_time()
+        print(f"{len(plt.get_fignums())} figures, {end - start:.1f} s", flush=True)
+        plt.close("all")
+        start = end
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1 : sys.argv.index("--")])

@@ -1,6 +1,16 @@
-"""The report of the copied tutorials: what each took."""
+"""An empty folder, and the report of the copied tutorials: what each took."""
+
+from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return an empty folder."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    return empty
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,72 @@
+"""Every tutorial with changed numbers: it runs to its end, draws all its figures, and says what no longer holds."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.tutorials import CLOSING, SCRIPTS, UNCONVERTED, cells, name_of, settings
+
+from .reader import REPORT, run
+
+# Three times other settings for each script: another seed, and each time another rate, noise, width, number of epochs,
+# data set or the like; smaller sizes rather than larger ones, because all of these runs must take less than 4 minutes.
+CHANGES: dict[str, list[dict[str, object]]] = {
+    # 01
+    # 02
+    # 03
+    # 04
+    # 05
+    # 06
+    # 07
+    # 08
+}
+
+
+def changed(script: Path, changes: Mapping[str, object]) -> str:
+    """Return a script with other settings."""
+    text = script.read_text(encoding="utf-8")
+    for name, value in changes.items():
+        text, n_found = re.subn(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
+        assert n_found == 1, f"{script.name} assigns {name} {n_found} times"
+    return text
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_each_tutorial_is_run_with_three_other_settings(script: Path) -> None:
+    changes = CHANGES.get(name_of(script), [])
+
+    if name_of(script) in UNCONVERTED:
+        assert changes == []
+        return
+    first_cell = next(cell for kind, cell in cells(script) if kind == "code")
+    published = settings(first_cell)
+    assert len(changes) == 3
+    assert any("seed" in change for change in changes)
+    assert len({name for change in changes for name in change}) >= 3
+    for change in changes:
+        assert change.keys() <= published.keys()
+        assert all(value != published[name] for name, value in change.items())
+
+
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if name_of(script) in CHANGES], ids=name_of)
+def test_a_changed_tutorial_runs_to_its_end_and_draws_its_figures(script: Path, folder: Path) -> None:
+    copies = [folder / f"{script.stem}_{number}.py" for number in (1, 2, 3)]
+    for copy, changes in zip(copies, CHANGES[name_of(script)], strict=True):
+        copy.write_text(changed(script, changes), encoding="utf-8")
+
+    done = run(folder, *copies)
+
+    assert done.returncode == 0, done.stderr
+    n_figures = [int(number) for number, _ in REPORT.findall(done.stdout)]
+    assert n_figures == [script.read_text(encoding="utf-8").count("plt.show()")] * 3
+
+
+def test_a_claim_that_no_longer_holds_is_printed(folder: Path) -> None:
+    script = folder / "plot.py"
+    script.write_text(f'claims = {{"The loss falls": False, "The error falls": True}}\n{CLOSING}', encoding="utf-8")
+
+    done = run(folder, script)
+
+    assert done.stdout.startswith("No longer true with these settings: The loss falls.\n0 figures")
