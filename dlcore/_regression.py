@@ -22,7 +22,7 @@ from ._newton_cg import (
 from ._numerics import accumulation_dtype
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
-__all__ = ["check_examples", "check_full_rank", "decomposition_dtype", "leave_out_absent", "minimize"]
+__all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
 
 MAX_ROWS_IN_MEMORY = 2**15  # of the inputs, held in float64; with more rows, the search starts from a sample
 SAMPLE_ROWS = 2**13
@@ -52,11 +52,6 @@ def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, 
         total = weights.detach().sum(dtype=accumulation_dtype(x.dtype))
         if has_values(total) and not 0 < float(total) < math.inf:
             raise ValueError(f"weights must have a positive, finite sum, got {float(total)}")
-
-
-def decomposition_dtype(dtype: torch.dtype, n: int) -> torch.dtype:
-    """Return the dtype in which n rows are decomposed at once: sums over many rows lose digits in float32."""
-    return torch.float64 if n > MAX_ROWS_IN_MEMORY else accumulation_dtype(dtype)
 
 
 def check_full_rank(rank: int, d: int) -> None:

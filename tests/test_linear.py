@@ -968,3 +968,16 @@ def test_the_rank_of_many_rows_is_that_of_all_rows() -> None:
     with pytest.raises(ValueError, match="rank 3 when centred, got 2"):
         linear.logistic_regression(x, labels.to(x.dtype), penalty=0)
     assert linear.logistic_regression(independent, labels.to(x.dtype), penalty=0).weight.isfinite().all()
+
+
+def test_ridge_of_equal_columns_far_from_zero_keeps_its_digits() -> None:
+    # In float32, rounding divided by the penalty would give the two columns opposite weights, and lose the bias.
+    generator = torch.Generator().manual_seed(0)
+    column = torch.randn(200, 1, generator=generator) + 1e5
+    z = column.double() - column.double().mean()
+    y = (z[:, 0] + 0.1 * torch.randn(200, generator=generator)).float()
+
+    weight, _ = linear.ridge(column.expand(200, 2), y, penalty=1e-8)
+
+    slope = (z[:, 0] @ (y.double() - y.double().mean())) / (z[:, 0] @ z[:, 0] + 0.5e-8) / 2
+    torch.testing.assert_close(weight, torch.full((2,), float(slope)), rtol=1e-4, atol=0)

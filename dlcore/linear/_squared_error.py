@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
 from dlcore._numerics import accumulation_dtype
-from dlcore._regression import MAX_ROWS_IN_MEMORY, check_examples, decomposition_dtype
+from dlcore._regression import MAX_ROWS_IN_MEMORY, check_examples
 from dlcore._torch import qr
 from dlcore.linear._model import LinearParams
 from dlcore.linear._stable import least_squares_solution, ridge_solution
@@ -42,8 +42,8 @@ def least_squares(
     Returns
     -------
     LinearParams
-        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision and
-        more than 32,768 rows are solved in a wider dtype.
+        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; they are
+        computed in float64.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def ridge(
     Returns
     -------
     LinearParams
-        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; half precision and
-        more than 32,768 rows are solved in a wider dtype.
+        ``weight`` of shape (d,) or (d, k) and ``bias`` of shape () or (k,), with the dtype of ``x``; they are
+        computed in float64.
 
     Raises
     ------
@@ -184,12 +184,12 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
 
 
 def _centre_at_once(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
-    n, dtype, eps = len(x), decomposition_dtype(x.dtype, len(x)), torch.finfo(accumulation_dtype(x.dtype)).eps
-    x, y = x.to(dtype), y.to(dtype)
+    n, eps = len(x), torch.finfo(accumulation_dtype(x.dtype)).eps
+    x, y = x.double(), y.double()
     if weights is None:
         total_weight, share = n, x.new_full((n, 1), 1 / n)
     else:
-        weights = weights.to(dtype)  # first: a half-precision vector over a float32 number stays in half precision
+        weights = weights.double()
         total_weight = weights.sum()
         share = (weights / total_weight)[:, None]
         x, y = (torch.where(share > 0, rows, 0) for rows in (x, y))  # an absent row may hold NaN

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
-from dlcore._regression import decomposition_dtype
+from dlcore._numerics import accumulation_dtype
 from dlcore._torch import qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
@@ -151,9 +151,8 @@ def ridge_path_cross_validation(
     """
     n = _check_arguments(x, y, penalties)
     folds = [index.to(x.device) for _, index in k_fold(n, k, shuffle=shuffle, generator=generator)]
-    k, dtype = len(folds), decomposition_dtype(x.dtype, n)
-    table, scale = _table(x.to(dtype), y.to(dtype))
-    n_validation = torch.tensor([len(index) for index in folds], dtype=dtype, device=x.device)
+    k, (table, scale) = len(folds), _table(x.double(), y.double())
+    n_validation = table.new_tensor([len(index) for index in folds])
 
     # The rows of a fold are (1, x, y). QR replaces them by a triangular matrix R with the same norm of all residuals.
     largest_fold = len(folds[0])
@@ -162,9 +161,10 @@ def ridge_path_cross_validation(
     _, r_train = qr(r_validation[other_folds].flatten(1, 2))
 
     centred, bias_row = r_train[:, 1:, 1:], r_train[:, :1]  # without its first row, R belongs to the centred columns
-    _check_full_rank_of_folds(centred[..., :-1], l2_norm(r_train[..., 1:-1], dim=1, keepdim=True), penalties)
+    norms = l2_norm(r_train[..., 1:-1], dim=1, keepdim=True)
+    _check_full_rank_of_folds(centred[..., :-1], norms, penalties, torch.finfo(accumulation_dtype(x.dtype)).eps)
     u, s, vt = svd(centred[..., :-1])
-    inverse = s[..., None] / (s[..., None] ** 2 + penalties.to(dtype) / scale / scale)
+    inverse = s[..., None] / (s[..., None] ** 2 + penalties.double() / scale / scale)
     weight = vt.mT @ (inverse * (u.mT @ centred[..., -1:]))
     bias = (bias_row[..., -1:] - bias_row[..., 1:-1] @ weight) / bias_row[..., :1]
     coefficients = torch.cat([-bias, -weight, torch.ones_like(bias)], dim=1)  # (1, x, y) times these is the residual
@@ -205,15 +205,16 @@ def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([torch.ones_like(y_rows)[:, None], x_rows - x_mean, y_rows[:, None]], dim=1), scale
 
 
-def _check_full_rank_of_folds(r: Tensor, norms: Tensor, penalties: Tensor) -> None:
+def _check_full_rank_of_folds(r: Tensor, norms: Tensor, penalties: Tensor, eps: float) -> None:
     """Raise ValueError if a penalty is 0 and the centred columns of a fold, given by R of their QR, are dependent.
 
-    ``norms`` are those of the columns before the fold was centred: the rounding errors of R are proportional to them.
+    ``norms`` are those of the columns before the fold was centred: the rounding errors of R are proportional to them
+    and to ``eps``, the relative rounding of the columns as given.
     """
     if has_values(r, penalties) and not bool(penalties.all()):
         r, norms, d = r.detach(), norms.detach(), r.shape[-1]
         values = singular_values(r / torch.where(norms > 0, norms, 1))
-        ranks = (values > 16 * d * torch.finfo(r.dtype).eps).sum(1)
+        ranks = (values > 16 * d * eps).sum(1)
         if int(ranks.min()) < d:
             raise ValueError(
                 f"x must have rank {d} when centred, for penalty 0, got {int(ranks.min())} outside fold "

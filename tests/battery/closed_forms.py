@@ -31,7 +31,7 @@ def reference(x: Extended, y: Extended, penalty: float) -> tuple[Extended, np.lo
     hessian = z.T @ z + np.diag(np.longdouble(penalty) / scale**2)
     inverse = np.linalg.pinv(hessian.astype(float), hermitian=True, rcond=1e-300)
     weight = np.zeros(x.shape[1], np.longdouble)
-    for _ in range(200):
+    for _ in range(20):
         weight = weight + inverse @ (z.T @ (t - z @ weight) - np.longdouble(penalty) / scale**2 * weight)
     weight = weight / scale
     return weight, y_mean - x_mean @ weight
