@@ -6,6 +6,9 @@ from torch import Tensor
 from ._torch import autocast_dtype
 
 __all__ = [
+    "LONG_ROW_ENTRIES",
+    "LONG_STRIDED_ROW_ENTRIES",
+    "SHORT_SUM_ENTRIES",
     "accumulation_dtype",
     "capped_simplex_projection",
     "loss_operands",
@@ -16,6 +19,13 @@ __all__ = [
 ]
 
 CAP_BISECTIONS = 60  # enough to reduce the interval below the rounding error of float64
+
+# On a CPU, torch sums in one pass, and the rounding grows with the length: a sum of float32 keeps all digits up to
+# SHORT_SUM_ENTRIES and loses one with each factor of ten beyond. A softmax sums the last dimension in a few lanes, and
+# any other dimension one entry at a time: at these lengths its error is about 10 units of rounding.
+SHORT_SUM_ENTRIES = 4096
+LONG_ROW_ENTRIES, LONG_STRIDED_ROW_ENTRIES = 2**20, 2**13
+
 HALF_PRECISION = {torch.float16, torch.bfloat16}
 
 

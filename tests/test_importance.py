@@ -182,6 +182,17 @@ def test_smoothing_reduces_the_error_of_a_heavy_tailed_mean() -> None:
     assert less < 0.8 * raw
 
 
+def test_log_weights_near_the_mean_keep_their_digits() -> None:
+    log_w = torch.rand(100_000, generator=torch.Generator().manual_seed(0)) + 20
+    wide = log_w.double()
+
+    found = importance.normalize_log_weights(log_w)
+
+    expected = wide - wide.exp().mean().log()
+    assert expected.abs().min() < 1e-5
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.held_against("50 digits", importance.normalize_log_weights)
 @given(weights.map(lambda w: 100 * w), st.sampled_from([0.0, 1e3, -1e3]))
 def test_normalized_log_weights_are_their_formula(log_w: Tensor, shift: float) -> None:

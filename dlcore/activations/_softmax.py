@@ -8,14 +8,9 @@ from torch import Tensor
 
 from dlcore._checks import check_broadcasts, check_floating, check_number, check_same_dtype, check_values
 from dlcore._numerics import accumulation_dtype, upcast
-from dlcore.activations._stable import long_log_softmax, long_softmax
+from dlcore.activations._stable import stable_log_softmax, stable_softmax
 
 __all__ = ["hardmax", "log_softmax", "log_sum_exp", "smooth_min", "softmax", "softmin"]
-
-# On a CPU, torch sums along the last dimension in a few lanes, and along any other dimension one entry at a time. At
-# these lengths the error of its softmax is about 10 units of rounding; at ten times these lengths, about a hundred.
-LONG_ROW_ENTRIES = 2**20
-LONG_STRIDED_ROW_ENTRIES = 2**13
 
 
 def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
@@ -81,7 +76,7 @@ def softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: floa
     check_floating(logits=logits)
     _check_temperature(temperature)
     x = _over(temperature, upcast(logits), dim)
-    return (long_softmax if _is_long(x, dim) else torch.softmax)(x, dim).to(logits.dtype)
+    return stable_softmax(x, dim).to(logits.dtype)
 
 
 def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
@@ -136,7 +131,7 @@ def log_softmax(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: 
     check_floating(logits=logits)
     _check_temperature(temperature)
     x = _over(temperature, upcast(logits), dim)
-    return (long_log_softmax if _is_long(x, dim) else torch.log_softmax)(x, dim).to(logits.dtype)
+    return stable_log_softmax(x, dim).to(logits.dtype)
 
 
 def softmin(logits: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
@@ -380,14 +375,6 @@ def smooth_min(x: Float[Tensor, "*shape"], *, dim: int = -1, temperature: float 
 
 def _check_temperature(temperature: float) -> None:
     check_number("temperature", temperature, "finite and > 0", lambda temperature: 0 < temperature < math.inf)
-
-
-def _is_long(x: Tensor, dim: int) -> bool:
-    """Return whether rows along ``dim`` are so long that torch's softmax on a CPU loses digits."""
-    if not x.is_cpu or x.dim() == 0:
-        return False
-    is_last = dim in {-1, x.dim() - 1}
-    return x.shape[dim] > (LONG_ROW_ENTRIES if is_last else LONG_STRIDED_ROW_ENTRIES)
 
 
 def _over(temperature: float, x: Tensor, dim: int) -> Tensor:

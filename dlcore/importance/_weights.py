@@ -337,7 +337,7 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     if log_w.dim() != 1:
         raise ValueError(f"log_w must have shape (n,), got {tuple(log_w.shape)}")
     check_values("log_w", log_w, "< inf", lambda log_w: log_w < math.inf)
-    wide = upcast(log_w)
+    wide = log_w.double()  # a weight near the mean has a logarithm near 0
     log_sum = wide.logsumexp(dim=0)
     if has_values(log_sum) and log_sum == -math.inf:
         raise ValueError("log_w must have a finite entry")

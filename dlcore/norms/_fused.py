@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from dlcore._numerics import SHORT_SUM_ENTRIES
 from dlcore._torch import split, vector_norm
 
 Dim = int | tuple[int, ...] | None
-SHORT_SUM_ENTRIES = 4096  # torch's single pass loses one digit for each factor of ten beyond this length
 ONE_DOT_ENTRIES = 200_000  # a dot product of longer vectors loses digits
 CACHE_BLOCK_ENTRIES = 2**17  # 512 KB in float32
 

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, has_values
-from dlcore._numerics import upcast
+from dlcore._numerics import SHORT_SUM_ENTRIES, upcast
 from dlcore._torch import unpack_dual, vector_norm
-from dlcore.norms._fused import SHORT_SUM_ENTRIES, Dim, fused_norm
+from dlcore.norms._fused import Dim, fused_norm
 from dlcore.norms._stable import powers, rescaled_norm
 
 MAX_PLAIN_NORM = 1e12  # the root has about log(norm) units of rounding error
