@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from ._checks import check_indices
-from ._numerics import HALF_PRECISION
+from ._numerics import HALF_PRECISION, LONG_ROW_ENTRIES
 from ._torch import cross_entropy_loss, is_compiling, is_functorch_wrapped_tensor
 
 NO_LABEL = torch.iinfo(torch.int64).min  # torch always ignores one label, -100 by default
@@ -28,9 +28,12 @@ def surprise_at_labels(log_p: Tensor, labels: Tensor) -> Tensor:
 def cross_entropy_of_rows(logits: Tensor, labels: Tensor) -> Tensor | None:
     r"""Compute :math:`-\log\operatorname{softmax}(\mathbf{o})_y` for each row of a matrix on a CPU.
 
-    Return None for other arguments, if torch refuses them, and if a loss is NaN, as for an infinite logit.
+    Return None for other arguments and longer rows, if torch refuses them, and if a loss is NaN, as for an infinite
+    logit.
     """
     if not (type(logits) is type(labels) is Tensor and logits.is_cpu and logits.dim() == 2 and logits.numel()):
+        return None
+    if logits.shape[1] > LONG_ROW_ENTRIES:
         return None
     if labels.dtype is not torch.int64 or logits.dtype in HALF_PRECISION or is_compiling():
         return None

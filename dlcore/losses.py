@@ -27,6 +27,7 @@ from ._checks import (
 from ._fused import cross_entropy_of_rows, half_square, surprise_at_labels
 from ._numerics import loss_operands, upcast
 from .activations import softplus
+from .activations._stable import stable_log_softmax
 
 __all__ = [
     "absolute_loss",
@@ -269,11 +270,11 @@ def cross_entropy(
     else:
         y = _class_indices(labels, logits, dim)
     o, is_readable = upcast(logits), has_values(logits, y)
-    loss = _surprise(torch.log_softmax(o if is_readable else _certain_rows(o, dim), dim), y, dim, q, label_smoothing)
+    loss = _surprise(stable_log_softmax(o if is_readable else _certain_rows(o, dim), dim), y, dim, q, label_smoothing)
     if is_readable and bool(loss.detach().isnan().any()):  # as in a row with a logit inf, or for an invalid label
         if not real:
             check_indices("labels", y, q)
-        loss = _surprise(torch.log_softmax(_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
+        loss = _surprise(stable_log_softmax(_certain_rows(o, dim), dim), y, dim, q, label_smoothing)
     return loss if loss.dtype == logits.dtype else loss.to(logits.dtype)
 
 

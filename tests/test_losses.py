@@ -763,3 +763,22 @@ def test_a_loss_compiles_without_a_break_inside_autocast(plain: ModuleType) -> N
         loss = compiled(ONES.bfloat16(), ONES)
 
     assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((2**22,), -1), ((1, 2**22), 1), ((2**20, 2), 0)])
+def test_cross_entropy_of_millions_of_classes_keeps_its_digits(shape: tuple[int, ...], dim: int) -> None:
+    """The error of torch's own is hundreds of units of rounding here."""
+    logits = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    labels = logits.argmax(dim)
+    soft = torch.softmax(logits.double(), dim)
+    compute = losses.cross_entropy
+
+    for found, expected in (
+        (compute(logits, labels, dim=dim), compute(logits.double(), labels, dim=dim)),
+        (
+            compute(logits, labels, dim=dim, label_smoothing=0.5),
+            -(0.5 * soft.amax(dim).log() + 0.5 * soft.log().mean(dim)),
+        ),
+        (compute(logits, soft.float(), dim=dim), -(soft * soft.log()).sum(dim)),
+    ):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
