@@ -407,13 +407,18 @@ def test_nonnegative_minimum_is_where_no_entry_can_be_bettered(seed: int, k: int
     assert (slopes * (x * scale)).abs().max() <= 1e-5
 
 
-def test_nonnegative_minimum_gives_up_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fused, "MAX_ROUNDS_PER_CLASS", 0)
+def test_a_nonnegative_minimum_that_is_not_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fused, "MAX_ROUNDS_PER_CLASS", 1)
+    source, labels, target, _ = sample(0, [0.98, 0.01, 0.01], n=3000, m=3000)
     hessian = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+    c = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
 
-    x = _fused.nonnegative_minimum(hessian, torch.tensor([[1.0, -1.0]], dtype=torch.float64))
-
-    assert (x >= 0).all()
+    assert _fused.nonnegative_minimum(hessian, c).tolist() == [[pytest.approx(1), 0]]
+    monkeypatch.setattr(_fused, "MAX_ROUNDS_PER_CLASS", 0)
+    with pytest.raises(
+        RuntimeError, match=r"no nonnegative prior found in 0 rounds: .*source_probabilities.*merge them"
+    ):
+        label.saerens_em(source, labels, target)
 
 
 # Right answers on any path

@@ -81,6 +81,11 @@ def nonnegative_minimum(hessian: Tensor, c: Tensor) -> Tensor:
     -------
     Tensor, shape (b, k), in [0, inf)
         The minima.
+
+    Raises
+    ------
+    RuntimeError
+        If rounding keeps the search from a minimum, as where the matrix is singular and c not in its range.
     """
     k = len(hessian)
     scale = hessian.diagonal().clamp(min=1e-300).rsqrt()
@@ -90,16 +95,18 @@ def nonnegative_minimum(hessian: Tensor, c: Tensor) -> Tensor:
     classes = torch.arange(k, device=c.device)
     free = torch.ones_like(c, dtype=torch.bool)
     fewest, rounds_left = c.new_full((len(c), 1), k + 1), c.new_zeros(len(c), 1)
-    x = c
     for _ in range(MAX_ROUNDS_PER_CLASS * k):
         systems = torch.where(free[:, :, None] & free[:, None, :], hessian, eye)
         x = solve(systems, (c * free)[:, :, None])[:, :, 0]
         violated = torch.where(free, x < -tolerance, x @ hessian < c - tolerance)
         n_violated = violated.sum(dim=1, keepdim=True)
         if not bool(n_violated.any()):
-            break
+            return x.clamp(min=0) * scale
         rounds_left = torch.where(n_violated < fewest, MAX_FRUITLESS_ROUNDS, rounds_left - 1)
         fewest = torch.minimum(fewest, n_violated)
         last = (classes * violated).amax(dim=1, keepdim=True)
         free = free ^ (violated & ((rounds_left > 0) | (classes == last)))
-    return x.clamp(min=0) * scale
+    raise RuntimeError(
+        f"no nonnegative prior found in {MAX_ROUNDS_PER_CLASS * k} rounds: source_probabilities hardly distinguish "
+        f"some classes; merge them"
+    )
