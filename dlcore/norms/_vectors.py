@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, has_values
 from dlcore._numerics import SHORT_SUM_ENTRIES, upcast
-from dlcore._torch import unpack_dual, vector_norm
-from dlcore.norms._fused import Dim, fused_norm
+from dlcore._torch import unpack_dual
+from dlcore.norms._fused import Dim, fused_norm, short_norm
 from dlcore.norms._stable import powers, rescaled_norm
 
 MAX_PLAIN_NORM = 1e12  # the root has about log(norm) units of rounding error
@@ -75,21 +75,24 @@ def lp_norm(
     """
     check_floating(x=x)
     check_number("p", p, "> 0", lambda p: p > 0)
-    if p in {1, math.inf}:
-        return (l1_norm if p == 1 else max_norm)(x, dim=dim, keepdim=keepdim)
+    if p == 1:
+        return _sum_of_magnitudes(x, dim, keepdim)
+    if p == math.inf:
+        return _largest_magnitude(x, dim, keepdim)
     return _root_of_powers(x, p, dim, keepdim)
 
 
 def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
     """Compute the formula; if a power overflowed or underflowed, compute it again on rescaled entries."""
     wide = upcast(x)
+    is_readable = has_values(wide)
     if p > 1 and _is_short(wide, p, dim):  # torch's single pass is fast, and accurate at this length
-        norm = vector_norm(wide, p) if dim is None and not keepdim else vector_norm(wide, p, dim, keepdim)
-    elif _is_plain(wide):
+        norm = short_norm(wide, p, dim, keepdim)
+    elif is_readable and _is_plain(wide):
         norm = fused_norm(wide, p, dim, keepdim)
     else:
         norm = powers(wide, p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
-    if x.numel() and not _every_power_counts(norm, p, wide.numel()):
+    if not (is_readable and _every_power_counts(norm, p, wide.numel())) and x.numel():
         norm = rescaled_norm(wide, p, dim, keepdim)
     return norm if wide is x else norm.to(x.dtype)
 
@@ -103,18 +106,18 @@ def _is_short(x: Tensor, p: float, dim: Dim) -> bool:
 
 def _is_plain(x: Tensor) -> bool:
     """Return whether the tensor is on a CPU, where each pass over memory is slow, and needs no derivative."""
-    return x.is_cpu and has_values(x) and not x.requires_grad and unpack_dual(x)[1] is None
+    return x.is_cpu and not x.requires_grad and unpack_dual(x)[1] is None
 
 
 def _every_power_counts(norm: Tensor, p: float, n: int) -> bool:
     """Return whether, of n powers, none overflowed and none that affects the norm underflowed."""
-    if not has_values(norm):
-        return False
-    if norm.numel() == 1:  # a single read, because the norm of 1000 entries takes only 2 µs
+    if (n_norms := norm.numel()) == 1:  # a single read, because the norm of 1000 entries takes only 2 µs
         smallest = largest = norm.item()
+    elif n_norms == 0:
+        return False
     else:
         smallest, largest = (bound.item() for bound in norm.detach().aminmax())
-    return _min_plain_norm(norm.dtype, p, n // norm.numel()) <= smallest and largest <= MAX_PLAIN_NORM
+    return _min_plain_norm(norm.dtype, p, n // n_norms) <= smallest and largest <= MAX_PLAIN_NORM
 
 
 @lru_cache
@@ -162,8 +165,12 @@ def l1_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fals
     tensor(7.)
     """
     check_floating(x=x)
+    return _sum_of_magnitudes(x, dim, keepdim)
+
+
+def _sum_of_magnitudes(x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     if x.numel() <= SHORT_SUM_ENTRIES:  # in a single pass, which loses digits in a longer sum
-        return vector_norm(x, 1, dim, keepdim)
+        return short_norm(x, 1, dim, keepdim)
     return x.abs().sum(dim=dim, keepdim=keepdim)
 
 
@@ -257,8 +264,14 @@ def max_norm(x: Float[Tensor, "*shape"], *, dim: Dim = None, keepdim: bool = Fal
     tensor(4.)
     """
     check_floating(x=x)
+    return _largest_magnitude(x, dim, keepdim)
+
+
+def _largest_magnitude(x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     if x.numel() == 0:  # the maximum of no entries; their sum has the right shape and the value 0
-        return l1_norm(x, dim=dim, keepdim=keepdim)
+        return _sum_of_magnitudes(x, dim, keepdim)
+    if x.numel() <= SHORT_SUM_ENTRIES:
+        return short_norm(x, math.inf, dim, keepdim)
     if dim is None and not keepdim:
         smallest, largest = torch.aminmax(x)  # in one pass, without a copy of the magnitudes
         return torch.maximum(-smallest, largest)

@@ -45,8 +45,11 @@ ENTRIES = {
 
 MIXED = torch.tensor([[3.0, -4.0, 0.0], [0.5, 2.0, -1.0]])
 LONG = torch.linspace(-2, 2, 300_001)
+SHORT_VECTORS = tuple(
+    (MIXED, p, dim, keepdim) for p in (0.5, 2.0, 3.0) for dim in (None, 1, (0, 1)) for keepdim in (False, True)
+)
 VECTORS = (
-    *((MIXED, p, dim, keepdim) for p in (0.5, 2.0, 3.0) for dim in (None, 1, (0, 1)) for keepdim in (False, True)),
+    *SHORT_VECTORS,
     *((LONG, p, None, False) for p in (0.5, 2.0, 2.5)),
     *((LONG[None], p, 1, True) for p in (2.0, 2.5)),
 )
@@ -59,6 +62,7 @@ def lp_norm(x: torch.Tensor, p: float, dim: int | tuple[int, ...] | None, keepdi
 
 PAIRS = {
     "norms._fused.fused_norm": Pair(kept=_fused.fused_norm, formula=lp_norm, arguments=VECTORS),
+    "norms._fused.short_norm": Pair(kept=_fused.short_norm, formula=lp_norm, arguments=SHORT_VECTORS),
     "norms._stable.rescaled_norm": Pair(kept=_stable.rescaled_norm, formula=lp_norm, arguments=VECTORS),
     "norms._stable.powers": Pair(
         kept=_stable.powers, formula=lambda x, p: x.abs().pow(p), arguments=((MIXED, 0.5), (MIXED, 3.0))
