@@ -15,6 +15,7 @@ from torch import Tensor
 from ._torch import FakeTensor, is_compiling, is_functorch_wrapped_tensor
 
 __all__ = [
+    "as_int64",
     "check_broadcasts",
     "check_count",
     "check_floating",
@@ -73,6 +74,16 @@ def check_integer(**tensors: Tensor) -> None:
         _check_tensor(name, x)
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
             raise TypeError(f"{name} must be an integer tensor, got {x.dtype}")
+
+
+def as_int64(name: str, x: Tensor) -> Tensor:
+    """Return integers in int64, the kind that torch can index with; raise ValueError if one is too large for it."""
+    if x.dtype == torch.int64:
+        return x
+    wide = x.long()
+    if x.dtype == torch.uint64:  # what is too large would become negative
+        check_values(name, x, "< 2**63", lambda _: wide >= 0)
+    return wide
 
 
 def _check_tensor(name: str, x: object) -> None:

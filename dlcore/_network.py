@@ -58,7 +58,7 @@ def _as_probabilities(labels: Tensor, logits: Tensor) -> Tensor:
     """Return class indices as one-hot rows, and probabilities unchanged."""
     if labels.is_floating_point():
         return labels
-    return (labels[:, None] == torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
+    return (labels.long()[:, None] == torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
 
 
 def _cross_entropy_derivative(o: Tensor, y: Tensor) -> Tensor:

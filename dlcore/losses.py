@@ -14,6 +14,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ._checks import (
+    as_int64,
     check_count,
     check_floating,
     check_indices,
@@ -448,7 +449,7 @@ def _class_indices(labels: Tensor, scores: Tensor, dim: int) -> Tensor:
         cure = "; pass dim=1" if scores.dim() > 2 and labels.shape == _shape_without(scores, 1) else ""
         layout = f"{_shape_without(scores, dim)}, a class index for each row"
         raise ValueError(f"labels must have shape {layout}, got {tuple(labels.shape)}{cure}")
-    return labels if labels.dtype == torch.int64 else labels.long()
+    return as_int64("labels", labels)
 
 
 def _shape_without(x: Tensor, dim: int) -> tuple[int, ...]:

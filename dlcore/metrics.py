@@ -11,7 +11,15 @@ import torch
 from jaxtyping import Float, Integer, Real
 from torch import Tensor
 
-from ._checks import check_count, check_floating, check_indices, check_integer, check_same_shape, check_values
+from ._checks import (
+    as_int64,
+    check_count,
+    check_floating,
+    check_indices,
+    check_integer,
+    check_same_shape,
+    check_values,
+)
 from ._numerics import upcast
 
 __all__ = ["accuracy", "calibration_error", "confusion_matrix"]
@@ -142,7 +150,7 @@ def confusion_matrix(
     if normalize not in {None, "true", "predicted", "all"}:
         raise ValueError(f"normalize must be 'true', 'predicted', 'all' or None, got {normalize!r}")
     check_same_shape(labels=labels, predictions=predictions)
-    labels, predictions, k = labels.to(torch.int64), predictions.to(torch.int64), int(n_classes)
+    labels, predictions, k = as_int64("labels", labels), as_int64("predictions", predictions), int(n_classes)
     check_indices("labels", labels, k)
     check_indices("predictions", predictions, k)
     pairs = (labels * k + predictions).flatten()
@@ -234,7 +242,7 @@ def calibration_error(
             f"labels must have one entry for each of the {len(probabilities)} rows, got shape {tuple(labels.shape)}"
         )
     _check_not_empty(labels)
-    labels, m = labels.to(torch.int64), int(n_bins)
+    labels, m = as_int64("labels", labels), int(n_bins)
     check_indices("labels", labels, probabilities.shape[1])
     conf, predictions = upcast(probabilities).max(dim=1)
     check_values("probabilities", conf, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))

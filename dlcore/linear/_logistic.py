@@ -1,10 +1,11 @@
 """Logistic and softmax regression: the linear models with the smallest loss, found by a search."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from dlcore._checks import (
+    as_int64,
     check_count,
     check_floating,
     check_indices,
@@ -94,7 +95,7 @@ def logistic_regression(
 
 def softmax_regression(
     x: Float[Tensor, "n d"],
-    labels: Int[Tensor, "n"],
+    labels: Integer[Tensor, "n"],
     *,
     n_classes: int | None = None,
     penalty: float = 1.0,
@@ -166,7 +167,7 @@ def softmax_regression(
     check_floating(x=x)
     check_integer(labels=labels)
     check_examples(x, weights, labels=labels)
-    x, labels, weights = leave_out_absent(x, labels.long(), weights)
+    x, labels, weights = leave_out_absent(x, as_int64("labels", labels), weights)
     k = int(labels.max()) + 1 if n_classes is None else n_classes
     check_count("n_classes", k, 2)
     k = int(k)  # NumPy's integers too

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Generator, Tensor
 
-from dlcore._checks import check_count, check_floating, check_integer, check_number, check_rank, check_values
+from dlcore._checks import as_int64, check_count, check_floating, check_integer, check_number, check_rank, check_values
 from dlcore._torch import split
 
 __all__ = [
@@ -101,8 +101,9 @@ def check_logits(name: str, logits: Tensor, labels_name: str, labels: Tensor) ->
     n, k = logits.shape
     if labels.shape != (n,):
         raise ValueError(f"{labels_name} must have one entry for each of the {n} rows, got shape {tuple(labels.shape)}")
+    labels = as_int64(labels_name, labels)
     check_values(labels_name, labels, f"in [0, {k})", lambda labels: (labels >= 0) & (labels < k))
-    counts = torch.bincount(labels.long(), minlength=k)
+    counts = torch.bincount(labels, minlength=k)
     check_values(f"the number of each label in {labels_name}", counts, ">= 1", lambda counts: counts >= 1)
 
 
