@@ -1,5 +1,7 @@
 """Benchmarks of :mod:`dlcore.optim`."""
 
+from functools import partial
+
 import torch
 
 from dlcore import optim
@@ -45,7 +47,23 @@ def adam() -> Pair:
     return step_ours, optimizer.step
 
 
+def clipping() -> Pair:
+    """Set up the clipping of twenty gradients to half their norm, pure against in place."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.zeros(64, 64, requires_grad=True) for _ in range(20)]
+    grads = [torch.randn(64, 64, generator=generator) for _ in weights]
+    max_norm = float(optim.gradient_norm(grads)) / 2
+
+    def clip_theirs() -> None:
+        for w, grad in zip(weights, grads, strict=True):
+            w.grad = grad.clone()  # the call below overwrites it
+        torch.nn.utils.clip_grad_norm_(weights, max_norm)
+
+    return partial(optim.clip_gradients, grads, max_norm=max_norm), clip_theirs
+
+
 ROWS = [
     Row("sgd_ on 20 matrices of 64 × 64", "torch.optim.SGD", 0.7, step_in_place, compare=False),
     Row("adam_step on 20 matrices of 64 × 64", "torch.optim.AdamW", 1.0, adam, compare=False),
+    Row("clip_gradients on 20 matrices of 64 × 64", "clip_grad_norm_ on copies", 1.5, clipping, compare=False),
 ]

@@ -6,7 +6,7 @@ missing, its substitute is used and ``import dlcore`` still works.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -27,8 +27,14 @@ __all__ = [
     "eigenvalues",
     "eigh",
     "foreach_add_",
+    "foreach_addcdiv_",
+    "foreach_addcmul_",
+    "foreach_clamp_min",
     "foreach_copy_",
+    "foreach_lerp",
+    "foreach_mul",
     "foreach_mul_",
+    "foreach_sqrt_",
     "foreach_zero_",
     "fork_rng",
     "gammaincc",
@@ -106,13 +112,15 @@ def _private(path: str, otherwise: T) -> T:
         return otherwise
 
 
-def _for_each(method: Callable[..., Any]) -> Callable[..., None]:
-    """Return a function that calls the method on each tensor of a list, in place of one fused call."""
+def _for_each(method: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Return a function that calls the method on each tensor of a list, in place of one fused call.
 
-    def call(tensors: list[Tensor], other: list[Tensor] | float | None = None, **options: Any) -> None:  # noqa: ANN401
-        others: Iterable[Any] = other if isinstance(other, list) else [other] * len(tensors)
-        for x, y in zip(tensors, others, strict=True):
-            method(x, **options) if y is None else method(x, y, **options)
+    Each other argument is a list, too, or one number.
+    """
+
+    def call(tensors: list[Tensor], *others: list[Any] | float, **options: Any) -> list[Tensor]:  # noqa: ANN401
+        columns = [other if isinstance(other, list | tuple) else [other] * len(tensors) for other in others]
+        return [method(x, *row, **options) for x, *row in zip(tensors, *columns, strict=True)]
 
     return call
 
@@ -131,8 +139,14 @@ cross_entropy_loss: Callable[[Tensor, Tensor, None, int, int], Tensor] = _privat
     "torch._C._nn.cross_entropy_loss", _cross_entropy_loss
 )
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
+foreach_addcdiv_ = _private("torch._foreach_addcdiv_", _for_each(Tensor.addcdiv_))
+foreach_addcmul_ = _private("torch._foreach_addcmul_", _for_each(Tensor.addcmul_))
+foreach_clamp_min = _private("torch._foreach_clamp_min", _for_each(Tensor.clamp_min))
 foreach_copy_ = _private("torch._foreach_copy_", _for_each(Tensor.copy_))
+foreach_lerp = _private("torch._foreach_lerp", _for_each(Tensor.lerp))
+foreach_mul = _private("torch._foreach_mul", _for_each(Tensor.mul))
 foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))
+foreach_sqrt_ = _private("torch._foreach_sqrt_", _for_each(Tensor.sqrt_))
 foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
 
 # If these two are missing, a check may read values that do not exist, and torch raises its own error.

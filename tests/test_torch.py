@@ -14,8 +14,14 @@ ROOT = Path(__file__).parents[1]
 PRIVATE = [
     "torch._C._nn.cross_entropy_loss",
     "torch._foreach_add_",
+    "torch._foreach_addcdiv_",
+    "torch._foreach_addcmul_",
+    "torch._foreach_clamp_min",
     "torch._foreach_copy_",
+    "torch._foreach_lerp",
+    "torch._foreach_mul",
     "torch._foreach_mul_",
+    "torch._foreach_sqrt_",
     "torch._foreach_zero_",
     "torch._subclasses.FakeTensor",
     "torch._C._functorch.is_functorch_wrapped_tensor",
@@ -53,6 +59,10 @@ def test_fused_calls_are_replaced_by_a_loop(load_without_private_parts: Load) ->
 
     parts.foreach_copy_(tensors, [torch.zeros(2), torch.ones(())])
     assert [x.tolist() for x in tensors] == [[0.0, 0.0], 1.0]
+
+    assert [x.tolist() for x in parts.foreach_mul(tensors, [2.0, 3.0])] == [[0.0, 0.0], 3.0]
+    parts.foreach_addcdiv_(tensors, [torch.ones(2), torch.ones(())], [torch.full((2,), 4.0), torch.ones(())], value=2)
+    assert [x.tolist() for x in tensors] == [[0.5, 0.5], 3.0]
 
     parts.foreach_zero_(tensors)
     assert [x.tolist() for x in tensors] == [[0.0, 0.0], 0.0]

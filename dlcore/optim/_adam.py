@@ -9,6 +9,7 @@ from dlcore._checks import check_count, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
 from dlcore._torch import PyTree, TreeSpec, loadable
 from dlcore._trees import aligned_leaves, floating_leaves
+from dlcore.optim._fused import adam_leaves
 
 __all__ = ["AdamState", "adam_step"]
 
@@ -147,13 +148,19 @@ def adam_step(
     t += 1
     if not decoupled:
         gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
-    means = [m.lerp(g, 1 - beta_1) for m, g in zip(means, gradients, strict=True)]
-    squares = [(beta_2 * v).addcmul(g, g, value=1 - beta_2) for v, g in zip(squares, gradients, strict=True)]
     scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
-    roots = [v.clamp(min=SMALLEST[v.dtype]).sqrt() + scale * eps for v in squares]  # at 0, no root has a slope
-    kept = [(1 - lr * decay) * w if decoupled else w for w, decay in zip(leaves, decays, strict=True)]
     rate = lr * scale / (1 - beta_1**t)
-    stepped = [w.addcdiv(m, r, value=-rate) for w, m, r in zip(kept, means, roots, strict=True)]
+    shrink = [1 - lr * decay if decoupled else 1.0 for decay in decays]
+    floor, eps = SMALLEST[leaves[0].dtype] if leaves else 0.0, scale * eps
+    fused = adam_leaves(leaves, gradients, means, squares, betas=betas, shrink=shrink, floor=floor, eps=eps, rate=rate)
+    if fused is not None:
+        stepped, means, squares = fused
+    else:
+        means = [m.lerp(g, 1 - beta_1) for m, g in zip(means, gradients, strict=True)]
+        squares = [(beta_2 * v).addcmul(g, g, value=1 - beta_2) for v, g in zip(squares, gradients, strict=True)]
+        roots = [v.clamp(min=SMALLEST[v.dtype]).sqrt() + eps for v in squares]  # at 0, no root has a slope
+        kept = [factor * w for w, factor in zip(leaves, shrink, strict=True)]
+        stepped = [w.addcdiv(m, r, value=-rate) for w, m, r in zip(kept, means, roots, strict=True)]
     return structure.unflatten(stepped), AdamState(t, structure.unflatten(means), structure.unflatten(squares))
 
 

@@ -11,9 +11,11 @@ from torch.nn import Parameter
 
 from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
+from dlcore._numerics import upcast
 from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, pytree
 from dlcore._trees import aligned_leaves, floating_leaves, leaf_name
 
+from ._fused import plain_norm
 from ._stable import rescaled
 
 __all__ = ["clip_gradients", "gradient_norm", "momentum_step", "sgd_", "sgd_step"]
@@ -301,6 +303,9 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
     leaves, structure = _gradient_leaves(grads)
     if all(g.numel() == 0 for g in leaves):
         return grads
+    if (norm := plain_norm(leaves)) is not None:
+        factor = (max_norm / norm).clamp(max=1)
+        return structure.unflatten([(upcast(g) * factor).to(g.dtype) for g in leaves])
     units, norm, scale = rescaled(leaves)  # g = scale · unit and ‖g‖ = scale · norm, so that no square overflows
     fits = norm <= max_norm / scale
     factor = max_norm / norm.clamp(min=1)  # the norm is at least 1, unless all gradients are zero
@@ -354,8 +359,11 @@ def gradient_norm(grads: PyTree) -> Float[Tensor, ""]:
     leaves, _ = _gradient_leaves(grads)
     if all(g.numel() == 0 for g in leaves):
         return leaves[0].new_zeros(()) if leaves else torch.zeros(())
-    _, norm, scale = rescaled(leaves)  # ‖g‖ = scale · norm, so that no square overflows
-    return (scale * norm).to(functools.reduce(torch.promote_types, (g.dtype for g in leaves)))
+    norm = plain_norm(leaves)
+    if norm is None:
+        _, unit_norm, scale = rescaled(leaves)  # ‖g‖ = scale · norm, so that no square overflows
+        norm = scale * unit_norm
+    return norm.to(functools.reduce(torch.promote_types, (g.dtype for g in leaves)))
 
 
 def _gradient_leaves(grads: PyTree) -> tuple[list[Tensor], TreeSpec]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dlcore.optim import AdamState, _stable
+from dlcore.optim._fused import adam_leaves, plain_norm
 
 from . import Entry, Pair, Refusal, draw
 
@@ -320,8 +321,32 @@ def norm_after_rescaling(*gradients: Tensor) -> Tensor:
     return scale * norm
 
 
+def adam_one_by_one(w: list[Tensor], g: list[Tensor], m: list[Tensor], v: list[Tensor]) -> tuple[list[Tensor], ...]:
+    """Return the parameters and both means after a step of Adam, tensor by tensor."""
+    m = [0.5 * x + 0.5 * y for x, y in zip(m, g, strict=True)]
+    v = [0.75 * x + 0.25 * y**2 for x, y in zip(v, g, strict=True)]
+    return [x / 2 - 0.1 * y / (z.sqrt() + 0.01) for x, y, z in zip(w, m, v, strict=True)], m, v
+
+
+def adam_at_once(w: list[Tensor], g: list[Tensor], m: list[Tensor], v: list[Tensor]) -> tuple[list[Tensor], ...]:
+    """Return the same by one call for all tensors."""
+    found = adam_leaves(w, g, m, v, betas=(0.5, 0.75), shrink=[0.5] * len(w), floor=0.0, eps=0.01, rate=0.1)
+    assert found is not None
+    return tuple([*leaves] for leaves in found)
+
+
 SEEDED = torch.Generator().manual_seed(0)
 PAIRS = {
+    "optim._fused.adam_leaves": Pair(
+        kept=adam_at_once,
+        formula=adam_one_by_one,
+        arguments=(tuple([draw(SEEDED, 3, 4).abs(), draw(SEEDED, 2).abs()] for _ in range(4)),),
+    ),
+    "optim._fused.plain_norm": Pair(
+        kept=lambda *gradients: plain_norm([*gradients]),
+        formula=lambda *gradients: torch.cat([g.flatten() for g in gradients]).norm(),
+        arguments=((draw(SEEDED, 5),), (draw(SEEDED, 3, 4), draw(SEEDED), draw(SEEDED, 0), draw(SEEDED, 300_000))),
+    ),
     "optim._stable.rescaled": Pair(
         kept=norm_after_rescaling,
         formula=lambda *gradients: torch.cat([g.flatten() for g in gradients]).norm(),
@@ -330,5 +355,5 @@ PAIRS = {
             (draw(SEEDED, 3, 4), draw(SEEDED, 4), draw(SEEDED)),
             (torch.zeros(3), torch.ones(0)),
         ),
-    )
+    ),
 }
