@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_floating, check_nonnegative, check_number
-from ._torch import generator_option
+from ._torch import generator_option, loadable
 
 __all__ = [
     "GaussianShift",
@@ -26,6 +26,7 @@ __all__ = [
 Array = Any  # a tensor or a NumPy array
 
 
+@loadable
 class LinearRegression(NamedTuple):
     """Examples of a linear model with noise, and the true parameters.
 
@@ -50,6 +51,7 @@ class LinearRegression(NamedTuple):
     bias: Tensor
 
 
+@loadable
 class PolynomialRegression(NamedTuple):
     """Examples of a polynomial with noise, and the true coefficients.
 
@@ -71,6 +73,7 @@ class PolynomialRegression(NamedTuple):
     coefficients: Tensor
 
 
+@loadable
 class GaussianShift(NamedTuple):
     r"""Samples from a standard normal source and a normal target, whose density ratio is known.
 

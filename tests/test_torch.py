@@ -9,6 +9,12 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch import Generator
+
+from dlcore import datasets, linear, model_selection, propagation
+from dlcore.shift import concept, covariate
+from dlcore.training import DivergenceError
+from tests.library import public_names
 
 ROOT = Path(__file__).parents[1]
 PRIVATE = [
@@ -112,3 +118,38 @@ def test_is_leaf_separates_a_leaf_from_a_tree(plain: ModuleType) -> None:
     assert not is_leaf([0.1])
     assert not is_leaf({"w": 0.1})
     assert not is_leaf([])
+
+
+def test_every_public_class_of_results_is_loaded_in_the_safe_mode() -> None:
+    classes = {value for value in public_names().values() if isinstance(value, type)}
+
+    assert classes - set(torch.serialization.get_safe_globals()) == {DivergenceError}
+
+
+X, Y = torch.tensor([[1.0], [2.0], [4.0], [7.0]]), torch.tensor([1.0, 3.0, 3.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        datasets.linear_regression(torch.ones(2), torch.tensor(1.0), 5),
+        datasets.polynomial_regression(torch.ones(2), 5),
+        datasets.gaussian_shift(5, 3, mean=torch.ones(2)),
+        model_selection.cross_validate(
+            lambda x, _: x.mean(), lambda mean, x, _: (x[:, 0] - mean) ** 2, X, Y, k=2, generator=Generator()
+        ),
+        model_selection.ridge_path_cross_validation(X, Y, k=2, penalties=torch.tensor([0.5, 2.0])),
+        propagation.signal_propagation([linear.LinearParams(torch.ones(1, 3), torch.zeros(3))], X),
+        concept.adwin(None, torch.tensor([0.0, 1.0, 0.5])),
+        concept.page_hinkley(None, Y),
+        covariate.TargetMean(2.0, 0.5, (1.02, 2.98), 0.95),
+    ],
+    ids=lambda result: type(result).__name__,
+)
+def test_a_result_is_loaded_in_the_safe_mode(result: object, tmp_path: Path) -> None:
+    torch.save(result, tmp_path / "result.pt")
+
+    loaded = torch.load(tmp_path / "result.pt", weights_only=True)
+
+    assert type(loaded) is type(result)
+    assert repr(loaded) == repr(result)

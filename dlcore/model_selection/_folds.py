@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_losses, check_number, number_of_rows
+from dlcore._torch import loadable
 from dlcore.norms import l2_norm
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
 Model = TypeVar("Model")
 
 
+@loadable
 class CrossValidation(NamedTuple):
     r"""The errors of each fold, with their mean and its standard error.
 

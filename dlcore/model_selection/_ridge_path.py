@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
 from dlcore._numerics import accumulation_dtype
-from dlcore._torch import qr, singular_values, svd
+from dlcore._torch import loadable, qr, singular_values, svd
 from dlcore.norms import l2_norm, max_norm
 
 from ._folds import CrossValidation, k_fold
@@ -17,6 +17,7 @@ from ._folds import CrossValidation, k_fold
 __all__ = ["RidgePath", "ridge_path_cross_validation"]
 
 
+@loadable
 class RidgePath(NamedTuple):
     r"""The errors of ridge regression with each penalty, and the best penalties.
 

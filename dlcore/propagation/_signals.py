@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from dlcore._checks import check_floating, check_same_shape, check_values
 from dlcore._network import ACTIVATIONS, Activation, layer_values
 from dlcore._numerics import upcast
-from dlcore._torch import generator_option
+from dlcore._torch import generator_option, loadable
 from dlcore.linear import LinearParams
 
 __all__ = ["SignalPropagation", "gaussian_expectation", "signal_propagation"]
@@ -18,6 +18,7 @@ __all__ = ["SignalPropagation", "gaussian_expectation", "signal_propagation"]
 QUADRATURE_NODES = 384
 
 
+@loadable
 class SignalPropagation(NamedTuple):
     """The variance of the signal at the inputs, at the pre-activations of each layer, and at the outputs.
 

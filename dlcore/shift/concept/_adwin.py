@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_count, check_number
+from dlcore._torch import loadable
 
 from ._stream import initial_or, read
 
@@ -16,6 +17,7 @@ __all__ = ["Adwin", "adwin"]
 Bucket = tuple[float, float]  # the sum of successive losses, and their squared deviations from their mean, summed
 
 
+@loadable
 @dataclass(frozen=True)
 class Adwin:
     """The state of :func:`adwin`: a summary of the newest window of a stream.

@@ -9,12 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_count, check_nonnegative
+from dlcore._torch import loadable
 
 from ._stream import initial_or, read
 
 __all__ = ["PageHinkley", "page_hinkley"]
 
 
+@loadable
 @dataclass(frozen=True)
 class PageHinkley:
     r"""The state of :func:`page_hinkley`.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
-from dlcore._torch import solve
+from dlcore._torch import loadable, solve
 from dlcore.importance import effective_sample_size
 
 from ._features import Products, check_samples, standardize
@@ -22,6 +22,7 @@ EXAMPLES_PER_PRODUCT = 5  # of the effective sample size: with fewer, products a
 MAX_LEVERAGE = 0.95  # of a row, by which its residual is enlarged
 
 
+@loadable
 @dataclass(frozen=True)
 class TargetMean:
     r"""An estimate of a mean in the target, as Python numbers.
