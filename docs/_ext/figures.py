@@ -108,6 +108,7 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
             raise ExtensionError(f"{block_vars['src_file']}: figure {number} needs fig.set_label('what it shows')")
         light = PurePosixPath(path)
         pair = {"light": light, "dark": light.with_stem(f"{light.stem}_dark")}
+        figure.draw_without_rendering()  # a constrained layout with a legend outside settles at the second drawing
         films = [film for film in block_vars["example_globals"].values() if is_film_of(figure, film)]
         for theme, file in pair.items():
             for film in films:

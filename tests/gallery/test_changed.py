@@ -14,6 +14,11 @@ from .reader import REPORT, run
 # data set or the like; smaller sizes rather than larger ones, because all of these runs must take less than 4 minutes.
 CHANGES: dict[str, list[dict[str, object]]] = {
     # 01
+    "01_norms/plot_norm_balls": [
+        {"seed": 1, "n_pairs": 100},
+        {"orders": [0.25, 3], "n_targets": 5},
+        {"matrix": [[1.0, 0.0], [0.0, 0.0]]},
+    ],
     # 02
     # 03
     # 04
