@@ -465,33 +465,35 @@ def on_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def test_a_figure_that_moves_is_still_until_asked_and_ends_as_it_was(tmp_path: Path) -> None:
+def test_a_figure_that_moves_has_a_slider_over_its_frames_and_is_the_last(tmp_path: Path) -> None:
     with plt.rc_context(figures.STYLE):
         fig, ax = plt.subplots(figsize=(1, 1))
         (line,) = ax.plot([0.5], "o", color="C0")
         ax.set_ylim(0, 1)
-        film = FuncAnimation(fig, line.set_ydata, frames=[[0.1], [0.2], [0.9]], interval=250, repeat=False)
+
+        def move(y: float) -> None:
+            line.set_ydata([y])
+            ax.set_title(f"y < {y}")
+
+        film = FuncAnimation(fig, move, frames=[0.1, 0.2, 0.9])
         fig.set_label("A dot that rises.")
         plt.figure(figsize=(1, 1)).set_label("Another figure, which does not move.")
 
         shown = scrape(tmp_path, {"film": film, "fig": fig})
 
-    assert shown.count("Watch it move") == 2
+    options = "<option>y &lt; 0.1</option><option>y &lt; 0.2</option><option>y &lt; 0.9</option>"
+    assert shown.count(f"<datalist>{options}</datalist>") == 2
     for theme in ("", "_dark"):
-        assert f"</images/plot_001{theme}.webp>" in shown
-        with Image.open(tmp_path / "images" / f"plot_001{theme}.webp") as frames:
-            assert (frames.n_frames, frames.info["loop"]) == (3, 1)
-            pictures = []
-            for number in range(3):
-                frames.seek(number)
-                pictures.append(on_white(frames))
-                assert frames.info["duration"] == 250
-        assert pictures[0] != pictures[1]
+        assert f"All steps in one picture </images/plot_001{theme}.webp>" in shown
+        with Image.open(tmp_path / "images" / f"plot_001{theme}.webp") as strip:
+            assert strip.size == (figures.FRAME_DPI, 3 * figures.FRAME_DPI)
+            steps = [on_white(strip.crop((0, top, 150, top + 150))) for top in (0, 150, 300)]
+        assert steps[0] != steps[1]
         ink = {"": "#1668b0", "_dark": "#6cb6ff"}[theme]
         rgb = [int(ink[place : place + 2], 16) for place in (1, 3, 5)]
-        assert np.abs(np.asarray(pictures[2], dtype=int) - rgb).sum(axis=-1).min() < 16
+        assert np.abs(np.asarray(steps[2], dtype=int) - rgb).sum(axis=-1).min() < 16
         with Image.open(tmp_path / "images" / f"plot_001{theme}_2_00x.png") as still:
-            last = pictures[2].resize(still.size)
+            last = steps[2].resize(still.size)
             assert np.abs(np.asarray(on_white(still), dtype=int) - np.asarray(last)).mean() < 8
     assert not (tmp_path / "images" / "plot_002.webp").exists()
 

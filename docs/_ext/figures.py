@@ -9,10 +9,12 @@ of matplotlib.
 ``fig.set_label("...")`` sets the alternative text of the figure; a figure without it fails the build. So does a claim
 of the script, a value of its dictionary ``claims``, that is false with the settings as published.
 
-An animation is shown as its last frame. A link below it plays the animation once for each click
-(``_static/film.js``). Nothing moves, and no frames are loaded, before the reader clicks.
+An animation is shown as its last frame. A slider below it (``_static/slider.js``) shows its frames, one for each step,
+and beside the slider the title of the frame's first axes, which should name the value of what moves.
+The frames are one image, which is loaded when the reader touches the slider; without JavaScript, a link leads to it.
 """
 
+from html import escape
 from pathlib import Path, PurePosixPath
 from textwrap import indent
 from typing import Any
@@ -73,11 +75,15 @@ STYLE: dict[str, Any] = {
     "ytick.labelcolor": INK[0],
 }
 
-FILM_DPI = 150
-FILM = """
-.. container:: film
+FRAME_DPI = 150
+SLIDER = """
+.. container:: slider
 
-   :download:`Watch it move </{file}>`
+   :download:`All steps in one picture </{file}>`
+
+   .. raw:: html
+
+      <datalist>{options}</datalist>
 """
 PAIR = """
 .. container:: only-light
@@ -111,16 +117,18 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
         figure.draw_without_rendering()  # a constrained layout with a legend outside settles at the second drawing
         films = [film for film in block_vars["example_globals"].values() if is_film_of(figure, film)]
         for theme, file in pair.items():
-            for film in films:
-                film.save(file.with_suffix(".webp"), writer=Film(film, theme=theme), dpi=FILM_DPI)
+            titles = [save_frames(film, file.with_suffix(".webp"), theme) for film in films]
             if theme == "dark":
                 darken(figure)
             sharp = file.with_stem(f"{file.stem}_2_00x")
             figure.savefig(file)
             figure.savefig(sharp, dpi=2 * figure.dpi)
             text = figure_rst([file], gallery_conf["src_dir"], description, [{0: file, 2.0: sharp}])
-            for _ in films:
-                text += FILM.format(file=file.with_suffix(".webp").relative_to(gallery_conf["src_dir"]))
+            for of_film in titles:
+                options = "".join(f"<option>{escape(title)}</option>" for title in of_film)
+                text += SLIDER.format(
+                    file=file.with_suffix(".webp").relative_to(gallery_conf["src_dir"]), options=options
+                )
             pair[theme] = indent(text, "   ")
         shown += PAIR.format(**pair)
         if len(block_vars["image_path_iterator"]) == block_vars["file_conf"].get("thumbnail_number", 1):
@@ -134,26 +142,35 @@ def is_film_of(figure: Figure, value: Any) -> bool:  # noqa: ANN401  # any objec
     return isinstance(value, Animation) and value._fig is figure
 
 
-class Film(PillowWriter):
-    """An animation in the colours of a theme, as an image that plays once and stops at the last frame."""
+class Frames(PillowWriter):
+    """The frames of an animation in the colours of a theme, below each other in one image, and their titles."""
 
-    def __init__(self, film: Animation, *, theme: str) -> None:
-        super().__init__(fps=1000 / film.event_source.interval)
+    def __init__(self, theme: str) -> None:
+        super().__init__()
         self.is_dark = theme == "dark"
+        self.titles: list[str] = []
 
     def grab_frame(self, **savefig_kwargs: Any) -> None:  # noqa: ANN401
         """Save the figure as a frame; what the script draws has the light colours."""
         if self.is_dark:
             darken(self.fig)
+        self.titles.append(self.fig.axes[0].get_title(loc="left"))
         super().grab_frame(**savefig_kwargs)
 
     def finish(self) -> None:
         """Write the frames with 64 colours, which halves the file size without a visible difference."""
-        first, *others = (
-            frame.quantize(64, method=Image.Quantize.FASTOCTREE).convert("RGBA") for frame in self._frames
-        )
-        options = {"duration": round(1000 / self.fps), "loop": 1, "lossless": True}
-        first.save(self.outfile, save_all=True, append_images=others, **options)
+        width, height = self._frames[0].size
+        strip = Image.new("RGBA", (width, height * len(self._frames)))
+        for number, frame in enumerate(self._frames):
+            strip.paste(frame, (0, number * height))
+        strip.quantize(64, method=Image.Quantize.FASTOCTREE).convert("RGBA").save(self.outfile, lossless=True)
+
+
+def save_frames(film: Animation, path: PurePosixPath, theme: str) -> list[str]:
+    """Save the frames of an animation as one image, and return their titles."""
+    frames = Frames(theme)
+    film.save(path, writer=frames, dpi=FRAME_DPI)
+    return frames.titles
 
 
 def save_dark_thumbnail(light: PurePosixPath, gallery_conf: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def middle_norm(p):
     return norms.lp_norm(torch.tensor([0.5, 0.5], dtype=torch.float64), p)
 
 
-moving = [0.25, 0.3, 0.4, 0.5, 0.7, 1, 1.4, 2, 3, 5, 9, math.inf]
+moving = [math.inf, 9, 5, 4, 3, 2.4, 2, 1.7, 1.4, 1.2, 1, 0.9, 0.8, 0.7, 0.6, 0.5]
 
 
 # Figure
@@ -75,7 +75,6 @@ def move(p):
 
 
 film = FuncAnimation(fig, move, moving)
-move(0.5)
 fig.set_label(
     "Nested closed curves through the four points at distance 1 on the axes: "
     "a star with four sides bent inwards for p = 0.5, a diamond for p = 1, the circle "

@@ -114,38 +114,43 @@ def test_theme_switch_goes_round_and_each_theme_has_its_figure(tab: Page, addres
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_figure_moves_when_asked_and_not_before(
+def test_keyboard_moves_a_figure_and_nothing_moves_before(
     tab: Page, address: str, site: Path, faults: list[str], theme: str
 ) -> None:
     pages = [
-        page for page in site.glob("auto_gallery/*/plot_*.html") if 'class="film' in page.read_text(encoding="utf-8")
+        page for page in site.glob("auto_gallery/*/plot_*.html") if 'class="slider' in page.read_text(encoding="utf-8")
     ]
     assert pages
 
     for page in pages:
-        films: list[str] = []
-        tab.on("request", lambda request, films=films: films.append(request.url) if ".webp" in request.url else None)
+        steps: list[str] = []
+        tab.on("request", lambda request, steps=steps: steps.append(request.url) if ".webp" in request.url else None)
         tab.goto(f"{address}/{page.relative_to(site).as_posix()}")
         tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-        button = tab.get_by_role("button", name="Watch it move").locator("visible=true").first
-        still = tab.locator(f".only-{theme}", has=button).locator("img")
-        still.scroll_into_view_if_needed()
-        expect(still).to_have_js_property("complete", value=True)
-        before = still.bounding_box()
-        assert films == []
+        slider = tab.get_by_label("Step of the figure above").locator("visible=true").first
+        box = tab.locator(f".only-{theme}", has=slider)
+        figure = box.locator("img")
+        figure.scroll_into_view_if_needed()
+        expect(figure).to_have_js_property("complete", value=True)
+        before, last = figure.bounding_box(), box.locator("output").inner_text()
+        assert steps == []
 
-        button.focus()
-        tab.keyboard.press("Enter")
-        tab.wait_for_function(
-            "image => image.complete && image.currentSrc.includes('.webp')", arg=still.element_handle()
-        )
+        slider.focus()
+        tab.keyboard.press("ArrowLeft")
+        expect(figure).to_have_attribute("src", re.compile("webp$"))
+        after = figure.bounding_box()
+        assert after["width"] == before["width"]
+        assert abs(after["height"] - before["height"]) < 1
+        assert box.locator("output").inner_text() != last
+        assert len(steps) == 1
+        assert ("_dark.webp" in steps[0]) is (theme == "dark")
 
-        assert len(films) == 1
-        assert ("_dark.webp" in films[0]) is (theme == "dark")
-        assert still.bounding_box() == before
-
-        button.click()
-        tab.wait_for_function("image => image.complete && image.src.endsWith('?2')", arg=still.element_handle())
+        tab.keyboard.press("Home")
+        expect(figure).to_have_css("object-position", "0px 0%")
+        tab.keyboard.press("End")
+        expect(figure).to_have_css("object-position", "0px 100%")
+        expect(box.locator("output")).to_have_text(last)
+        assert len(steps) == 1
 
     assert faults == []
 
