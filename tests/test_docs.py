@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,7 @@ from tests.evidence import as_text, condense, describe, relative_difference
 from tests.library import public_functions, public_modules, public_names
 from tests.table import gather
 
+MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 NAMES_OF = {f"dlcore.{path}": list(module.__all__) for path, module in public_modules()}
 NORMS = {"dlcore.norms": sorted(name[6:] for name in public_functions() if name.startswith("norms."))}
 
@@ -281,6 +283,23 @@ def test_evidence_tells_what_does_not_hold_and_why(tmp_path: Path) -> None:
         exempt = gather()[name].exempt
         assert cells(shown, name).count("–") == len(exempt)
         assert all(evidence.escape(reason) in shown for reason in exempt.values())
+
+
+@cache
+def committed() -> evidence.Evidence:
+    """Return what the last complete run showed."""
+    return evidence.Evidence.read(MEASURED / "evidence", MEASURED / "no such folder")
+
+
+@pytest.mark.parametrize("name", sorted(public_functions()))
+def test_the_committed_run_has_every_property_of_every_function(name: str) -> None:
+    exempt = gather()[name].exempt
+
+    marks = {kind: committed().mark(name, kind) for kind in evidence.COLUMNS.values() if kind not in exempt}
+
+    update = "run `tox run -e tests,doctests`, then `cp docs/_build/evidence/*.json docs/measured/evidence`"
+    assert marks == dict.fromkeys(marks, evidence.HELD), update
+    assert committed().compared(name), update
 
 
 def test_the_file_of_a_run_has_a_line_for_each_function_in_an_order_of_its_own() -> None:
