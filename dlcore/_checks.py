@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from ._rows import first_violation, row_extremes
 from ._torch import FakeTensor, is_compiling, is_functorch_wrapped_tensor
 
 __all__ = [
@@ -120,7 +121,7 @@ def check_count(name: str, value: int, at_least: int) -> None:
 def check_indices(name: str, indices: Tensor, size: int) -> None:
     """Raise ValueError unless all indices are in [0, size); the message names the first that is not."""
     if has_values(indices) and indices.numel():
-        smallest, largest = indices.aminmax()
+        smallest, largest = row_extremes(indices)
         if smallest.item() < 0 or largest.item() >= size:
             cure = "; give what is to be ignored any index and the weight 0" if smallest.item() == IGNORED else ""
             rule = f"in [0, {size})"
@@ -164,11 +165,11 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
     """Raise ValueError unless the elementwise rule holds for all values; the message names the first violation."""
     if not has_values(x):
         return
-    kept = holds(x)
-    if not bool(kept.all()):
-        index = tuple(int(i) for i in (~kept).nonzero()[0])
+    violation = first_violation(x, holds)
+    if violation:
+        index, value = violation
         place = f" at index {index[0] if len(index) == 1 else index}" if index else ""
-        raise ValueError(f"{name} must be {rule}, got {x[index].item()}{place}{cure}")
+        raise ValueError(f"{name} must be {rule}, got {value}{place}{cure}")
 
 
 def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = True) -> None:

@@ -1,7 +1,9 @@
-r"""Minibatches: how are examples grouped for training?
+r"""Minibatches and shards: how are examples grouped for training, and over processes?
 
 A step of minibatch stochastic gradient descent uses a few examples drawn at random, and an epoch uses each example
 once. The tensors are indexed directly, a few batches at a time. This needs no copy of all data and no call per example.
+
+If one machine cannot hold the examples, several processes hold a part of them each, a shard.
 """
 
 from collections.abc import Iterator
@@ -10,11 +12,13 @@ from typing import Any
 import torch
 from jaxtyping import Shaped
 from torch import Generator, Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
-from ._checks import check_count, check_rank
+from ._checks import check_count, check_rank, number_of_rows
+from ._shards import shards_in_chunks
 from ._torch import generator_option, split
 
-__all__ = ["minibatches"]
+__all__ = ["minibatches", "shard_rows"]
 
 MAX_GATHERED_ENTRIES = 2**18  # gathered from a tensor in one call; more if a batch has more
 
@@ -120,3 +124,69 @@ def _shuffled_batches(columns: list[Tensor], order: Tensor, batch_size: int) -> 
     at_a_time = batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)
     for rows in split(order, at_a_time):
         yield from zip(*(split(x.index_select(0, rows.to(x.device)), batch_size) for x in columns), strict=True)
+
+
+def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[Tensor, "n ..."]:
+    r"""Return the rows that several processes hold, any number each, as one tensor that is sharded over them.
+
+    .. math::
+
+        \mathbf{X} = \begin{pmatrix} \mathbf{X}_0 \\ \vdots \\ \mathbf{X}_{W-1} \end{pmatrix}, \qquad
+        \text{process } p \text{ holds rows } p\,c, \dots, \min\bigl((p + 1)\,c,\ n\bigr) - 1, \qquad
+        c = \lceil n / W \rceil
+
+    where :math:`\mathbf{X}_p` are the rows of process :math:`p` of :math:`W`. The last processes may hold fewer
+    rows or none. All processes must call the function. Each row is sent at most once, to the process that will hold it.
+
+    The functions of this library that sum over rows take such tensors in place of plain ones. What they return for each
+    row is sharded in the same way. All else that they return is a plain tensor, equal on each process.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n_local, ...)
+        The rows of this process, a plain tensor.
+    mesh : DeviceMesh
+        The processes, along one dimension.
+
+    Returns
+    -------
+    Tensor, shape (n, ...)
+        The rows of all processes in their order: a DTensor with the placement ``Shard(0)``. Gradients flow back to
+        the rows of each process.
+
+    Raises
+    ------
+    TypeError
+        If ``rows`` is not a tensor.
+    ValueError
+        If ``rows`` has no dimension, or ``mesh`` has more than one.
+    ValueError
+        If the processes hold rows of different shapes or dtypes.
+
+    See Also
+    --------
+    torch.distributed.tensor.distribute_tensor : Shards rows that the first process holds, or all hold alike.
+    torch.distributed.tensor.DTensor.from_local : Exchanges nothing. Unless it is given the shape of all rows, and each
+        process holds its :math:`c` rows, means over the result are wrong, and torch raises no error.
+
+    References
+    ----------
+    .. [1] M. Zaharia et al., "Resilient distributed datasets: a fault-tolerant abstraction for in-memory cluster
+       computing", *NSDI*, 2012.
+
+    Examples
+    --------
+    Here is one process. More of them are started with ``torchrun --nproc_per_node 4 script.py``, and need only the
+    first argument of ``init_process_group``:
+
+    >>> torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    >>> mesh = torch.distributed.init_device_mesh("cpu", (1,))
+    >>> x = shard_rows(torch.tensor([[1.0], [2.0], [3.0]]), mesh)
+    >>> x.shape, x.placements
+    (torch.Size([3, 1]), (Shard(dim=0),))
+    >>> torch.distributed.destroy_process_group()
+    """
+    number_of_rows(rows=rows)
+    if mesh.ndim != 1:
+        raise ValueError(f"mesh must have one dimension, got {mesh.ndim}")
+    return shards_in_chunks(rows, mesh)

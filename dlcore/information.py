@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ._checks import check_floating, check_number, check_rank, check_same_shape, check_values, has_values
 from ._numerics import upcast
+from ._rows import row_any, row_sum
+from ._shards import check_rows, local_rows, replicated, shards_of
 
 __all__ = [
     "cross_entropy",
@@ -71,6 +73,7 @@ def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tens
     >>> surprisal(torch.tensor([0.5**3, 1.0, 0.0]), base=2)
     tensor([3., 0., inf])
     """
+    check_rows(p=p, base=base)
     check_floating(p=p)
     unit = _unit(base)
     surprise = (0.0 - upcast(p).log()) / unit  # 0 - log 1 is 0, where -log 1 would be -0
@@ -123,6 +126,7 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
     >>> entropy(torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0]]), base=2)
     tensor([2.0000, 1.5000, 0.0000])
     """
+    check_rows(p=p, base=base)
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
     unit = _unit(base)
@@ -192,7 +196,7 @@ def cross_entropy(
     unit = _unit_of_pair(p, q, base)
     wide_p, wide_q = upcast(p), upcast(q)
     possible = torch.where(wide_p < 0, math.nan, wide_p)  # a negative p must give NaN, and log q cannot do that
-    nats = (possible * -_log(wide_q, wide_p)).sum(-1)
+    nats = _sum(possible * -_log(wide_q, wide_p))
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
 
@@ -256,7 +260,7 @@ def kl_divergence(
     unit = _unit_of_pair(p, q, base)
     wide_p, wide_q = upcast(p), upcast(q)
     log_ratio = _log(wide_p, wide_p) - _log(wide_q, wide_p)
-    nats = _never_negative(_divergence_terms(wide_p, wide_q, log_ratio).sum(-1))
+    nats = _never_negative(_sum(_divergence_terms(wide_p, wide_q, log_ratio)))
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
 
@@ -307,17 +311,18 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     >>> mutual_information(torch.tensor([[[0.5, 0.0], [0.0, 0.5]], [[0.25, 0.25], [0.25, 0.25]]]), base=2)
     tensor([1., 0.])
     """
+    check_rows(joint=joint, base=base)
     check_floating(joint=joint)
     check_rank("joint", joint, 2, "(*, m, n)")
     unit = _unit(base)
     wide = upcast(joint)
-    rows, columns, mass = wide.sum(-1, keepdim=True), wide.sum(-2, keepdim=True), wide.sum((-2, -1))
+    rows, columns, mass = wide.sum(-1, keepdim=True), _column_sums(wide), _sum_of_matrix(wide)
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)
     independent = rows * columns
-    is_near = ((wide - independent).abs() <= MAX_RELATIVE_GAP * (wide + independent)).all(-1).all(-1)
-    near = _divergence_terms(wide, independent, log_ratio).sum((-2, -1))
-    far = (wide * log_ratio).sum((-2, -1)) + (mass * mass - mass)  # a product of marginals may underflow
-    nats = _never_negative(torch.where(is_near, near, far))
+    is_far = (wide - independent).abs() > MAX_RELATIVE_GAP * (wide + independent)
+    near = _sum_of_matrix(_divergence_terms(wide, independent, log_ratio))
+    far = _sum_of_matrix(wide * log_ratio) + (mass * mass - mass)  # a product of marginals may underflow
+    nats = _never_negative(torch.where(_sum_of_matrix(is_far) == 0, near, far))
     _refuse_negative(nats, joint=joint)
     return (nats / unit).to(joint.dtype)
 
@@ -363,6 +368,7 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
     >>> perplexity(torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]))
     tensor([4., 2., 1.])
     """
+    check_rows(p=p)
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
     nats = _entropy(upcast(p))
@@ -371,7 +377,24 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
 
 
 def _entropy(p: Tensor) -> Tensor:
-    return (p * -_log(p, p)).sum(-1)
+    return _sum(p * -_log(p, p))
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Return the sums over the last dimension; if it is the only one, it may be sharded."""
+    return row_sum(x) if x.dim() == 1 else x.sum(-1)
+
+
+def _sum_of_matrix(x: Tensor) -> Tensor:
+    """Return the sums over the last two dimensions; if they are the only ones, their rows may be sharded."""
+    return row_sum(x) if x.dim() == 2 else x.sum((-2, -1))
+
+
+def _column_sums(x: Tensor) -> Tensor:
+    """Return the sums over the last dimension but one, which is kept; if it is the first, it may be sharded."""
+    return (
+        replicated(shards_of(x).sum(local_rows(x).sum(0, keepdim=True)), x) if x.dim() == 2 else x.sum(-2, keepdim=True)
+    )
 
 
 def _divergence_terms(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
@@ -408,6 +431,7 @@ def _unit(base: float) -> float:
 
 
 def _unit_of_pair(p: Tensor, q: Tensor, base: float) -> float:
+    check_rows(p=p, q=q, base=base)
     check_floating(p=p, q=q)
     check_rank("p", p, 1, "(*, n)")
     check_same_shape(p=p, q=q)
@@ -416,6 +440,6 @@ def _unit_of_pair(p: Tensor, q: Tensor, base: float) -> float:
 
 def _refuse_negative(result: Tensor, **distributions: Tensor) -> None:
     """Raise ValueError if an entry is negative; search only if the result, which has fewer entries, holds a NaN."""
-    if has_values(result) and bool(result.isnan().any()):
+    if has_values(result) and row_any(result.isnan()):
         for name, p in distributions.items():
             check_values(name, p, ">= 0", lambda p: ~(p < 0))

@@ -21,6 +21,8 @@ from ._checks import (
     check_values,
 )
 from ._numerics import upcast
+from ._rows import row_mean
+from ._shards import check_rows, local_rows, shards_of
 
 __all__ = ["accuracy", "calibration_error", "confusion_matrix"]
 
@@ -69,11 +71,12 @@ def accuracy(labels: Integer[Tensor, "*shape"], predictions: Integer[Tensor, "*s
     >>> accuracy(torch.tensor([0, 1, 1, 1]), logits.argmax(dim=-1))
     tensor(0.7500)
     """
+    check_rows(labels=labels, predictions=predictions)
     check_integer(labels=labels, predictions=predictions)
     check_same_shape(labels=labels, predictions=predictions)
     _check_not_empty(labels)
     correct = labels.to(torch.int64) == predictions.to(torch.int64)  # torch cannot compare every pair of integer dtypes
-    return correct.mean(dtype=torch.get_default_dtype())
+    return row_mean(correct, dtype=torch.get_default_dtype())
 
 
 def confusion_matrix(
@@ -145,6 +148,7 @@ def confusion_matrix(
     tensor([[0.7500, 0.2500],
             [0.0000, 1.0000]])
     """
+    check_rows(labels=labels, predictions=predictions, n_classes=n_classes, normalize=normalize)
     check_integer(labels=labels, predictions=predictions)
     check_count("n_classes", n_classes, 1)
     if normalize not in {None, "true", "predicted", "all"}:
@@ -153,9 +157,9 @@ def confusion_matrix(
     labels, predictions, k = as_int64("labels", labels), as_int64("predictions", predictions), int(n_classes)
     check_indices("labels", labels, k)
     check_indices("predictions", predictions, k)
-    pairs = (labels * k + predictions).flatten()
+    pairs = local_rows(labels * k + predictions).flatten()
     counts = torch.zeros(k**2, dtype=torch.int64, device=labels.device)
-    counts = counts.index_add(0, pairs, torch.ones_like(pairs)).reshape(k, k)
+    counts = shards_of(labels).sum(counts.index_add(0, pairs, torch.ones_like(pairs))).reshape(k, k)
     if normalize is None:
         return counts
     dim = {"true": (1,), "predicted": (0,), "all": (0, 1)}[normalize]
@@ -232,6 +236,7 @@ def calibration_error(
     >>> calibration_error(torch.tensor([0, 0, 0, 0]), probabilities)
     tensor(0.2500)
     """
+    check_rows(labels=labels, probabilities=probabilities, n_bins=n_bins)
     check_integer(labels=labels)
     check_floating(probabilities=probabilities)
     check_count("n_bins", n_bins, 1)
@@ -248,8 +253,8 @@ def calibration_error(
     check_values("probabilities", conf, "in [0, 1]", lambda p: (p >= 0) & (p <= 1))
     acc = (predictions == labels).double()  # float64, because a bin may hold millions of examples
     edges = torch.arange(1, m, dtype=conf.dtype, device=conf.device) / m
-    bins = torch.bucketize(conf.detach(), edges)
-    gaps = acc.new_zeros(m).index_add(0, bins, acc - conf)  # |B_m| (acc(B_m) - conf(B_m))
+    gap, bins = local_rows(acc - conf), torch.bucketize(local_rows(conf.detach()), edges)
+    gaps = shards_of(conf).sum(gap.new_zeros(m).index_add(0, bins, gap))  # |B_m| (acc(B_m) - conf(B_m))
     return (gaps.abs().sum() / len(labels)).to(probabilities.dtype)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ._checks import check_floating, check_same_shape, check_weights
 from ._numerics import upcast
+from ._rows import row_mean
+from ._shards import check_rows, is_sharded, local_rows, replicated, shards_of
 from .importance._weights import scaled_to_mean_one
 from .norms import l2_norm
 
@@ -74,8 +76,9 @@ def empirical_risk(losses: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> torch.func.grad(empirical_risk)(losses)
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
+    check_rows(losses=losses)
     _check_losses(losses=losses)
-    return losses.mean()
+    return row_mean(losses)
 
 
 def importance_weighted_risk(
@@ -140,12 +143,13 @@ def importance_weighted_risk(
     >>> importance_weighted_risk(losses, 10 * weights), importance_weighted_risk(losses, 10 * weights, normalize=True)
     (tensor(20.), tensor(2.))
     """
+    check_rows(losses=losses, weights=weights, normalize=normalize)
     _check_weighted(losses, weights)
     dtype = torch.promote_types(losses.dtype, weights.dtype)
     losses, weights = upcast(_present(losses, weights)), upcast(weights)
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
-    return (weights * losses).mean().to(dtype)
+    return row_mean(weights * losses).to(dtype)
 
 
 def standard_error(
@@ -212,8 +216,11 @@ def standard_error(
     tensor(2.)
     """
     if weights is None:
+        check_rows(losses=losses, normalize=normalize)
         _check_losses(losses=losses)
         weights = torch.ones_like(losses)
+    else:
+        check_rows(losses=losses, weights=weights, normalize=normalize)
     _check_weighted(losses, weights)
     n = len(losses)
     if n < 2:
@@ -222,9 +229,9 @@ def standard_error(
     losses, weights = _present(losses, weights).double(), weights.double()  # float64: the deviations may be small
     if normalize:
         weights = scaled_to_mean_one("weights", weights)
-    risk = (weights * losses).mean()
+    risk = replicated(row_mean(weights * losses), losses)
     deviations = weights * (losses - risk) if normalize else weights * losses - risk
-    return (l2_norm(deviations) / math.sqrt(n * (n - 1))).to(dtype)
+    return (_length(deviations) / math.sqrt(n * (n - 1))).to(dtype)
 
 
 def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
@@ -269,16 +276,25 @@ def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tens
     >>> generalization_gap(torch.tensor([0.5, 1.5, 1.0]), torch.tensor([1.0, 2.0]))
     tensor(0.5000)
     """
+    check_rows(train_losses=train_losses)
+    check_rows(test_losses=test_losses)
     _check_losses(train_losses=train_losses, test_losses=test_losses)
     dtype = torch.promote_types(train_losses.dtype, test_losses.dtype)
     train, test = train_losses.double(), test_losses.double()
-    offset = train.detach().mean().nan_to_num(0, 0, 0)  # without it, the difference loses digits
-    return ((test - offset).mean() - (train - offset).mean()).to(dtype)
+    offset = row_mean(train.detach()).nan_to_num(0, 0, 0)  # without it, the difference loses digits
+    return (row_mean(test - offset) - row_mean(train - offset)).to(dtype)
 
 
 def _present(losses: Tensor, weights: Tensor) -> Tensor:
     """Return the losses, replacing infinite or NaN losses of absent examples, those with weight 0, by 0."""
     return torch.where((weights == 0) & ~losses.isfinite(), 0, losses)
+
+
+def _length(x: Tensor) -> Tensor:
+    """Return the Euclidean norm: of rows that are sharded, the norm of the norms of the shards."""
+    if is_sharded(x):
+        x = shards_of(x).cat(l2_norm(local_rows(x)).reshape(1))
+    return l2_norm(x)
 
 
 def _check_losses(**named: Tensor) -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlcore import batches
+from tests.processes import mesh_of_one
 
 
 @given(st.integers(0, 40), st.integers(1, 45), st.booleans(), st.integers(0, 100))
@@ -152,3 +154,14 @@ def test_batch_size_may_be_a_numpy_integer(shuffle: bool, drop_last: bool, plain
     sizes = [len(x) for (x,) in plain.batches.minibatches(torch.arange(5), batch_size=np.int64(2), **options)]
 
     assert sizes == ([2, 2] if drop_last else [2, 2, 1])
+
+
+@pytest.mark.held_against("PyTorch", batches.shard_rows)  # with several processes in tests/test_sharded.py
+def test_rows_are_sharded_as_torch_shards_them() -> None:
+    rows, mesh = torch.arange(6.0).reshape(3, 2), mesh_of_one()
+
+    sharded, expected = batches.shard_rows(rows, mesh), distribute_tensor(rows, mesh, [Shard(0)])
+
+    assert sharded.placements == expected.placements
+    assert (sharded.shape, sharded.stride()) == (expected.shape, expected.stride())
+    assert torch.equal(sharded.full_tensor(), rows)

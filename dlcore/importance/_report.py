@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_weights
+from dlcore._rows import row_max, row_mean
+from dlcore._shards import check_rows, is_sharded
 from dlcore._torch import loadable
 
 from ._weights import effective_sample_size, fit_tail, pareto_shape, tail_length
@@ -184,15 +186,16 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
       Pareto shape           nan (trusted below 0.67)
     Do not trust these weights: their mean is 0.25, but a density ratio has mean 1.
     """
+    check_rows(w=w)
     check_weights("w", w)
     if not len(w):
         raise ValueError("w must hold at least one weight, got shape (0,)")
-    wide = w.detach().to("cpu", torch.float64)
+    wide = w.detach().double() if is_sharded(w) else w.detach().to("cpu", torch.float64)
     return WeightReport(
         n=len(w),
         effective_sample_size=effective_sample_size(wide).item(),
-        mean_weight=wide.mean().item(),
-        largest_weight=wide.max().item(),
+        mean_weight=row_mean(wide).item(),
+        largest_weight=row_max(wide).item(),
         pareto_shape=_confirmed_shape(wide),
     )
 

@@ -9,6 +9,17 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, check_pair, check_values, check_weights, has_values
 from dlcore._numerics import upcast
+from dlcore._rows import (
+    replace_rows,
+    row_logsumexp,
+    row_max,
+    row_mean,
+    row_quantile,
+    row_sum,
+    row_topk,
+    rows_at,
+)
+from dlcore._shards import check_rows, replicated
 
 __all__ = [
     "clip_weights",
@@ -73,10 +84,11 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 3.0]))
     tensor(3.)
     """
+    check_rows(w=w)
     check_weights("w", w)
     share = _relative_to_the_largest(w)
-    squares = share.square().sum()
-    return (share.sum() ** 2 / torch.where(squares > 0, squares, 1)).to(w.dtype)
+    squares = row_sum(share.square())
+    return (row_sum(share) ** 2 / torch.where(squares > 0, squares, 1)).to(w.dtype)
 
 
 def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
@@ -139,10 +151,11 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     >>> [round(pareto_shape(u**-k).item(), 1) for k in (0.25, 0.5, 1.0)]
     [0.3, 0.5, 1.0]
     """
+    check_rows(w=w)
     check_weights("w", w)
     n_tail = tail_length(len(w))
     if n_tail < MIN_TAIL_WEIGHTS:
-        return w.sum() * math.nan
+        return row_sum(w) * math.nan
     return fit_tail(w, n_tail).shape.to(w.dtype)
 
 
@@ -178,7 +191,7 @@ def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
     The weights are scaled, and those that underflow beside the largest count as ties with the threshold.
     """
     share = _relative_to_the_largest(w)
-    largest = share.topk(n_tail + 1).values
+    largest, _ = row_topk(share, n_tail + 1)
     x = (largest[:-1] - largest[-1].clamp(min=torch.finfo(share.dtype).tiny)).clamp(min=0)
     return x, (x > 0).sum()
 
@@ -244,6 +257,7 @@ def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]
     >>> clip_weights(torch.tensor([0.5, 2.0, 50.0, math.inf]), maximum=5.0)
     tensor([0.5000, 2.0000, 5.0000, 5.0000])
     """
+    check_rows(w=w, maximum=maximum)
     check_weights("w", w, finite=False)
     check_number("maximum", maximum, "> 0", lambda maximum: maximum > 0)
     return w.clamp(max=maximum)
@@ -289,6 +303,7 @@ def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     >>> normalize_weights(torch.tensor([1e30, 3e30, 0.0, 0.0]))
     tensor([1., 3., 0., 0.])
     """
+    check_rows(w=w)
     check_weights("w", w)
     return scaled_to_mean_one("w", w).to(w.dtype)
 
@@ -333,15 +348,17 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     >>> normalize_log_weights(torch.tensor([1000.0, 1000.0, -math.inf, -math.inf])).exp()
     tensor([2., 2., 0., 0.])
     """
+    check_rows(log_w=log_w)
     check_floating(log_w=log_w)
     if log_w.dim() != 1:
         raise ValueError(f"log_w must have shape (n,), got {tuple(log_w.shape)}")
     check_values("log_w", log_w, "< inf", lambda log_w: log_w < math.inf)
     wide = log_w.double()  # a weight near the mean has a logarithm near 0
-    log_sum = wide.logsumexp(dim=0)
+    log_sum = row_logsumexp(wide)
     if has_values(log_sum) and log_sum == -math.inf:
         raise ValueError("log_w must have a finite entry")
-    return (wide - (log_sum - math.log(max(len(log_w), 1)))).to(log_w.dtype)
+    log_mean = log_sum - math.log(max(len(log_w), 1))
+    return (wide - replicated(log_mean, log_w)).to(log_w.dtype)
 
 
 def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
@@ -392,20 +409,22 @@ def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     >>> bool(smoothed.max() < 30), torch.equal(smoothed[:32], w[:32])
     (True, True)
     """
+    check_rows(w=w)
     check_weights("w", w)
     n_tail = tail_length(len(w))
     if n_tail < MIN_TAIL_WEIGHTS:
         return w.clone()
     share = _relative_to_the_largest(w)
     k, sigma, m = fit_tail(w, n_tail)
-    largest, places = share.topk(n_tail + 1)
+    largest, places = row_topk(share, n_tail + 1)
     u = largest[-1]
     below = (torch.arange(n_tail, dtype=share.dtype, device=w.device) + 0.5) / m.clamp(min=1)  # 1 − (z − ½) / m
     quantiles = u + sigma / k * torch.expm1(-k * below.clamp(max=1).log())
     fitted = torch.arange(n_tail, device=w.device) < torch.where(m < MIN_TAIL_WEIGHTS, 0, m)
     wide = upcast(w)
-    smoothed = torch.where(fitted, (quantiles * wide.detach().amax()).minimum(wide.amax()), wide[places[:-1]])
-    return wide.scatter(0, places[:-1], smoothed).to(w.dtype)
+    highest, tail = row_max(wide), rows_at(wide, places[:-1])
+    smoothed = torch.where(fitted, (quantiles * highest.detach()).minimum(highest), tail)
+    return replace_rows(wide, places[:-1], smoothed).to(w.dtype)
 
 
 def weighted_quantile(x: Float[Tensor, "n"], w: Float[Tensor, "n"], *, level: float) -> Float[Tensor, ""]:
@@ -457,14 +476,12 @@ def weighted_quantile(x: Float[Tensor, "n"], w: Float[Tensor, "n"], *, level: fl
     >>> weighted_quantile(x, torch.ones(4), level=0.5), weighted_quantile(x, w, level=0.5)
     (tensor(2.), tensor(4.))
     """
+    check_rows(x=x, w=w, level=level)
     check_weights("w", w)
     check_pair(w=w, x=x)
     check_number("level", level, "in [0, 1]", lambda level: 0 <= level <= 1)
     check_values("x", torch.where(w > 0, x, 0), "a number where w > 0", lambda x: ~x.isnan())
-    ordered, order = x.sort()
-    cumulative = scaled_to_mean_one("w", w).to(torch.float64)[order].cumsum(dim=0)
-    needed = (level * cumulative[-1]).clamp(min=torch.finfo(torch.float64).tiny)
-    return ordered.gather(0, torch.searchsorted(cumulative, needed.reshape(1)))[0]
+    return row_quantile(x, scaled_to_mean_one("w", w).to(torch.float64), level)
 
 
 def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, "n"]:
@@ -513,6 +530,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     >>> flatten_weights(w, exponent=0)
     tensor([1., 1., 1., 1.])
     """
+    check_rows(w=w, exponent=exponent)
     check_weights("w", w)
     check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
     return w**exponent
@@ -521,14 +539,14 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
 def _relative_to_the_largest(w: Tensor) -> Tensor:
     """Return the weights over the largest, in float32 at least: their scale does not matter, but may overflow."""
     wide = upcast(w)
-    largest = wide.detach().amax() if len(w) else wide.new_ones(())
+    largest = row_max(wide.detach()) if len(w) else wide.new_ones(())
     return wide / torch.where(largest > 0, largest, 1)
 
 
 def scaled_to_mean_one(name: str, w: Tensor) -> Tensor:
     """Return the weights over their mean, half precision in float32; raise ValueError if all are 0."""
     share = _relative_to_the_largest(w)
-    mean = share.mean()
+    mean = row_mean(share)
     if has_values(mean) and not mean > 0:
         raise ValueError(f"{name} must be finite and not all 0 to be divided by their sum")
-    return share / mean
+    return share / replicated(mean, w)

@@ -1,10 +1,14 @@
 """Entries of :mod:`dlcore.batches`."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dlcore._shards import local_rows
+from tests.processes import mesh_of_one
 
 from . import Entry, Refusal, draw
 
@@ -19,6 +23,13 @@ def as_sum_of_products(minibatches: Callable[..., Iterator[tuple[Tensor, ...]]])
 
     return joined
 
+
+def on_one_process(shard_rows: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the rows of the only process."""
+    return lambda rows: local_rows(shard_rows(rows, mesh_of_one()))
+
+
+COLLECTIVE = "processes exchange values, and torch transforms no collective operation of this kind"
 
 ENTRIES = {
     "batches.minibatches": Entry(
@@ -39,5 +50,16 @@ ENTRIES = {
                 {"batch_size": 2},
             ),
         ),
+    ),
+    "batches.shard_rows": Entry(
+        make=lambda generator: (draw(generator, 5, 3),),
+        adapt=on_one_process,
+        empty=((torch.ones(0, 2),), (0, 2)),
+        refusals=(
+            Refusal(TypeError, "rows must be a torch.Tensor, got list", ([1.0], None)),
+            Refusal(ValueError, "rows must have shape (n, *), got ()", (torch.tensor(1.0), None)),
+            Refusal(ValueError, "mesh must have one dimension, got 2", (X, SimpleNamespace(ndim=2))),
+        ),
+        exempt=dict.fromkeys(("func_grad", "vmap", "compile", "meta"), COLLECTIVE),
     ),
 }

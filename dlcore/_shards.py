@@ -1,0 +1,302 @@
+"""Rows that are sharded over processes: which process holds which, and what the processes exchange.
+
+The layout is that of :func:`torch.distributed.tensor.distribute_tensor` with the placement ``Shard(0)``: equal chunks,
+but for the last ones, which hold what is left. For a plain tensor, all functions return what they are given.
+
+A gradient that reaches a sum over the processes is the same on each of them, as the sum is. So it goes on to the rows
+of each process as it is. A plain tensor that meets rows has one gradient on each process, and they are added.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+__all__ = [
+    "OneProcess",
+    "Shards",
+    "as_rows_of",
+    "check_rows",
+    "copied",
+    "is_sharded",
+    "local_rows",
+    "replicated",
+    "shards_in_chunks",
+    "shards_of",
+]
+
+TO_SHARD = "; torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them"
+TO_CHUNKS = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
+
+
+def is_sharded(x: object) -> bool:
+    """Return whether a tensor is a DTensor, without the import of its class, which takes seconds."""
+    return type(x) is not Tensor and isinstance(x, Tensor) and hasattr(x, "placements")
+
+
+class OneProcess:
+    """The only process, which holds all rows: there is nothing to communicate."""
+
+    first_row = 0
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        return x
+
+    def cat(self, x: Tensor) -> Tensor:
+        """Return the rows of all processes."""
+        return x
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The processes that hold the rows of a tensor, and the first row that is held here."""
+
+    mesh: DeviceMesh
+    first_row: int
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        return _Sum.apply(x, self.mesh)
+
+    def cat(self, x: Tensor) -> Tensor:
+        """Return the rows of all processes, in their order; each may have another number of rows."""
+        return _Cat.apply(x, self.mesh)
+
+
+def shards_of(x: Tensor) -> OneProcess | Shards:
+    """Return the processes that hold the rows of a tensor."""
+    if not is_sharded(x):
+        return OneProcess()
+    mesh = cast("DTensor", x).device_mesh
+    return Shards(mesh, min(_chunk_rows(len(x), mesh.size()) * mesh.get_local_rank(), len(x)))
+
+
+def _chunk_rows(n: int, n_processes: int) -> int:
+    """Return the number of rows that each process holds, but the last ones, which hold what is left."""
+    return -(-n // n_processes)
+
+
+def local_rows(x: Tensor) -> Tensor:
+    """Return the rows that this process holds, as a plain tensor."""
+    return _Local.apply(x) if is_sharded(x) else x
+
+
+def replicated(value: Tensor, x: Tensor) -> Tensor:
+    """Return a plain tensor that is one for all in the form in which torch combines it with the rows of ``x``."""
+    if not is_sharded(x):
+        return value
+    from torch.distributed.tensor import DTensor, Replicate  # noqa: PLC0415  # imported already by who made x
+
+    return DTensor.from_local(value, cast("DTensor", x).device_mesh, [Replicate()], run_check=False)
+
+
+def copied(value: Tensor, x: Tensor) -> Tensor:
+    """Return a plain tensor that is one for all, for computing with the local rows of ``x``, which is sharded."""
+    return _Copied.apply(value, cast("DTensor", x).device_mesh)
+
+
+def shards_in_chunks(rows: Tensor, mesh: DeviceMesh) -> Tensor:
+    """Return the rows that processes hold, any number each, as one tensor in the layout of this module."""
+    found = _gathered((f"{rows.dtype} and shape {_shape('n', rows)}", len(rows)), mesh)
+    _check_same("rows", [outline for outline, _ in found])
+    counts, process = [count for _, count in found], mesh.get_local_rank()
+    n, chunk = sum(counts), _chunk_rows(sum(counts), len(counts))
+    starts = [sum(counts[:i]) for i in range(len(counts))]
+    sent = [_overlap(starts[process], counts[process], chunk * i, chunk) for i in range(len(counts))]
+    received = [_overlap(start, count, chunk * process, chunk) for start, count in zip(starts, counts, strict=True)]
+    return _Wrapped.apply(_Moved.apply(rows, mesh, sent, received), mesh, n)
+
+
+def _overlap(start: int, count: int, other_start: int, other_count: int) -> int:
+    """Return how many integers two ranges have in common."""
+    return max(min(start + count, other_start + other_count) - max(start, other_start), 0)
+
+
+def as_rows_of(x: Tensor, local: Tensor) -> Tensor:
+    """Return the rows of this process as a part of rows that are sharded as those of ``x``."""
+    return _Wrapped.apply(local, cast("DTensor", x).device_mesh, len(x))
+
+
+def check_rows(**arguments: Any) -> None:  # noqa: ANN401
+    """Raise unless all tensors among the arguments have sharded rows in one layout, or none; options are compared.
+
+    A process cannot see alone whether the rows are laid out in equal chunks, so all of them exchange what they hold. It
+    is the only place where different arguments on different processes are noticed. Nothing is done for plain tensors.
+    """
+    for x in arguments.values():
+        if is_sharded(x):
+            _check_sharded(x, arguments)
+            return
+
+
+def _check_sharded(x: Tensor, arguments: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError unless each process has the same arguments, and its chunk of the rows."""
+    sharded = {name: cast("DTensor", tensor) for name, tensor in arguments.items() if is_sharded(tensor)}
+    outlines = {name: _outline(argument) for name, argument in arguments.items()}
+    held = {name: (len(tensor.to_local()), len(tensor)) for name, tensor in sharded.items()}
+    found = _gathered((outlines, held), cast("DTensor", x).device_mesh)
+    for name, argument in arguments.items():
+        _check_same(name, [outlines[name] for outlines, _ in found])
+        if isinstance(argument, Tensor) and name not in sharded:
+            raise TypeError(f"{name} must have sharded rows as the other tensors do, got a plain tensor{TO_SHARD}")
+    for name, tensor in sharded.items():
+        if tensor.device_mesh.ndim != 1 or not tensor.placements[0].is_shard(0):
+            raise ValueError(f"{name} must have the placements (Shard(dim=0),), got {tensor.placements}")
+        _check_chunks(name, [counts[name] for _, counts in found])
+
+
+def _check_same(name: str, outlines: list[str]) -> None:
+    """Raise ValueError unless all processes have the same argument."""
+    for process, outline in enumerate(outlines):
+        if outline != outlines[0]:
+            raise ValueError(
+                f"{name} must be the same on all processes, got {outlines[0]} on process 0 and {outline} on process "
+                f"{process}"
+            )
+
+
+def _check_chunks(name: str, counts: list[tuple[int, int]]) -> None:
+    """Raise ValueError unless the rows that the processes hold, with the number of all, are equal chunks."""
+    rows = tuple(held for held, _ in counts)
+    n, chunk = sum(rows), _chunk_rows(sum(rows), len(rows))
+    chunks = tuple(max(min(chunk, n - chunk * process), 0) for process in range(len(rows)))
+    if rows != chunks:
+        raise ValueError(f"{name} must have its rows in chunks, {chunks} on the processes, got {rows}{TO_CHUNKS}")
+    for _, given in counts:
+        if given != n:
+            raise ValueError(f"{name} must have the {n} rows that the processes hold, got shape[0] {given}{TO_CHUNKS}")
+
+
+def _outline(argument: object) -> str:
+    """Return what must be the same on all processes."""
+    if isinstance(argument, Tensor):
+        layout = f", placements {cast('DTensor', argument).placements}" if is_sharded(argument) else ""
+        shape = _shape("n", argument) if layout else tuple(argument.shape)
+        return f"{argument.dtype} and shape {shape}{layout}"
+    return getattr(argument, "__qualname__", repr(argument))
+
+
+def _shape(n: str, rows: Tensor) -> str:
+    """Return the shape of rows whose number is not compared."""
+    return f"({', '.join([n, *map(str, rows.shape[1:])])})"
+
+
+def _gathered(mine: Any, mesh: DeviceMesh) -> list[Any]:  # noqa: ANN401
+    """Return an object of each process."""
+    found: list[Any] = [None] * mesh.size()
+    _communicate(dist.all_gather_object, found, mine, mesh=mesh)
+    return found
+
+
+def _communicate(collective: Callable[..., Any], *operands: Any, mesh: DeviceMesh) -> None:  # noqa: ANN401
+    """Exchange tensors with the other processes; if one of them has ended, raise at once."""
+    try:
+        collective(*operands, group=mesh.get_group())
+    except RuntimeError as error:
+        raise RuntimeError("another process has ended: see its own error, then start all of them again") from error
+
+
+class _Local(torch.autograd.Function):
+    """The rows of this process."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.like = x.detach()
+        return cast("DTensor", x).to_local()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
+        return as_rows_of(ctx.like, *grads)
+
+
+class _Wrapped(torch.autograd.Function):
+    """Rows of this process, as a part of n sharded rows."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, mesh: DeviceMesh, n: int) -> Tensor:  # noqa: ANN401, ARG004
+        from torch.distributed.tensor import DTensor, Shard  # noqa: PLC0415  # takes seconds, unless it is imported
+
+        shape = torch.Size([n, *local.shape[1:]])
+        stride = torch.empty(shape, device="meta").stride()
+        return DTensor.from_local(local, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401, ARG004
+        from torch.distributed.tensor import Shard  # noqa: PLC0415
+
+        grad = cast("DTensor", grads[0])  # of a sum, for example, it is the same on all processes
+        return (
+            local_rows(grad if grad.placements[0].is_shard(0) else grad.redistribute(placements=[Shard(0)])),
+            None,
+            None,
+        )
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes. Each of them uses it alike, so each has the whole gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mesh: DeviceMesh) -> Tensor:  # noqa: ANN401, ARG004
+        total = x.contiguous().clone()
+        _communicate(dist.all_reduce, total, mesh=mesh)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401, ARG004
+        return grads[0], None
+
+
+class _Copied(torch.autograd.Function):
+    """A copy on each process. Each of them uses it for its own rows, so the gradient is the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mesh: DeviceMesh) -> Tensor:  # noqa: ANN401
+        ctx.mesh = mesh
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return _Sum.apply(*grads, ctx.mesh), None
+
+
+class _Cat(torch.autograd.Function):
+    """The rows of all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mesh: DeviceMesh) -> Tensor:  # noqa: ANN401
+        counts = x.new_empty(mesh.size(), 1, dtype=torch.int64)
+        _communicate(dist.all_gather, [*counts], counts.new_tensor([len(x)]), mesh=mesh)
+        rows: list[int] = counts.flatten().tolist()
+        ctx.start, ctx.count = sum(rows[: mesh.get_local_rank()]), len(x)
+        padded = torch.cat([x, x.new_zeros(max(rows) - len(x), *x.shape[1:])])
+        parts = [torch.empty_like(padded) for _ in rows]
+        _communicate(dist.all_gather, parts, padded, mesh=mesh)
+        return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return grads[0][ctx.start : ctx.start + ctx.count], None
+
+
+class _Moved(torch.autograd.Function):
+    """Rows after an exchange in which a process sends so many of them to each, in order, and receives so many."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, mesh: DeviceMesh, sent: list[int], received: list[int]) -> Tensor:  # noqa: ANN401
+        ctx.back = mesh, received, sent
+        moved = rows.new_empty(sum(received), *rows.shape[1:])
+        _communicate(dist.all_to_all_single, moved, rows.contiguous(), received, sent, mesh=mesh)
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+        return _Moved.apply(*grads, *ctx.back), None, None, None
