@@ -20,6 +20,7 @@ from ._newton_cg import (
     preconditioner,
 )
 from ._numerics import accumulation_dtype
+from ._rows import row_sum
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
 __all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
@@ -49,7 +50,7 @@ def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, 
     if weights is not None:
         check_weights("weights", weights, n=n, finite=False)
         check_same_dtype(x=x, weights=weights)
-        total = weights.detach().sum(dtype=accumulation_dtype(x.dtype))
+        total = row_sum(weights.detach(), accumulation_dtype(x.dtype))
         if has_values(total) and not 0 < float(total) < math.inf:
             raise ValueError(f"weights must have a positive, finite sum, got {float(total)}")
 

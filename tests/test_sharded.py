@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 from torch.utils._pytree import tree_leaves, tree_map
 
 import dlcore
-from dlcore import _shards, batches, importance, information, metrics, risk
+from dlcore import _shards, batches, importance, information, linear, metrics, risk
 from tests.library import resolve
 from tests.processes import Processes, mesh_of_one
 from tests.table import gather
@@ -138,6 +138,35 @@ def check_distribution_along_the_rows(mesh: DeviceMesh) -> None:
     check_equal_to_one_process(mesh, information.mutual_information, (p[:, None] * q[:4] / q[:4].sum(),))
 
 
+def check_least_squares(mesh: DeviceMesh) -> None:
+    x, y, targets, weights = draw(11, 3), draw(11, seed=1), draw(11, 2, seed=2), draw(11, seed=3).exp()
+    absent = weights.clone()
+    absent[4], bad = 0, x.clone()
+    bad[4] = torch.nan
+    calls = [
+        (linear.least_squares, (x, y), None),
+        (linear.least_squares, (x + 1e4, targets), weights),
+        (linear.least_squares, (bad, targets), absent),
+        (partial(linear.ridge, penalty=2.0), (x, y), None),
+        (partial(linear.ridge, penalty=2.0), (bad, targets), absent),
+        (partial(linear.ridge, penalty=0.5), (draw(4, 6), draw(4)), None),
+        (partial(linear.ridge, penalty=0.5), (draw(1, 2), draw(1)), None),
+    ]
+    for fit, rows, w in calls:
+        expected = fit(*rows, weights=w)
+
+        actual = fit(*shard(mesh, rows), weights=shard(mesh, w))
+
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+
+
+def check_least_squares_of_many_rows(mesh: DeviceMesh) -> None:
+    x = (draw(20_000, 4) + torch.arange(4.0)).float()
+    y = (x.double() @ torch.tensor([1.0, 2.0, 3.0, 4.0]).double() + draw(20_000, seed=1)).float()
+
+    torch.testing.assert_close(linear.ridge(*shard(mesh, (x, y)), penalty=1), linear.ridge(x, y, penalty=1))
+
+
 def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
     weights, factors = draw(7).exp().requires_grad_(), draw(7, seed=1)
     (expected,) = torch.autograd.grad((importance.normalize_weights(weights) * factors).sum(), weights)
@@ -158,6 +187,8 @@ def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
     [
         check_quantiles,
         check_extremes,
+        check_least_squares,
+        check_least_squares_of_many_rows,
         check_distribution_along_the_rows,
         check_gradient_of_a_result_that_torch_reduces,
     ],
@@ -226,6 +257,20 @@ def refusal_of_another_option(mesh: DeviceMesh) -> Any:
     )
 
 
+def refusal_of_an_infinite_row(mesh: DeviceMesh) -> Any:
+    x = draw(7, 2)
+    x[5, 1] = torch.inf
+    linear.least_squares(*shard(mesh, (x, draw(7))), weights=shard(mesh, torch.ones(7).double()))
+
+
+def refusal_of_dependent_columns(mesh: DeviceMesh) -> Any:
+    linear.least_squares(*shard(mesh, (draw(7, 1).expand(7, 2), draw(7))))
+
+
+def refusal_of_a_gradient(mesh: DeviceMesh) -> Any:
+    linear.ridge(*shard(mesh, (draw(7, 2), draw(7).requires_grad_())), penalty=1)
+
+
 def refusal_of_another_kind(mesh: DeviceMesh) -> Any:
     batches.shard_rows(torch.ones(2, 1 + mesh.get_local_rank()), mesh)
 
@@ -270,6 +315,18 @@ CURE = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
             refusal_of_another_option,
             3,
             "ValueError: n_bins must be the same on all processes, got 10 on process 0 and 11 on process 1",
+        ),
+        (refusal_of_an_infinite_row, 1, "ValueError: x must be finite, got inf at index (5, 1)"),
+        (refusal_of_an_infinite_row, 3, "ValueError: x must be finite, got inf at index (5, 1)"),
+        (
+            refusal_of_dependent_columns,
+            3,
+            "ValueError: x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize",
+        ),
+        (
+            refusal_of_a_gradient,
+            1,
+            "ValueError: x must not require a gradient, nor y or weights, if the rows are sharded: detach them",
         ),
         (
             refusal_of_another_kind,

@@ -11,6 +11,8 @@ from torch import Tensor
 from dlcore._checks import check_floating, check_nonnegative, check_same_dtype, check_values, has_values
 from dlcore._numerics import accumulation_dtype
 from dlcore._regression import MAX_ROWS_IN_MEMORY, check_examples
+from dlcore._rows import row_sum
+from dlcore._shards import check_rows, is_sharded, local_rows, shards_of
 from dlcore._torch import qr
 from dlcore.linear._model import LinearParams
 from dlcore.linear._stable import least_squares_solution, ridge_solution
@@ -56,6 +58,8 @@ def least_squares(
         are 0. This check and the next are skipped under ``torch.compile`` and in the transforms of ``torch.func``.
     ValueError
         If the centred columns of ``x`` are linearly dependent, so that many models fit equally well.
+    ValueError
+        If the rows are sharded, and one of the tensors requires a gradient.
 
     See Also
     --------
@@ -72,6 +76,7 @@ def least_squares(
     >>> least_squares(x, torch.tensor([1.0, 3.0, 5.0, 7.0]))  # y = 2x + 1
     LinearParams(weight=tensor([2.]), bias=tensor(1.))
     """
+    check_rows(x=x, y=y, weights=weights)
     centred = _centre(x, y, weights)
     weight = least_squares_solution(centred.x, centred.y, centred.x_magnitude, centred.eps)  # (AᵀA)⁻¹AᵀB, stably
     return centred.model(weight, y)
@@ -118,6 +123,8 @@ def ridge(
     ValueError
         If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0; skipped as in
         :func:`least_squares`.
+    ValueError
+        If the rows are sharded, and one of the tensors requires a gradient.
 
     See Also
     --------
@@ -136,6 +143,7 @@ def ridge(
     >>> ridge(torch.tensor([[0.0], [2.0]]), torch.tensor([1.0, 5.0]), penalty=2)
     LinearParams(weight=tensor([1.]), bias=tensor(2.))
     """
+    check_rows(x=x, y=y, penalty=penalty, weights=weights)
     check_nonnegative("penalty", penalty)
     if penalty == 0:
         return least_squares(x, y, weights=weights)
@@ -170,20 +178,22 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     check_floating(x=x, y=y)
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
-    targets = y.reshape(len(y), math.prod(y.shape[1:]))
     given = (x, y) if weights is None else (x, y, weights)
-    by_blocks = len(x) > MAX_ROWS_IN_MEMORY and has_values(*given) and not _need_gradient(*given)
-    centred = (_centre_by_blocks if by_blocks else _centre_at_once)(x, targets, weights)
+    by_blocks = (len(x) > MAX_ROWS_IN_MEMORY or is_sharded(x)) and has_values(*given) and not _need_gradient(*given)
+    centred = (_centre_by_blocks if by_blocks else _centre_at_once)(x, y, weights)
     if has_values(*given) and not bool(centred.x_mean.isfinite().all() & centred.y_mean.isfinite().all()):
         for name, tensor in {"x": x, "y": y}.items():
             if weights is not None:
-                tensor = torch.where((weights > 0).reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)  # noqa: PLW2901
+                tensor = torch.where((weights > 0).reshape(len(x), *[1] * (tensor.dim() - 1)), tensor, 0)  # noqa: PLW2901
             check_values(name, tensor, "finite", torch.isfinite)
         raise ValueError("x and y must have finite differences from their means: divide them by a constant")
     return centred
 
 
 def _centre_at_once(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
+    if is_sharded(x):
+        raise ValueError("x must not require a gradient, nor y or weights, if the rows are sharded: detach them")
+    y = y.reshape(len(y), math.prod(y.shape[1:]))
     n, eps = len(x), torch.finfo(accumulation_dtype(x.dtype)).eps
     x, y = x.double(), y.double()
     if weights is None:
@@ -216,10 +226,13 @@ def _centre_by_blocks(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredE
     and column, R belongs to the centred columns.
     """
     (n, d), eps = x.shape, torch.finfo(accumulation_dtype(x.dtype)).eps
-    total_weight = float(n if weights is None else weights.sum(dtype=torch.float64))
+    total_weight = float(n if weights is None else row_sum(weights, torch.float64))
+    shards, x, y = shards_of(x), local_rows(x), local_rows(y)
+    weights = None if weights is None else local_rows(weights)
+    y = y.reshape(len(y), math.prod(y.shape[1:]))
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
-        for first_row in range(0, n, BLOCK_ROWS):
+        for first_row in range(0, len(x), BLOCK_ROWS):
             block = slice(first_row, first_row + BLOCK_ROWS)
             rows = torch.cat([x.new_ones(len(x[block]), 1), x[block], y[block]], dim=1).double()
             share = rows.new_ones(len(rows), 1) if weights is None else weights[block, None].double()
@@ -229,9 +242,11 @@ def _centre_by_blocks(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredE
     for rows, share in blocks():
         mean += (share * rows).sum(0)
         magnitude = torch.maximum(magnitude, rows[:, 1 : d + 1].abs().amax(0))
-    mean[0], r = 0, mean.new_zeros(0, len(mean))
+    mean, magnitude = shards.sum(mean), shards.cat(magnitude[None]).amax(0)
+    mean[0], r = 0, mean.new_zeros(1, len(mean))
     for rows, share in blocks():
         _, r = qr(torch.cat([r, share.sqrt() * (rows - mean)]))
+    _, r = qr(shards.cat(r))  # of the processes' own triangles
     centred = r[1:, 1:]
     return _CentredExamples(
         centred[:, :d], centred[:, d:], mean[1 : d + 1], mean[d + 1 :], magnitude, total_weight, eps
