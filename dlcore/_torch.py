@@ -6,10 +6,11 @@ missing, its substitute is used and ``import dlcore`` still works.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
 import importlib
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.utils.data
@@ -42,6 +43,8 @@ __all__ = [
     "is_compiling",
     "is_functorch_wrapped_tensor",
     "is_leaf",
+    "laid_out_like",
+    "largest_magnitude",
     "loadable",
     "manual_seed",
     "pinv",
@@ -142,12 +145,51 @@ foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
 foreach_addcdiv_ = _private("torch._foreach_addcdiv_", _for_each(Tensor.addcdiv_))
 foreach_addcmul_ = _private("torch._foreach_addcmul_", _for_each(Tensor.addcmul_))
 foreach_clamp_min = _private("torch._foreach_clamp_min", _for_each(Tensor.clamp_min))
-foreach_copy_ = _private("torch._foreach_copy_", _for_each(Tensor.copy_))
+_copy_each_ = _for_each(Tensor.copy_)
+_foreach_copy_ = _private("torch._foreach_copy_", _copy_each_)
 foreach_lerp = _private("torch._foreach_lerp", _for_each(Tensor.lerp))
 foreach_mul = _private("torch._foreach_mul", _for_each(Tensor.mul))
 foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))
 foreach_sqrt_ = _private("torch._foreach_sqrt_", _for_each(Tensor.sqrt_))
 foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
+
+
+def foreach_copy_(tensors: list[Tensor], others: list[Tensor]) -> None:
+    """Copy each tensor of the second list to that of the first; torch's fused copy knows no DTensors."""
+    copy_ = _copy_each_ if any(map(_is_dtensor, tensors)) else _foreach_copy_
+    copy_(tensors, others)
+
+
+def laid_out_like(x: Tensor, values: Tensor) -> Tensor:
+    """Return values that every process holds whole in the layout of a DTensor; beside a plain tensor, as they are."""
+    if type(x) is Tensor or not _is_dtensor(x):
+        return values
+    tensor, (mesh, placements) = sys.modules["torch.distributed.tensor"], _layout(x)
+    return tensor.distribute_tensor(values, mesh, placements, src_data_rank=None)
+
+
+def largest_magnitude(x: Tensor) -> Tensor:
+    """Return the largest absolute value; torch's amax fails for a DTensor where a process holds none of its entries."""
+    if not _is_dtensor(x):
+        return x.abs().amax()
+    tensor, (mesh, placements) = sys.modules["torch.distributed.tensor"], _layout(x)
+    own = cast("Any", x).redistribute(mesh, placements).to_local().abs()
+    largest = own.amax() if own.numel() else own.new_zeros(())
+    of_all = [tensor.Partial("max") if layout.is_shard() else layout for layout in placements]
+    return tensor.DTensor.from_local(largest, mesh, of_all)
+
+
+def _layout(x: Any) -> tuple[Any, list[Any]]:  # noqa: ANN401
+    """Return the mesh of a DTensor and its placements, where the sums that are still to be added up are replicated."""
+    replicate = sys.modules["torch.distributed.tensor"].Replicate()
+    return x.device_mesh, [replicate if layout.is_partial() else layout for layout in x.placements]
+
+
+def _is_dtensor(x: Tensor) -> bool:
+    """Tell whether a tensor is distributed over processes, without importing what makes such tensors: it takes long."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(x, module.DTensor)
+
 
 # If these two are missing, a check may read values that do not exist, and torch raises its own error.
 FakeTensor: type = _private("torch._subclasses.FakeTensor", _NoTensor)

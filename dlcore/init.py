@@ -39,7 +39,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ._checks import check_count, check_floating, check_nonnegative, check_number, sizes_of
-from ._torch import generator_option
+from ._torch import generator_option, laid_out_like
 
 __all__ = [
     "constant",
@@ -623,13 +623,13 @@ def _fans(weight: Tensor, gain: float) -> tuple[int, int]:
     if weight.dim() < 2 or weight.numel() == 0:
         raise ValueError(f"weight must have shape (n_out, n_in, ...) and an entry, got {tuple(weight.shape)}")
     check_nonnegative("gain", gain)
-    return weight[0].numel(), len(weight) * weight[0, 0].numel()
+    return math.prod(weight.shape[1:]), len(weight) * math.prod(weight.shape[2:])
 
 
 def _fill_(weight: Tensor, values: Tensor) -> Tensor:
-    """Write values of shape (fan_in, n_out) to the weight of a module."""
+    """Write values of shape (fan_in, n_out) to the weight of a module, which may be sharded."""
     with torch.no_grad():
-        return weight.copy_(values.T.reshape(weight.shape))
+        return weight.copy_(laid_out_like(weight, values.T.reshape(weight.shape)))
 
 
 def _check_layer(n_in: int, n_out: int, gain: float) -> None:
@@ -646,4 +646,4 @@ def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device
 def _sizes(shape: Shape, dtype: DType) -> tuple[int, ...]:
     """Return the sizes of the tensor as Python integers."""
     sizes = shape if isinstance(shape, Sequence) else (shape,)
-    return tuple(int(size) for size in sizes_of(sizes, dtype))
+    return sizes_of(sizes, dtype)

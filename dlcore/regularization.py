@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ._checks import check_floating, check_number, sizes_of
 from ._numerics import upcast
-from ._torch import PyTree, generator_option
+from ._torch import PyTree, generator_option, laid_out_like
 from ._trees import floating_leaves
 from .init import Device, DType, Shape, Source
 
@@ -33,6 +33,9 @@ def dropout(
 
     For :math:`p = 0` no value is dropped, and for :math:`p = 1` every value is. A dropped value is 0 even if :math:`h`
     is infinite. The probability is rounded to a multiple of :math:`2^{-24}`.
+
+    For a :class:`torch.distributed.tensor.DTensor`, every process draws for all hidden values and keeps its own, so let
+    the generators of all processes start from the same seed.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def dropout(
     _check_probability(p)
     if not training:
         return h
-    return _keep(h, _draw_kept(h.shape, p, generator, h.device), p)
+    return _keep(h, laid_out_like(h, _draw_kept(h.shape, p, generator, h.device)), p)
 
 
 def dropout_mask(

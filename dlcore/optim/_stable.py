@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dlcore._torch import largest_magnitude
+
 __all__ = ["rescaled"]
 
 
@@ -16,7 +18,7 @@ def rescaled(gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]
     filled = [g for g in gradients if g.numel() > 0]
     dtype = torch.float64 if any(g.dtype == torch.float64 for g in filled) else torch.float32
     device = filled[0].device
-    largest = torch.stack([g.detach().abs().amax().to(device, dtype) for g in filled]).amax()
+    largest = torch.stack([largest_magnitude(g.detach()).to(device, dtype) for g in filled]).amax()
     scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
     units = [g.to(dtype) / scale.to(g.device) for g in gradients]
     # a sum of squares keeps its digits at 10⁸ entries; torch's norm in a single pass does not
