@@ -112,7 +112,7 @@ def check_count(name: str, value: int, at_least: int) -> None:
 
     NumPy integers pass. Unlike int they overflow, even when negated, so compute with ``int(value)``.
     """
-    if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if type(value) is not int and (not isinstance(value, Integral | torch.SymInt) or isinstance(value, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be >= {at_least}, got {value}")
@@ -175,7 +175,7 @@ def check_values(name: str, x: Tensor, rule: str, holds: Callable[[Tensor], Tens
 def check_weights(name: str, w: Tensor, *, n: int | None = None, finite: bool = True) -> None:
     """Raise TypeError unless ``w`` is floating-point, ValueError unless it is a vector of n nonnegative weights."""
     check_floating(**{name: w})
-    if w.dim() != 1 or n not in (None, len(w)):
+    if w.dim() != 1 or (n is not None and w.shape[0] != n):
         raise ValueError(f"{name} must have shape ({'n' if n is None else n},), got {tuple(w.shape)}")
     if finite:
         check_values(name, w, ">= 0 and finite", lambda w: (w >= 0) & (w < math.inf))
@@ -197,9 +197,9 @@ def number_of_rows(**tensors: Tensor) -> int:
         _check_tensor(name, tensor)
         check_rank(name, tensor, 1, "(n, *)")
     for name, tensor in others:
-        if len(tensor) != len(x):
+        if tensor.shape[0] != x.shape[0]:
             raise ValueError(f"{first} and {name} must have the same number of rows, got {len(x)} and {len(tensor)}")
-    return len(x)
+    return x.shape[0]  # len would fix the number that torch.export leaves open
 
 
 def sizes_of(shape: int | Sequence[int], dtype: torch.dtype | None) -> tuple[int, ...]:
@@ -209,4 +209,4 @@ def sizes_of(shape: int | Sequence[int], dtype: torch.dtype | None) -> tuple[int
         check_count(f"shape[{place}]", size, 0)
     if not (dtype or torch.get_default_dtype()).is_floating_point:
         raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
-    return tuple(size if isinstance(size, int) else int(size) for size in sizes)  # pyright: ignore[reportUnnecessaryIsInstance]
+    return tuple(size if isinstance(size, int | torch.SymInt) else int(size) for size in sizes)  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -42,9 +42,9 @@ def check_examples(x: Tensor, weights: Tensor | None, *, several: bool = False, 
     """Raise TypeError or ValueError unless x is a matrix with a target (or several) for each row and valid weights."""
     if x.dim() != 2 or x.numel() == 0:
         raise ValueError(f"x must have shape (n, d) with a row and a column at least, got {tuple(x.shape)}")
-    n = len(x)
+    n = x.shape[0]
     for name, target in targets.items():
-        if target.dim() not in (1, 1 + several) or len(target) != n:
+        if target.dim() not in (1, 1 + several) or target.shape[0] != n:
             layout = f"({n},) or ({n}, k)" if several else f"({n},)"
             raise ValueError(f"{name} must have shape {layout}, got {tuple(target.shape)}")
     if weights is not None:

@@ -255,7 +255,7 @@ def calibration_error(
     edges = torch.arange(1, m, dtype=conf.dtype, device=conf.device) / m
     gap, bins = local_rows(acc - conf), torch.bucketize(local_rows(conf.detach()), edges)
     gaps = shards_of(conf).sum(gap.new_zeros(m).index_add(0, bins, gap))  # |B_m| (acc(B_m) - conf(B_m))
-    return (gaps.abs().sum() / len(labels)).to(probabilities.dtype)
+    return (gaps.abs().sum() / labels.numel()).to(probabilities.dtype)
 
 
 def _check_not_empty(labels: Tensor) -> None:

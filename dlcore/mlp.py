@@ -440,7 +440,7 @@ def gradients(trace: Trace) -> Gradients:
 def _layer_gradients(trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
     """Return ∂J/∂z of every layer, the last of them ∂J/∂o, and ∂J/∂h of the hidden layers."""
     derivative = activation_of(trace.activation).derivative
-    do = LOSSES[trace.loss].derivative(trace.o, trace.y) / len(trace.x)
+    do = LOSSES[trace.loss].derivative(trace.o, trace.y) / trace.x.shape[0]
     dz = [do]
     dh: list[Tensor] = []
     for z, (weight, _) in zip(reversed(trace.z), reversed(trace.params[1:]), strict=True):

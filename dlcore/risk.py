@@ -6,8 +6,6 @@ losses in this library are per example, and these functions reduce them to a mea
 differentiable tensor that can be minimized; :func:`standard_error` returns its standard error.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -222,7 +220,7 @@ def standard_error(
     else:
         check_rows(losses=losses, weights=weights, normalize=normalize)
     _check_weighted(losses, weights)
-    n = len(losses)
+    n = losses.shape[0]
     if n < 2:
         raise ValueError("losses must hold at least two examples, got shape (1,)")
     dtype = torch.promote_types(losses.dtype, weights.dtype)
@@ -231,7 +229,7 @@ def standard_error(
         weights = scaled_to_mean_one("weights", weights)
     risk = replicated(row_mean(weights * losses), losses)
     deviations = weights * (losses - risk) if normalize else weights * losses - risk
-    return (_length(deviations) / math.sqrt(n * (n - 1))).to(dtype)
+    return (_length(deviations) / (n * (n - 1)) ** 0.5).to(dtype)
 
 
 def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
@@ -302,7 +300,7 @@ def _check_losses(**named: Tensor) -> None:
     for name, losses in named.items():
         if losses.dim() != 1:
             raise ValueError(f"{name} must have shape (n,), one loss per example, got {tuple(losses.shape)}")
-        if not len(losses):
+        if losses.numel() == 0:
             raise ValueError(f"{name} must hold at least one example, got shape (0,)")
 
 

@@ -357,7 +357,7 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     log_sum = row_logsumexp(wide)
     if has_values(log_sum) and log_sum == -math.inf:
         raise ValueError("log_w must have a finite entry")
-    log_mean = log_sum - math.log(max(len(log_w), 1))
+    log_mean = log_sum - log_sum.new_full((), max(log_w.shape[0], 1)).log()
     return (wide - replicated(log_mean, log_w)).to(log_w.dtype)
 
 
@@ -539,7 +539,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
 def _relative_to_the_largest(w: Tensor) -> Tensor:
     """Return the weights over the largest, in float32 at least: their scale does not matter, but may overflow."""
     wide = upcast(w)
-    largest = row_max(wide.detach()) if len(w) else wide.new_ones(())
+    largest = row_max(wide.detach()) if w.shape[0] else wide.new_ones(())
     return wide / torch.where(largest > 0, largest, 1)
 
 

@@ -179,7 +179,7 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, several=True, y=y)
     given = (x, y) if weights is None else (x, y, weights)
-    by_blocks = (len(x) > MAX_ROWS_IN_MEMORY or is_sharded(x)) and has_values(*given) and not _need_gradient(*given)
+    by_blocks = (x.shape[0] > MAX_ROWS_IN_MEMORY or is_sharded(x)) and has_values(*given) and not _need_gradient(*given)
     centred = (_centre_by_blocks if by_blocks else _centre_at_once)(x, y, weights)
     if has_values(*given) and not bool(centred.x_mean.isfinite().all() & centred.y_mean.isfinite().all()):
         for name, tensor in {"x": x, "y": y}.items():
@@ -193,8 +193,8 @@ def _centre(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
 def _centre_at_once(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     if is_sharded(x):
         raise ValueError("x must not require a gradient, nor y or weights, if the rows are sharded: detach them")
-    y = y.reshape(len(y), math.prod(y.shape[1:]))
-    n, eps = len(x), torch.finfo(accumulation_dtype(x.dtype)).eps
+    y = y.reshape(y.shape[0], math.prod(y.shape[1:]))
+    n, eps = x.shape[0], torch.finfo(accumulation_dtype(x.dtype)).eps
     x, y = x.double(), y.double()
     if weights is None:
         total_weight, share = n, x.new_full((n, 1), 1 / n)

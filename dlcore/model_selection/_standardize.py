@@ -102,7 +102,7 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
     tensor(0.)
     """
     check_floating(x=x)
-    if x.dim() == 0 or len(x) == 0:
+    if x.dim() == 0 or x.shape[0] == 0:
         raise ValueError(f"x must have shape (n, ...) with n >= 1, got {tuple(x.shape)}")
     wide = upcast(x)
     is_constant = wide.amin(0) == wide.amax(0)  # where the mean is off by rounding, the deviations are not 0
