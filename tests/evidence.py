@@ -67,7 +67,7 @@ class Recorder:
         """Gather what the tests of all processes showed."""
         for name, value in report.user_properties:
             if name == "evidence" and report.when == "call":
-                self.records.append({**value, "outcome": report.outcome})
+                self.records.append({"outcome": report.outcome, **value})
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the file, in the one process that all others report to."""

@@ -10,28 +10,30 @@ from typing import Any
 import pytest
 import torch
 from numpydoc.docscrape import FunctionDoc
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.utils._pytree import tree_map
+from torch.export import Dim
 
 import dlcore
 from tests.library import public_functions, resolve
-from tests.table import LAYERS, Entry, Refusal, gather
+from tests.table import (
+    LAYERS,
+    LAYERS_OF_TWO_PROCESSES,
+    Entry,
+    Refusal,
+    as_function_of_floats,
+    gather,
+    has_rows,
+    is_floating,
+    number_of_rows,
+    on_floating,
+    on_tensors,
+    total,
+)
+from tests.table import called as call_of_entry
 
 TABLE = gather()
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-def is_floating(x: object) -> bool:
-    return isinstance(x, Tensor) and x.is_floating_point()
-
-
-def on_tensors(change: Callable[[Tensor], Any], tree: Any) -> Any:
-    return tree_map(lambda x: change(x) if isinstance(x, Tensor) else x, tree)
-
-
-def on_floating(change: Callable[[Tensor], Any], tree: Any) -> Any:
-    return tree_map(lambda x: change(x) if is_floating(x) else x, tree)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,34 +49,7 @@ def draws(entry: Entry, device: str = "cpu", n: int = 1) -> list[tuple[Any, ...]
 
 
 def called(library: ModuleType, name: str) -> Callable[..., Any]:
-    """Return the function as its entry calls it: tensors in, a tensor or a tuple of tensors out."""
-    entry = TABLE[name]
-    function = entry.adapt(resolve(library, name))
-
-    def call(*args: Any) -> Any:
-        return function(*args, **entry.kwargs)
-
-    return call
-
-
-def as_function_of_floats(call: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor]]:
-    """Return the call as a function of its floating arguments alone, and those."""
-    places = [i for i, x in enumerate(args) if is_floating(x)]
-
-    def of_floats(*floats: Tensor) -> Any:
-        full = list(args)
-        for i, x in zip(places, floats, strict=True):
-            full[i] = x
-        return call(*full)
-
-    return of_floats, [args[i] for i in places]
-
-
-def total(tree: Any) -> Tensor:
-    """Sum everything that came back, each output weighted differently, so that no gradient cancels."""
-    outputs = [x for x in (tree if isinstance(tree, tuple) else (tree,)) if is_floating(x)]
-    weights = [torch.linspace(0.5, 1.5, x.numel(), dtype=x.dtype, device=x.device).reshape(x.shape) for x in outputs]
-    return sum(((x * w).sum() for x, w in zip(outputs, weights, strict=True)), start=outputs[0].new_zeros(()))
+    return call_of_entry(library, name, TABLE[name])
 
 
 def check_gradient(library: ModuleType, name: str, device: str) -> None:
@@ -189,6 +164,80 @@ def check_meta(library: ModuleType, name: str, device: str) -> None:
         call(*on_tensors(mode.from_tensor, metas))
 
 
+def check_autocast(library: ModuleType, name: str, device: str) -> None:
+    with_gradient = "gradient" not in TABLE[name].exempt
+    args = on_floating(Tensor.float, draws(TABLE[name], device)[0])
+    of_floats, floats = as_function_of_floats(called(library, name), args)
+    inputs, others = ([x.clone().requires_grad_(with_gradient) for x in floats] for _ in range(2))
+
+    expected = in_a_tuple(of_floats(*inputs))
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        actual = in_a_tuple(of_floats(*others))
+
+    if with_gradient:
+        expected += torch.autograd.grad(total(expected), inputs)
+        actual += torch.autograd.grad(total(actual), others)
+    for got, want in zip(actual, expected, strict=True):
+        bound = TABLE[name].tolerance * torch.finfo(torch.bfloat16).eps * want.abs().max()
+        assert got.shape == want.shape
+        assert got.dtype in ({torch.float32, torch.bfloat16} if is_floating(want) else {want.dtype})
+        assert (got.double() - want.double()).abs().max() <= bound
+
+
+@torch._dynamo.config.patch(recompile_limit=2)  # a third compilation raises
+def check_dynamic(library: ModuleType, name: str, device: str) -> None:
+    torch.compiler.reset()
+    with_gradient = "gradient" not in TABLE[name].exempt
+    call = called(library, name)
+    compiled = torch.compile(call, fullgraph=True, backend="eager")
+    args = draws(TABLE[name], device)[0]
+
+    for times in (1, 2, 3):
+        more = repeated(args, times)
+        inputs, others = (on_floating(lambda x: x.clone().requires_grad_(with_gradient), more) for _ in range(2))
+        expected, actual = call(*inputs), compiled(*others)
+
+        torch.testing.assert_close(actual, expected)
+        if with_gradient:
+            by_eager = torch.autograd.grad(total(expected), list(filter(is_floating, inputs)))
+            by_compiled = torch.autograd.grad(total(actual), list(filter(is_floating, others)))
+            torch.testing.assert_close(by_compiled, by_eager)
+
+
+def check_export(library: ModuleType, name: str, device: str) -> None:
+    args = draws(TABLE[name], device)[0]
+    n = number_of_rows(args)
+    sizes = tuple({0: Dim.DYNAMIC} if has_rows(x, n) else None for x in args)
+
+    exported = torch.export.export(Calling(called(library, name)), args, dynamic_shapes={"args": sizes})
+
+    for times in (1, 3):
+        more = repeated(args, times)
+        torch.testing.assert_close(exported.module()(*more), called(library, name)(*more))
+
+
+class Calling(nn.Module):
+    """A module without parameters that calls a function."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, *args: Any) -> Any:
+        """Return what the function returns."""
+        return self.call(*args)
+
+
+def in_a_tuple(tree: Any) -> tuple[Tensor, ...]:
+    return tree if isinstance(tree, tuple) else (tree,)
+
+
+def repeated(args: tuple[Any, ...], times: int) -> tuple[Any, ...]:
+    """Repeat the rows of the tensors that have as many as the first."""
+    n = number_of_rows(args)
+    return on_tensors(lambda x: x.repeat(times, *[1] * (x.dim() - 1)) if has_rows(x, n) else x, args)
+
+
 def check_refusal(library: ModuleType, name: str, refusal: Refusal) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011  # its class and message are compared below
         resolve(library, name)(*refusal.args, **refusal.kwargs)
@@ -213,7 +262,7 @@ def test_table_holds_every_public_function_and_nothing_else() -> None:
 
 def test_exemptions_name_known_layers_and_give_a_reason() -> None:
     for name, entry in TABLE.items():
-        assert set(entry.exempt) <= set(LAYERS), name
+        assert set(entry.exempt) <= set(LAYERS | LAYERS_OF_TWO_PROCESSES), name
         assert all(len(reason) > 10 for reason in entry.exempt.values()), name
 
 

@@ -16,7 +16,9 @@ from typing import Any
 import chapters
 import library_code
 
-from tests.table import LAYERS, Entry, gather
+from tests.table import LAYERS, LAYERS_OF_TWO_PROCESSES, Entry, gather
+
+ALL_LAYERS = LAYERS | LAYERS_OF_TWO_PROCESSES
 
 COLUMNS = {  # the heading of each column, and the kind of tests whose outcome it shows
     "example": "doctest",
@@ -28,6 +30,12 @@ COLUMNS = {  # the heading of each column, and the kind of tests whose outcome i
     "strides": "non_contiguous",
     "empty": "empty",
     "meta": "meta",
+    "autocast": "autocast",
+    "dynamic": "dynamic",
+    "export": "export",
+    "DDP": "ddp",
+    "FSDP2": "fsdp",
+    "DTensor": "dtensor",
 }
 HELD, FAILED, EXEMPT, NOT_RUN = "✓", "✗", "–", "·"
 
@@ -61,7 +69,7 @@ LEGEND = {
     "✗": "the test ran and failed.",
     "·": "the test was not run for this page, so nothing is claimed.",
     "example": "the example in the docstring gives the result shown there.",
-    **{heading: f"{LAYERS[kind]}." for heading, kind in COLUMNS.items() if kind in LAYERS},
+    **{heading: f"{ALL_LAYERS[kind]}." for heading, kind in COLUMNS.items() if kind in ALL_LAYERS},
     "refusals": "the number of calls with bad input that raised exactly the expected error.",
     "compared with": "the references with which passed tests compare the function: the formula in 50 digits, other "
     "packages, or the definition written out in the test. The number is the largest relative difference in float64 "

@@ -25,7 +25,7 @@ def as_tensor(diagnose: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def of_values(quantile: Callable[..., Any]) -> Callable[..., Tensor]:
     """Return the quantile as a function of the values alone: it has no gradient in the weights."""
-    return lambda x, **kwargs: quantile(x, torch.arange(60, device=x.device).to(x.dtype), **kwargs)
+    return lambda x, **kwargs: quantile(x, torch.arange(x.shape[0], device=x.device).to(x.dtype), **kwargs)
 
 
 def refusals(rule: str = ">= 0 and finite", **kwargs: float) -> tuple[Refusal, ...]:

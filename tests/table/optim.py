@@ -83,7 +83,7 @@ def at_steps(make: Callable[..., Callable[[int], float]]) -> Callable[..., Tenso
 
     def rates(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         schedule = make(*args, **kwargs)
-        return x * torch.tensor([schedule(step) for step in range(4)], dtype=x.dtype, device=x.device)
+        return torch.stack([schedule(step) * x for step in range(4)])
 
     return rates
 

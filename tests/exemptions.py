@@ -1,0 +1,102 @@
+"""What does not hold for a function inside torch's machinery, and why: one list for all chapters.
+
+It is about the layers that compile with changing shapes, export, or run in two processes. Each reason has the functions
+that it holds for. The evidence page shows them, and a line that is not needed fails. What ``torch.compile`` cannot
+compile at all, by its own entry, needs no line: it can be neither compiled with changing shapes nor exported.
+"""
+
+NO_TENSOR = "it takes a shape, and every process returns the whole tensor"
+ROWS_BY_INDEX = "it takes rows by their number, and torch cannot index the rows that other processes hold"
+TENSORS_OF_ITS_OWN = "it compares the rows with tensors that it makes, and torch does not mix these with DTensors"
+NO_RULE = "torch has no rule for one of its operations on the rows of several processes"
+ONE_PROCESS = "it reads values in Python, and each process has only its own"
+
+FOR_ONE_NUMBER_OF_ROWS = {
+    "the rows of each fold or batch are found in Python, so the program is for one number of rows": (
+        "batches.minibatches",
+        "model_selection.cross_validate",
+        "model_selection.importance_weighted_cross_validation",
+        "model_selection.k_fold",
+        "model_selection.ridge_path_cross_validation",
+    ),
+    "the length of the tail is computed in Python, so the program is for one number of weights": (
+        "importance.diagnose",
+        "importance.pareto_shape",
+        "importance.pareto_smoothed_weights",
+    ),
+    "the recursion over the sorted distances has a step for each row": ("shift.detect.ks_test",),
+    "the product has a factor for each matrix": ("propagation.log_singular_values",),
+}
+
+EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "dynamic": FOR_ONE_NUMBER_OF_ROWS,
+    "export": FOR_ONE_NUMBER_OF_ROWS,
+    "dtensor": {
+        NO_TENSOR: (
+            "init.constant",
+            "init.he_normal",
+            "init.he_uniform",
+            "init.normal",
+            "init.xavier_normal",
+            "init.xavier_uniform",
+            "init.zeros",
+            "mlp.init_mlp",
+            "regularization.dropout_mask",
+        ),
+        "it draws its examples in one process": (
+            "datasets.gaussian_shift",
+            "datasets.linear_regression",
+            "datasets.polynomial_regression",
+        ),
+        ROWS_BY_INDEX: (
+            "model_selection.cross_validate",
+            "model_selection.cross_validate_vectorized",
+            "model_selection.grouped_k_fold",
+            "model_selection.importance_weighted_cross_validation",
+            "model_selection.k_fold",
+            "model_selection.ridge_path_cross_validation",
+            "model_selection.stratified_k_fold",
+            "model_selection.time_ordered_folds",
+            "model_selection.train_test_split",
+            "shift.covariate.kernel_mean_matching",
+            "shift.covariate.logistic_ratio",
+            "shift.detect.classifier_test",
+        ),
+        TENSORS_OF_ITS_OWN: (
+            "importance.diagnose",
+            "importance.pareto_shape",
+            "importance.pareto_smoothed_weights",
+            "importance.weighted_quantile",
+            "linear.ridge",
+            "metrics.calibration_error",
+            "metrics.confusion_matrix",
+            "mlp.backward",
+            "propagation.gaussian_expectation",
+            "propagation.signal_propagation",
+            "shift.covariate.ulsif",
+            "shift.detect.ks_test",
+        ),
+        NO_RULE: (
+            "linear.logistic_regression",
+            "linear.softmax_regression",
+            "propagation.log_singular_values",
+            "shift.covariate.kliep",
+            "shift.covariate.target_mean",
+            "shift.detect.label_test",
+            "shift.detect.mmd_test",
+            "shift.label.bbse",
+            "shift.label.bias_corrected_temperature",
+            "shift.label.rlls",
+            "shift.label.saerens_em",
+        ),
+        ONE_PROCESS: ("shift.concept.adwin", "shift.concept.page_hinkley"),
+        "it makes a module whose parameters are plain tensors, as are the rows that it takes": ("training.fit_",),
+    },
+}
+
+
+def exemptions_of(name: str) -> dict[str, str]:
+    """Return the layers that do not hold for a function, with the reasons."""
+    return {
+        layer: reason for layer, reasons in EXEMPTIONS.items() for reason, names in reasons.items() if name in names
+    }
