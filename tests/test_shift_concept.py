@@ -1,8 +1,11 @@
 """Monitors of a stream against their formulas, against river, and against the uncompressed window; fine-tuning."""
 
 import math
+from collections import UserDict
+from collections.abc import Callable
 from itertools import pairwise
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift
 from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
 
 from dlcore import training
 from dlcore.shift import concept
@@ -364,3 +368,48 @@ def test_after_a_change_of_concept_the_newest_window_teaches_more_than_the_whole
         on_all = training.fit(squared_error, old, (x, y), **run).params
 
         assert (on_window - new).norm() < 0.3 * (on_all - new).norm()
+
+
+@pytest.mark.parametrize("n", [3, 99])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, y: (x.numpy(), y.numpy()),
+        lambda x, y: [x, y],
+        TensorDataset,
+        lambda x, y: Pairs(list(zip(x, y, strict=True))),
+    ],
+    ids=["arrays", "list", "TensorDataset", "Dataset"],
+)
+def test_fine_tuning_takes_the_newest_rows_of_every_form_of_data(form: Callable[[Tensor, Tensor], Any], n: int) -> None:
+    x, y, w = torch.randn(8, 2), torch.randn(8), torch.randn(2)
+    run = {"epochs": 2, "batch_size": 2, "lr": 0.1, "shuffle": False}
+
+    actual = concept.fine_tune(squared_error, w, form(x, y), window=n, **run)
+
+    torch.testing.assert_close(actual.params, training.fit(squared_error, w, (x[-n:], y[-n:]), **run).params)
+
+
+def test_fine_tuning_takes_the_newest_rows_of_a_mapping() -> None:
+    x, w = torch.randn(8, 2), torch.randn(2)
+    run = {"epochs": 2, "batch_size": 2, "lr": 0.1, "shuffle": False}
+
+    def loss(w: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return (batch["x"] @ w) ** 2
+
+    actual = concept.fine_tune(loss, w, UserDict({"x": x}), window=4, **run)
+
+    torch.testing.assert_close(actual.params, training.fit(loss, w, {"x": x[-4:]}, **run).params)
+
+
+class Pairs(Dataset[tuple[Tensor, Tensor]]):
+    """Pairs that are fetched one by one."""
+
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        return self.pairs[i]

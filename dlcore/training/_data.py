@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from dlcore._checks import check_count, check_weights, number_of_rows
 from dlcore._torch import collate, pytree
 from dlcore.batches import minibatches
 
-__all__ = ["Batch", "Batches", "training_batches", "validation_batches"]
+__all__ = ["Batch", "Batches", "newest_rows", "training_batches", "validation_batches"]
 
 # What the loss gets, the weights of these rows, and the number of rows of the batch with those of weight 0.
 Batch = tuple[Sequence[Any], Tensor | None, int]
@@ -62,6 +62,19 @@ def validation_batches(data: Any, device: torch.device, *, batch_size: int | Non
     if not _is_fetched(data):
         size = max(size, MAX_VALIDATION_ENTRIES // max(1, *(x[0].numel() for x in columns)))
     return _of_rows(columns, arguments, size, shuffle=False, weights=None, device=device)
+
+
+def newest_rows(data: Any, n: int) -> Any:  # noqa: ANN401
+    """Return the last n rows of the data, or all if there are fewer."""
+    if isinstance(data, DataLoader):
+        raise TypeError("data must have rows that can be indexed, got DataLoader; pass its dataset")
+    if _is_fetched(data) and not isinstance(data, IterableDataset):
+        return Subset(data, range(max(len(data) - n, 0), len(data)))
+
+    def last_rows(x: Any) -> Any:  # noqa: ANN401
+        return x[-n:] if getattr(x, "shape", ()) else x  # fit refuses what has no rows
+
+    return pytree.tree_map(last_rows, _plain(data.tensors if isinstance(data, TensorDataset) else data))
 
 
 def _check_no_weights(weights: Tensor | None, data: object) -> None:

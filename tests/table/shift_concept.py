@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from dlcore.shift.concept import PageHinkley
 
@@ -125,6 +126,15 @@ ENTRIES = {
         refusals=(
             refused(TypeError, "window must be an integer, got 2.0", dot_loss, W, X, window=2.0, **RUN),
             refused(ValueError, "window must be >= 1, got 0", dot_loss, W, X, window=0, **RUN),
+            refused(
+                TypeError,
+                "data must have rows that can be indexed, got DataLoader; pass its dataset",
+                dot_loss,
+                W,
+                DataLoader(TensorDataset(X)),
+                window=2,
+                **RUN,
+            ),
         ),
     ),
 }

@@ -1,15 +1,15 @@
 """Fine-tuning on the newest window of a stream."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
-from jaxtyping import Shaped
 from torch import Tensor
 
 from dlcore._checks import check_count
 from dlcore._torch import PyTree
 from dlcore.training import History, fit
+from dlcore.training._data import newest_rows
 
 __all__ = ["fine_tune"]
 
@@ -17,7 +17,7 @@ __all__ = ["fine_tune"]
 def fine_tune(
     loss: Callable[..., Tensor],
     params: PyTree,
-    data: Shaped[Any, "_ ..."] | Sequence[Shaped[Any, "_ ..."]],
+    data: Any,  # noqa: ANN401
     *,
     window: int,
     epochs: int,
@@ -41,8 +41,9 @@ def fine_tune(
         Maps parameters and a batch, ``loss(params, *rows)``, to one loss per example, shape (rows,).
     params : Tensor, or nested sequences and mappings of Tensor
         The parameters in use.
-    data : Tensor or numpy.ndarray, shape (N, ...), or a sequence of them
-        The stream so far, the oldest row first.
+    data : Tensor or numpy.ndarray, shape (N, ...), nested sequences and mappings of them, or Dataset
+        The stream so far, the oldest row first, as for :func:`~dlcore.training.fit`. A data loader does not have its
+        newest rows; pass its data set.
     window : int, at least 1
         How many of the newest rows to train on, for example the ``width`` of :class:`Adwin`; all if there are fewer.
     epochs, batch_size, lr : int, int and float or callable
@@ -58,7 +59,7 @@ def fine_tune(
     Raises
     ------
     TypeError
-        If ``window`` is not an integer.
+        If ``window`` is not an integer, or ``data`` a data loader.
     ValueError
         If ``window`` is less than 1.
 
@@ -81,6 +82,4 @@ def fine_tune(
     tensor(3.)
     """
     check_count("window", window, 1)
-    parts = cast("Sequence[Any]", data if isinstance(data, tuple | list) else [data])
-    newest = [x[-int(window) :] for x in parts]
-    return fit(loss, params, newest, epochs=epochs, batch_size=batch_size, lr=lr, **options)
+    return fit(loss, params, newest_rows(data, int(window)), epochs=epochs, batch_size=batch_size, lr=lr, **options)
