@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from dlcore.shift import covariate
 
+from .halves import Half, half_of
 from .table import Cell, Table
 
 __all__ = ["tables"]
@@ -119,7 +120,7 @@ ESTIMATES: dict[str, Estimate] = {
 }
 
 
-def tables(seeds: int) -> list[Table]:
+def tables(seeds: int, half: Half | None = None) -> list[Table]:
     """Return a table of all problems for each estimator, and one of the estimators over all problems."""
     setting = (
         f"rows drawn with known odds into source or target, {seeds} draws each; 95 % intervals of the target's mean"
@@ -128,7 +129,7 @@ def tables(seeds: int) -> list[Table]:
     details: list[Table] = []
     for name, estimate in ESTIMATES.items():
         table = Table(f"Real data: {name}", setting, DETAILS)
-        for problem in PROBLEMS:
+        for problem in half_of(PROBLEMS, half):
             table.add(problem.name, *_row(problem, estimate, seeds))
         rows = [row for row in table.rows.values() if isinstance(row[3], float)]
         trusted = [row for row in rows if isinstance(row[6], float)]
