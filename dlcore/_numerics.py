@@ -12,7 +12,6 @@ __all__ = [
     "accumulation_dtype",
     "capped_simplex_projection",
     "loss_operands",
-    "percentile_interval",
     "product_operands",
     "simplex_projection",
     "upcast",
@@ -83,8 +82,3 @@ def capped_simplex_projection(v: Tensor, cap: float) -> Tensor:
         too_low = (v - tau).clamp(0, cap).sum() > 1
         low, high = torch.where(too_low, tau, low), torch.where(too_low, high, tau)
     return (v - high).clamp(0, cap)
-
-
-def percentile_interval(estimates: Tensor, level: float) -> Tensor:
-    """Return the central interval, (2, *), that holds the fraction ``level`` of bootstrap estimates, (B, *)."""
-    return estimates.quantile(estimates.new_tensor([(1 - level) / 2, (1 + level) / 2]), dim=0)

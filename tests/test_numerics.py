@@ -42,9 +42,3 @@ def test_simplex_projection_is_the_nearest_distribution(numerics: ModuleType) ->
 
     expected = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]], dtype=torch.float64)
     torch.testing.assert_close(nearest, expected)
-
-
-def test_percentile_interval_holds_the_central_share(numerics: ModuleType) -> None:
-    estimates = torch.arange(101.0)[:, None]
-
-    assert numerics.percentile_interval(estimates, 0.9).tolist() == [[5.0], [95.0]]

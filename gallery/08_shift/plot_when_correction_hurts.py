@@ -347,7 +347,8 @@ plt.show()
 # The report of the confusion matrix measures, on the weighted source, what the correction does to
 # the accuracy. In most draws it warns, and in each of these the correction does harm. The report of
 # EM without calibration does not trust even the prior. The report of EM with calibration trusts it
-# in nearly all draws.
+# in most draws. In the others, it usually objects to the rows of rare digits that are drawn many
+# times: they look as if more than the labels had shifted.
 
 harms = (accuracies[:, 1] - accuracies[:, 0]).tolist()
 warned = [
@@ -361,7 +362,7 @@ print(sum(of_em.trustworthy for _, _, of_em in verdicts))
 assert len(warned) >= 10
 assert max(warned) < 0
 assert not any(uncalibrated.trustworthy for _, uncalibrated, _ in verdicts)
-assert sum(of_em.trustworthy for _, _, of_em in verdicts) >= 17
+assert sum(of_em.trustworthy for _, _, of_em in verdicts) > 10
 
 # %%
 # Conclusion

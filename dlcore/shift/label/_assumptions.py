@@ -4,85 +4,131 @@ Reference: L. P. Hansen, "Large sample properties of generalized method of momen
 1982.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dlcore._torch import gammaincc, pinv, solve, vector_norm
+from dlcore._torch import gammaincc, pinv, solve
 
-from ._rows import ClassifierOutputs, one_hot_of_largest
+from ._rows import ClassifierOutputs
 
-__all__ = ["MomentTest", "accuracy_gain", "calibration_test", "invariance_test"]
+__all__ = [
+    "MomentTest",
+    "accuracy_gain",
+    "calibration_test",
+    "corrected_outputs",
+    "corrected_rows",
+    "invariance_test",
+    "present_everywhere",
+]
 
-MIN_SHARE = 1e-9  # of a class in the target, which is otherwise absent
-N_CONFIDENCE_BINS = 4  # of equally many source rows
+MIN_SCORE = 1e-4  # added before the logarithm: below, the scores of certain classifiers differ by nothing that matters
 
 
 class MomentTest(NamedTuple):
-    """The distance of moments from what they should be, and the probability of one at least as significant."""
+    """How far moments are from what they should be, and the probability of a distance at least as significant."""
 
     distance: float
     p_value: float
 
 
 def invariance_test(outputs: ClassifierOutputs, prior: Tensor) -> MomentTest:
-    r"""Return whether the confidences in the target are those of a mixture of the source's classes.
+    r"""Return whether the scores in the target are those of a mixture of the source's classes.
 
-    The shares of the predictions determine the prior. Any further moment :math:`\mathbf{b}` of the scores then tests
-    the assumption; here it holds the shares of rows in bins of the largest probability. With the one-hot prediction
-    :math:`\mathbf{h}` and the means :math:`\mathbf{A}`, :math:`\mathbf{B}` of both moments in each class of the source,
+    The mean scores determine the prior. Any further moment :math:`\mathbf{b}` of the scores then tests the assumption;
+    here it holds their logarithms and, of more than two classes, which is the second most probable. With the scores
+    :math:`\mathbf{f}` and the means :math:`\mathbf{A}`, :math:`\mathbf{B}` of both moments in each class of the source,
 
     .. math::
 
-        \mathbf{r} = \mathbf{b} - \mathbf{B}\mathbf{A}^{+}\mathbf{h}, \qquad
+        \mathbf{r} = \mathbf{b} - \mathbf{B}\mathbf{A}^{+}\mathbf{f}, \qquad
         J = \bar{\mathbf{r}}^\top\mathbf{V}^{-1}\bar{\mathbf{r}} \sim \chi^2, \qquad
         \mathbf{V} = \frac{\operatorname{Cov}(\mathbf{r})}{m}
             + \sum_j \frac{p_j^2}{n_j} \operatorname{Cov}(\mathbf{r} \mid j) + \epsilon\,\mathbf{I}
 
     where the mean and the first covariance are those of the target, and the other covariances those of the source, in
     whose classes :math:`\mathbf{r}` has mean 0. With :math:`\epsilon`, the variance if one row of each were otherwise,
-    no moment is certain because its rows happen to agree.
+    no moment is certain because its rows happen to agree. The distance is the largest of the means, in standard
+    deviations of its moment.
     """
-    confidence, in_target = outputs.source.amax(dim=1), outputs.target.amax(dim=1)
-    ranks = torch.arange(1, N_CONFIDENCE_BINS, device=prior.device) * len(confidence) // N_CONFIDENCE_BINS
-    edges = confidence.sort().values[ranks]
     y = torch.eye(outputs.n_classes, dtype=prior.dtype, device=prior.device)[outputs.labels]
-    n = outputs.counts.to(prior.dtype)
-    h, b = one_hot_of_largest(outputs.source), (confidence[:, None] > edges).to(prior.dtype)
-    weight = (b.T @ y / n) @ pinv(h.T @ y / n)
-    r = b - h @ weight.T
-    r_target = (in_target[:, None] > edges).to(prior.dtype) - one_hot_of_largest(outputs.target) @ weight.T
-    mean, m = r_target.mean(dim=0), len(r_target)
-    centred, of_class = r_target - mean, (r - (y @ (y.T @ r / n[:, None]))) * (prior / n)[outputs.labels, None]
+    n, m = outputs.counts.to(prior.dtype), len(outputs.target)
+    b, b_target = _score_moments(outputs.source), _score_moments(outputs.target)
+    weight = (b.T @ y / n) @ pinv(outputs.conditional)
+    r, r_target = b - outputs.source @ weight.T, b_target - outputs.target @ weight.T
+    mean = r_target.mean(dim=0)
     floor = m**-2 + (prior / n).square().sum()
-    v = centred.T @ centred / m**2 + of_class.T @ of_class + floor * torch.eye(len(mean)).to(prior)
-    return MomentTest(float(vector_norm(mean)), _chi2_tail(mean @ solve(v, mean), len(mean)))
+    centred = (r_target - mean) / m
+    v = centred.T @ centred + _mean_covariance(r, outputs, prior) + floor * torch.eye(len(mean)).to(prior)
+    deviation = (b.var(dim=0, correction=0) + b_target.var(dim=0, correction=0) + floor).sqrt()
+    return MomentTest(float((mean / deviation).abs().max()), _chi2_tail(mean @ solve(v, mean), len(mean)))
 
 
-def calibration_test(outputs: ClassifierOutputs, prior: Tensor, source_prior: Tensor) -> MomentTest:
-    r"""Return whether the corrected probabilities of the weighted source have the mean of its labels.
+def calibration_test(corrected: ClassifierOutputs, prior: Tensor) -> MomentTest:
+    r"""Return by how much a miscalibration moves the most likely prior, and whether that is chance.
+
+    The corrected probabilities :math:`\mathbf{h}` are scores like any other: with their means :math:`\mathbf{A}` in
+    each class of the source, the prior that solves :math:`\mathbf{A}\mathbf{p} = \bar{\mathbf{h}}'` needs no
+    calibration, and it is as exact as the most likely one if they are calibrated. As expectation maximization ends
+    where :math:`\bar{\mathbf{h}}' = \mathbf{p}`, the two differ by
 
     .. math::
 
-        \mathbf{t} = \frac1n \sum_{i=1}^{n} w_{y_i} \bigl(\mathbf{e}_{y_i} - \mathbf{p}_i\bigr), \qquad
-        p_{ij} = \frac{w_j f_{ij}}{\sum_l w_l f_{il}}
+        \boldsymbol{\delta} = \mathbf{A}^{+}(\mathbf{p} - \mathbf{A}\mathbf{p}), \qquad
+        Z = (\mathbf{p} - \mathbf{A}\mathbf{p})^\top\mathbf{V}^{-1}(\mathbf{p} - \mathbf{A}\mathbf{p})
+            \sim \chi^2, \qquad
+        \mathbf{V} = \sum_j \frac{p_j^2}{n_j} \operatorname{Cov}(\mathbf{h} \mid j)
+            + \operatorname{diag}\Bigl(\frac{p_j^2}{n_j^2}\Bigr)
 
-    has mean 0 for any weights :math:`w` if the probabilities :math:`\mathbf{f}_i` are calibrated, and it is the error
-    of the equation that expectation maximization solves. Mean confidence can equal accuracy where this does not hold.
-    The entries sum to 0; to their covariance, the variance if one row of each class were otherwise is added.
+    which is a test of Hausman's kind: mean confidence can equal accuracy where it rejects. The entries sum to 0. The
+    distance is the largest entry of :math:`\boldsymbol{\delta}`.
+
+    References: J. A. Hausman, "Specification tests in econometrics", *Econometrica* 46(6), 1978; Q. Tian, X. Zhang and
+    J. Zhao, "ELSA: efficient label shift adaptation through the lens of semiparametric models", *ICML*, 2023.
     """
-    w = prior / source_prior
-    posterior = outputs.source * w
-    total = posterior.sum(dim=1, keepdim=True)
-    posterior = posterior / torch.where(total > 0, total, 1)
+    t = prior - corrected.conditional @ prior
+    floor = torch.diag((prior / corrected.counts).square())
+    z2 = t @ solve(_mean_covariance(corrected.source, corrected, prior) + floor, t)
+    return MomentTest(float((pinv(corrected.conditional) @ t).abs().max()), _chi2_tail(z2, len(t) - 1))
+
+
+def corrected_outputs(outputs: ClassifierOutputs, weights: Tensor) -> ClassifierOutputs:
+    """Return the outputs corrected by the weights of the classes."""
+    return replace(
+        outputs, source=corrected_rows(outputs.source, weights), target=corrected_rows(outputs.target, weights)
+    )
+
+
+def corrected_rows(probabilities: Tensor, weights: Tensor) -> Tensor:
+    """Return rows times the weights, divided by their sums; a row of nothing but classes of weight 0 is kept."""
+    weighted = probabilities * weights
+    total = weighted.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, weighted / torch.where(total > 0, total, 1), probabilities)
+
+
+def present_everywhere(prior: Tensor, n_target: int) -> Tensor:
+    """Return the prior with at least one row of the target in each class, so that no corrected score is all 0."""
+    prior = prior.clamp(min=1 / n_target)
+    return prior / prior.sum()
+
+
+def _score_moments(scores: Tensor) -> Tensor:
+    """Return the logarithms of the scores and, of more than two classes, the indicators of the second largest."""
+    logs = (scores + MIN_SCORE).log()
+    if scores.shape[1] == 2:
+        return logs
+    second = scores.topk(2, dim=1).indices[:, 1:]
+    return torch.cat([logs, torch.zeros_like(scores).scatter(1, second, 1)[:, 1:]], dim=1)
+
+
+def _mean_covariance(rows: Tensor, outputs: ClassifierOutputs, prior: Tensor) -> Tensor:
+    """Return the covariance of the mean of rows of the source, whose classes are weighted to have the prior."""
+    n = outputs.counts.to(prior.dtype)
     y = torch.eye(outputs.n_classes, dtype=prior.dtype, device=prior.device)[outputs.labels]
-    errors = w[outputs.labels, None] * (y - posterior)
-    t = errors.mean(dim=0)
-    v = (errors - t).T @ (errors - t) / len(errors) ** 2 + torch.diag(prior / outputs.counts).square()
-    present = prior > MIN_SHARE
-    z2 = t[present] @ solve(v[present][:, present], t[present])
-    return MomentTest(float(vector_norm(t)), _chi2_tail(z2, int(present.sum()) - 1))
+    centred = (rows - y @ (y.T @ rows / n[:, None])) * (prior / n)[outputs.labels, None]
+    return centred.T @ centred
 
 
 def accuracy_gain(outputs: ClassifierOutputs, prior: Tensor, source_prior: Tensor) -> tuple[float, float]:

@@ -294,7 +294,7 @@ def _projected(
         source_prior=q,
         solution=q * w,
         prior=simplex_projection(q * w),
-        resampled_priors=[] if w_resampled is None else [simplex_projection(q * w_resampled)],
+        resampled_priors=[] if w_resampled is None else [q * w_resampled],
         level=level,
     )
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_values
-from dlcore._numerics import simplex_projection
+from dlcore.shift.label._assumptions import corrected_outputs, present_everywhere
 from dlcore.shift.label._calibration import bias_corrected_temperature
 from dlcore.shift.label._confusion import resampled_equations
 from dlcore.shift.label._fused import most_likely_prior, nonnegative_minimum
@@ -44,7 +44,8 @@ def saerens_em(
     over, until no prior has a mean log-likelihood that is larger by more than 1e-10. EM assumes that the probabilities
     are calibrated, with one map for source and target: ``calibrate=True`` does this and needs the labels; otherwise the
     labels are used only for the interval and the report. The likelihood alone knows nothing of a miscalibration, so its
-    bootstrap interval is extended to contain that of soft :func:`bbse`, which assumes none.
+    bootstrap interval is extended to contain that of :func:`bbse` with the corrected probabilities as scores, which
+    need not be calibrated. The report tests whether the two priors differ.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def _calibrated(outputs: ClassifierOutputs) -> ClassifierOutputs:
 def _resampled(
     outputs: ClassifierOutputs, p: Tensor, q: Tensor, n_resamples: int, generator: Generator | None
 ) -> list[Tensor]:
-    """Return the most likely prior of each resample, and the prior from its confusion matrix.
+    """Return the most likely prior of each resample, and the prior from the corrected scores.
 
     The first is that of the second-order expansion of the likelihood. In the weights there is no constraint: the mean
     log-likelihood less the sum of the weights times the source's prior is largest at the right weights. So the gradient
@@ -157,5 +158,6 @@ def _resampled(
     source_priors = resampled_means(outputs.source, n_resamples, generator) / q
     gradients = resampled_means(shares, n_resamples, generator) - source_priors
     weighted = nonnegative_minimum(hessian, gradients + hessian @ p) * source_priors
-    w = nearest_solution(*resampled_equations(outputs, n_resamples, generator, soft=True))
-    return [weighted / weighted.sum(dim=1, keepdim=True), simplex_projection(outputs.source_prior * w)]
+    corrected = corrected_outputs(outputs, present_everywhere(p, len(outputs.target)) / q)
+    w = nearest_solution(*resampled_equations(corrected, n_resamples, generator, soft=True))
+    return [weighted / weighted.sum(dim=1, keepdim=True), outputs.source_prior * w]

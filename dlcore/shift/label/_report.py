@@ -8,10 +8,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating
-from dlcore._numerics import accumulation_dtype, percentile_interval
+from dlcore._numerics import accumulation_dtype
 from dlcore._torch import loadable, svd, vector_norm
 from dlcore.importance import effective_sample_size
-from dlcore.shift.label._assumptions import accuracy_gain, calibration_test, invariance_test
+from dlcore.shift.label._assumptions import (
+    accuracy_gain,
+    calibration_test,
+    corrected_outputs,
+    corrected_rows,
+    invariance_test,
+    present_everywhere,
+)
+from dlcore.shift.label._interval import prior_interval
 from dlcore.shift.label._rows import ClassifierOutputs, normalized_rows
 
 __all__ = ["CALIBRATED_EM", "LabelShift", "LabelShiftReport", "build_result", "resolution"]
@@ -20,8 +28,11 @@ CALIBRATED_EM = "saerens_em, calibrated"
 
 MIN_ROWS = 10  # rows of each class of the source, and of the target
 MIN_EFFECTIVE_SAMPLE_SIZE = 10  # examples
-MAX_ERROR = 0.01  # probability by which a misfit, or confidence less accuracy, may exceed three standard errors
-MAX_MOMENT_ERROR = 0.02  # probability by which a significant moment of the scores may be off
+MAX_ERROR = 0.01  # probability by which a misfit may exceed three standard errors
+MAX_MOMENT_ERROR = 0.02  # standard deviations by which a moment of the scores may be off, though significant
+MAX_PRIOR_ERROR = 0.02  # probability by which a miscalibration may move a class, though significant
+MAX_SHARE_OF_INTERVAL = 2 / 3  # of half the width: beyond it, a miscalibration is larger than the noise
+MAX_HALF_WIDTH = 0.25  # of an interval from a matrix that may be singular; no penalty has narrowed it
 LEVEL = 0.01  # of the tests of the assumptions
 MIN_LOSS = 3  # standard errors of the accuracy
 RULE_OF_THREE = 3  # rows: a class that is absent from m rows has, at 95 % confidence, a share of less than 3 / m
@@ -59,15 +70,14 @@ class LabelShiftReport:
     effective_sample_size : float, in [1, n_source]
         The number of unweighted examples with the same variance as the weighted source rows.
     invariance_error, invariance_p_value : float
-        The distance of the target's confidences from those that its predictions imply, and the p-value: a test of the
-        assumption that :math:`p(\mathbf{x} \mid y)` has not changed.
+        By how many standard deviations a moment of the target's scores differs from that of the mixture of the source's
+        classes with the same mean scores, and the p-value of all such moments: a test of the assumption that
+        :math:`p(\mathbf{x} \mid y)` has not changed.
     confidence, accuracy : float, in [0, 1]
         The mean of the largest probability of each source row, and the share of correct predictions.
-    confidence_standard_error : float
-        The standard error of their difference for a calibrated classifier.
     calibration_error, calibration_p_value : float
-        The distance of the mean label of the weighted source from the mean of its corrected probabilities, and the
-        p-value: a test of the calibration.
+        By how much a class of the most likely prior differs from the prior that the same corrected probabilities give
+        without the assumption that they are calibrated, and the p-value: a test of that assumption.
     accuracy_gain, gain_standard_error : float
         By how much correcting the probabilities raises the accuracy on the weighted source, which represents the
         target, and the standard error.
@@ -112,7 +122,6 @@ class LabelShiftReport:
     invariance_p_value: float
     confidence: float
     accuracy: float
-    confidence_standard_error: float
     calibration_error: float
     calibration_p_value: float
     accuracy_gain: float
@@ -121,11 +130,9 @@ class LabelShiftReport:
 
     @property
     def calibrated(self) -> bool:
-        """Whether confidence and accuracy agree, and so do corrected probabilities and labels, up to chance."""
-        difference = abs(self.confidence - self.accuracy)
-        return difference <= MAX_ERROR + 3 * self.confidence_standard_error and not _significant(
-            self.calibration_error, self.calibration_p_value
-        )
+        """Whether a miscalibration moves the prior by no more than chance, 0.02, or two thirds of the half-width."""
+        noise = 0.0 if self.half_width is None else MAX_SHARE_OF_INTERVAL * self.half_width
+        return self.calibration_p_value >= LEVEL or self.calibration_error <= max(MAX_PRIOR_ERROR, noise)
 
     @property
     def trustworthy(self) -> bool:
@@ -156,11 +163,12 @@ class LabelShiftReport:
             ),
             f"with so few source rows, the confusion matrix may be singular{never}": (
                 self.smallest_singular_value <= 2 * self.singular_value_standard_error
+                and (self.half_width is None or self.half_width > MAX_HALF_WIDTH or self.method == "rlls")
             ),
             f"the target has {_count(self.n_target, 'row')}, fewer than ten": self.n_target < MIN_ROWS,
             "no mixture of the source's classes looks like the target, so more than the labels has shifted": (
                 self.misfit > MAX_ERROR + 3 * self.misfit_standard_error
-                or _significant(self.invariance_error, self.invariance_p_value)
+                or (self.invariance_p_value < LEVEL and self.invariance_error > MAX_MOMENT_ERROR)
             ),
             f"the probabilities are not calibrated (confidence {self.confidence:.2f}, accuracy {self.accuracy:.2f}), "
             f"which EM assumes; {self._remedy()}": self.method.startswith("saerens_em") and not self.calibrated,
@@ -187,10 +195,10 @@ class LabelShiftReport:
             f"  misfit                 {self.misfit:.2g} (standard error {self.misfit_standard_error:.1g})\n"
             f"  largest weight         {self.largest_weight:.3g}\n"
             f"  effective sample size  {self.effective_sample_size:.4g}\n"
-            f"  confidences            {self.invariance_error:.2g} from a mixture of the classes "
+            f"  moments of scores      {self.invariance_error:.2g} standard deviations from a mixture of the classes "
             f"(p = {self.invariance_p_value:.2g})\n"
             f"  confidence, accuracy   {self.confidence:.3f}, {self.accuracy:.3f}\n"
-            f"  calibration            {self.calibration_error:.2g} from the labels "
+            f"  calibration            moves a class by {self.calibration_error:.2g} "
             f"(p = {self.calibration_p_value:.2g})\n"
             f"  corrected accuracy     {self.accuracy_gain:+.3f} (standard error {self.gain_standard_error:.1g})\n"
             f"{self.verdict}"
@@ -268,9 +276,7 @@ class LabelShift:
                 f"probabilities must have shape (m, {len(self.weights)}), got {tuple(probabilities.shape)}"
             )
         rows = normalized_rows("probabilities", probabilities)
-        weighted = rows * self.weights.to(rows)
-        total = weighted.sum(dim=1, keepdim=True)
-        return torch.where(total > 0, weighted / torch.where(total > 0, total, 1), rows).to(probabilities.dtype)
+        return corrected_rows(rows, self.weights.to(rows)).to(probabilities.dtype)
 
 
 def build_result(
@@ -286,7 +292,7 @@ def build_result(
 ) -> LabelShift:
     """Return the result of the outputs as given, and as the method uses them (hard or soft).
 
-    The interval is the smallest that contains that of each set of resampled priors; None if there is no set.
+    The interval is the smallest that contains the prior and that of each set of resampled priors; None without a set.
     """
     n_per_class, weights = outputs.counts.to(prior.dtype), prior / source_prior
     conditional, mean = outputs.conditional, outputs.target.mean(dim=0)
@@ -297,9 +303,11 @@ def build_result(
     confidence = given.source.amax(dim=1)
     interval = None
     if resampled_priors:
-        intervals = torch.stack([percentile_interval(priors, level) for priors in resampled_priors])
-        interval = torch.stack([intervals[:, 0].amin(dim=0), intervals[:, 1].amax(dim=0)])
-    invariance, calibration = invariance_test(given, prior), calibration_test(given, prior, source_prior)
+        intervals = torch.stack([prior_interval(priors, len(outputs.target), level) for priors in resampled_priors])
+        interval = torch.stack([intervals[:, 0].amin(dim=0).minimum(prior), intervals[:, 1].amax(dim=0).maximum(prior)])
+    present = present_everywhere(prior, len(outputs.target))
+    invariance = invariance_test(given, prior)
+    calibration = calibration_test(corrected_outputs(given, present / source_prior), present)
     gain, gain_standard_error = accuracy_gain(given, prior, source_prior)
     report = LabelShiftReport(
         method=method,
@@ -321,7 +329,6 @@ def build_result(
         invariance_p_value=invariance.p_value,
         confidence=float(confidence.mean()),
         accuracy=float((given.source.argmax(dim=1) == given.labels).double().mean()),
-        confidence_standard_error=float((confidence * (1 - confidence)).mean().div(len(confidence)).sqrt()),
         calibration_error=calibration.distance,
         calibration_p_value=calibration.p_value,
         accuracy_gain=gain,
@@ -354,10 +361,6 @@ def _variances(outputs: ClassifierOutputs) -> tuple[Tensor, Tensor]:
 def resolution(dtype: torch.dtype) -> float:
     """Return the relative rounding error of a mean over rows of this dtype."""
     return torch.finfo(accumulation_dtype(dtype)).eps
-
-
-def _significant(error: float, p_value: float) -> bool:
-    return p_value < LEVEL and error > MAX_MOMENT_ERROR
 
 
 def _count(n: int, noun: str) -> str:
