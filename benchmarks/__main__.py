@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import pkgutil
@@ -12,12 +13,13 @@ from pathlib import Path
 from statistics import median
 
 from . import __path__ as folder
-from .frame import Row, Timing, describe_machine, render, time_pair, today
+from .frame import Row, Timing, describe_machine, describe_processor, render, time_pair, today
 from .memory import LARGE, peaks, render_peaks
 from .scaling import SCALINGS, render_growth, time_growth
 
 NO_ROWS = {"__main__", "frame", "memory", "scaling"}
 IMPORT_TARGET = 80  # ms
+MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 
 
 def all_rows() -> list[Row]:
@@ -43,12 +45,27 @@ def import_time(times: int = 7) -> float:
     return median(milliseconds)
 
 
+def own_record() -> Path:
+    """Return the file of this kind of processor, such as library-amd-avx2.json: the site shows one table for each."""
+    name, _, instructions = describe_processor().rpartition(", ")
+    vendor = "".join(itertools.takewhile(str.isalnum, name)) or "other"
+    return MEASURED / f"library-{vendor}-{instructions}.json".lower()
+
+
 def main() -> None:
     """Measure the selected rows, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="measure only work whose name contains TEXT")
     parser.add_argument("--rounds", type=int, default=15, help="rounds per ratio (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
+    own = own_record()
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        const=own,
+        help=f"also write the results, by default to {own.name}",
+    )
     arguments = parser.parse_args()
     rows = [row for row in all_rows() if arguments.only in row.work]
     scalings = [scaling for scaling in SCALINGS if arguments.only in scaling.work]
@@ -75,6 +92,7 @@ def main() -> None:
     if arguments.json:
         report = {
             "date": today(),
+            "processor": describe_processor(),
             "machine": describe_machine(),
             "timings": [asdict(timing) for timing in timings],
             "growths": [asdict(growth) for growth in growths],

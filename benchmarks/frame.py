@@ -12,7 +12,18 @@ from typing import Any
 
 import torch
 
-__all__ = ["Pair", "Row", "Timing", "aligned", "describe_machine", "render", "seconds_of", "time_pair", "today"]
+__all__ = [
+    "Pair",
+    "Row",
+    "Timing",
+    "aligned",
+    "describe_machine",
+    "describe_processor",
+    "render",
+    "seconds_of",
+    "time_pair",
+    "today",
+]
 
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 
@@ -95,15 +106,18 @@ def seconds_of(work: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def describe_machine() -> str:
-    """Return a line that describes the machine and the versions."""
+def describe_processor() -> str:
+    """Return the name of the processor and the instructions that torch uses of it."""
     names = (
         line.partition(":")[2].strip() for line in lines_of(Path("/proc/cpuinfo")) if line.startswith("model name")
     )
-    processor = next(names, platform.machine())
-    return (
-        f"{processor}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+    return f"{next(names, platform.machine())}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def describe_machine() -> str:
+    """Return a line that describes the machine and the versions."""
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{describe_processor()}, {torch.get_num_threads()} threads, {versions}"
 
 
 def today() -> str:

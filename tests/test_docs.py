@@ -321,28 +321,63 @@ def test_the_file_of_a_run_has_a_line_for_each_function_in_an_order_of_its_own()
 # What a benchmark showed
 
 
-def test_performance_shows_the_figures_of_a_run_and_when_they_were_taken(tmp_path: Path) -> None:
-    timings = [Timing("norms *", "torch.linalg", 1.1, ratio, 0.5, 1.5, 2e-6, 0.25) for ratio in (0.75, 1.25)]
+def library_record(processor: str, *ratios: float) -> str:
+    """Return the record of a benchmark with these median ratios."""
+    timings = [Timing("norms *", f"torch.{k}", 1.1, ratio, 0.5, 1.5, 2e-6, 0.25) for k, ratio in enumerate(ratios)]
     run = {
         "date": "2026-01-31",
-        "machine": "a machine",
+        "processor": processor,
+        "machine": f"{processor}, 2 threads",
         "timings": [asdict(timing) for timing in timings],
         "growths": [asdict(Growth("dropout", (10, 1000), (1e-3, 0.1), 1.05, 1.1))],
-        "peaks": [asdict(Peak("norms", "torch.linalg", 3.0, 4.0))],
+        "peaks": [asdict(Peak("norms", "torch.linalg", 3.0, 0.5))],
         "import_milliseconds": 41.6,
     }
-    (tmp_path / "library.json").write_text(json.dumps(run))
+    return json.dumps(run)
+
+
+def test_performance_shows_the_figures_of_each_processor_and_when_they_were_taken(tmp_path: Path) -> None:
+    (tmp_path / "library-b.json").write_text(library_record("B", 0.75, 1.25))
+    (tmp_path / "library-a.json").write_text(library_record("A & A", 0.1))
 
     performance.write(tmp_path, tmp_path)
 
     shown = " ".join((tmp_path / "performance.rst").read_text().split())
-    assert "Measured on 2026-01-31: a machine. 1 of 2 medians are within their targets" in shown
-    assert "- norms \\* - ``torch.linalg`` - **0.75** - 0.5 – 1.5 - 1.1 - 2.0 µs - 25% *" in shown
+    assert shown.index("A & A ~~~~~") < shown.index("B ~")
+    assert "Measured on 2026-01-31: B, 2 threads. 1 of 2 medians are within their targets" in shown
+    assert "- norms \\* - ``torch.0`` - **0.75** - 0.5 – 1.5 - 1.1 - 2.00 µs - 25% *" in shown
     assert "**1.25** (over)" in shown
-    assert "- dropout - 10 – 1,000 - **1.05** - 1.1 - 100.00 ms" in shown
-    assert "- norms - ``torch.linalg`` - 3.0 MiB - 4.0 MiB" in shown
+    assert "- dropout - 10 – 1,000 - **1.05** - 1.1 - 100 ms" in shown
+    assert "- norms - ``torch.linalg`` - 3.00 MiB - 512 KiB" in shown
     assert "takes 42 ms" in shown
     assert "The shift estimators -------------------- Not measured yet" in shown
+
+
+def test_performance_plots_the_ratios_of_all_processors_on_one_axis(tmp_path: Path) -> None:
+    (tmp_path / "library-a.json").write_text(library_record("A & A", 0.1))
+    (tmp_path / "library-b.json").write_text(library_record("B", 1.0, 10.0))
+
+    performance.write(tmp_path, tmp_path)
+
+    shown = (tmp_path / "performance.rst").read_text()
+    assert shown.count('<span class="work">norms *') == 2
+    assert '<i class="dot run-0 kept" style="left:0.00%" title="0.1 on A &amp; A">' in shown
+    assert '<i class="dot run-1 kept" style="left:50.00%" title="1 on B">' in shown
+    assert '<i class="dot run-1 over" style="left:100.00%" title="10 on B">' in shown
+    assert shown.count('<i class="target" style="left:52.07%">') == 2
+    assert [f'">{tick}</span>' in shown for tick in ("0.1", "1", "10", "100")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.5e-6, "4.50 µs"), (5e-7, "500 ns")]
+)
+def test_a_time_is_shown_in_the_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert performance.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("mebibytes", "text"), [(1234.5, "1234 MiB"), (0.5, "512 KiB"), (2**-11, "0.5 KiB"), (0, "0")])
+def test_memory_is_shown_in_the_unit_that_suits_it(mebibytes: float, text: str) -> None:
+    assert performance.memory(mebibytes) == text
 
 
 def test_performance_shows_the_studies_of_shift(tmp_path: Path) -> None:

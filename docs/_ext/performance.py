@@ -1,7 +1,11 @@
 """The performance page, made from the files that the benchmarks wrote, because a build cannot measure times."""
 
+import html
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import chapters
@@ -20,9 +24,22 @@ LIBRARY = """\
 The library
 -----------
 
+The time of ``dlcore`` over that of the alternative, on a logarithmic axis. A bar marks the target.
+
+.. raw:: html
+
+{plot}
+
+To measure on your processor, which adds a table: ``tox run -e bench -- --json``.
+
+"""
+PROCESSOR = """\
+{title}
+{underline}
+
 Measured on {date}: {machine}. {kept} of {count} medians are within their targets. Importing all of dlcore takes
 {import_milliseconds:.0f} ms if torch is already imported. The last column is the share of the memory bandwidth of a
-plain copy or sum that the work reaches. To measure again: ``tox run -e bench -- --json docs/measured/library.json``.
+plain copy or sum that the work reaches.
 
 .. list-table::
    :class: timings
@@ -83,9 +100,8 @@ Not measured yet. To measure: ``tox run -e {command}``.
 def write(folder: Path, measured: Path) -> None:
     """Write the page from the files that the benchmarks wrote."""
     page = PAGE
-    page += library(read(measured / "library.json")) or none(
-        "The library", "bench -- --json docs/measured/library.json"
-    )
+    runs = [read(file) for file in sorted(measured.glob("library-*.json"))]
+    page += library(runs) or none("The library", "bench -- --json")
     page += studies(read(measured / "shift.json")) or none(
         "The shift estimators", "bench-shift -- --json docs/measured/shift.json"
     )
@@ -102,17 +118,62 @@ def none(title: str, command: str) -> str:
     return NONE.format(title=title, underline="-" * len(title), command=command)
 
 
-def library(run: dict[str, Any]) -> str:
-    """Return the section of the library's timings."""
-    if not run:
+def library(runs: list[dict[str, Any]]) -> str:
+    """Return the section of the library's timings: a plot of all runs, and the tables of each."""
+    if not runs:
         return ""
+    return LIBRARY.format(plot=indent(plot(runs), "   ")) + "".join(map(processor, runs))
+
+
+def plot(runs: list[dict[str, Any]]) -> str:
+    """Return the ratios of all runs as HTML, whose text has the same size on every screen."""
+    timings = {(timing["work"], timing["alternative"]): timing for run in runs for timing in run["timings"]}
+    ratios = [timing[name] for run in runs for timing in run["timings"] for name in ("median", "target")]
+    low, high = math.floor(math.log10(min(ratios))), math.ceil(math.log10(max(ratios)))
+    n_decades = max(high - low, 1)
+
+    def left(ratio: float) -> str:
+        return f"left:{100 * (math.log10(ratio) - low) / n_decades:.2f}%"
+
+    def dots(key: tuple[str, str]) -> Iterable[str]:
+        for number, run in enumerate(runs):
+            for timing in run["timings"]:
+                if (timing["work"], timing["alternative"]) == key:
+                    state = "kept" if timing["median"] <= timing["target"] else "over"
+                    told = html.escape(f"{timing['median']:.3g} on {run['processor']}")
+                    yield f'<i class="dot run-{number} {state}" style="{left(timing["median"])}" title="{told}"></i>'
+
+    legend = "".join(
+        f'<li><i class="dot run-{number}"></i> {html.escape(run["processor"])}</li>' for number, run in enumerate(runs)
+    )
+    ticks = "".join(f'<span style="{left(10.0**k)}">{10.0**k:g}</span>' for k in range(low, low + n_decades + 1))
+    axis = f'<li class="axis"><span class="work"></span><span class="track">{ticks}</span></li>'
+    rows = [
+        f'<li><span class="work">{html.escape(work)} <small>against {html.escape(alternative)}</small></span>'
+        f'<span class="track"><i class="target" style="{left(timing["target"])}"></i>{"".join(dots(key))}</span></li>'
+        for key, timing in timings.items()
+        for work, alternative in [key]
+    ]
+    return "\n".join(
+        [
+            f'<ul class="ratios-legend">{legend}<li><i class="target"></i> target</li></ul>',
+            f'<ul class="ratios" style="--decades:{n_decades}">',
+            *(axis, *rows, axis),
+            "</ul>",
+        ]
+    )
+
+
+def processor(run: dict[str, Any]) -> str:
+    """Return the section of one processor."""
+    title = escape(run["processor"])
     rows = [
         [
             *(escape(timing["work"]), f"``{timing['alternative']}``"),
             f"**{timing['median']:.3g}**" + ("" if timing["median"] <= timing["target"] else " (over)"),
             f"{timing['smallest']:.3g} – {timing['largest']:.3g}",
             f"{timing['target']:g}",
-            f"{timing['seconds'] * 1e6:,.1f} µs",
+            duration(timing["seconds"]),
             "" if timing["share_of_bandwidth"] is None else f"{timing['share_of_bandwidth']:.0%}",
         ]
         for timing in run["timings"]
@@ -123,16 +184,18 @@ def library(run: dict[str, Any]) -> str:
             f"{growth['sizes'][0]:,} – {growth['sizes'][-1]:,}",
             f"**{growth['exponent']:.2f}**",
             f"{growth['target']:g}",
-            f"{growth['seconds'][-1] * 1e3:,.2f} ms",
+            duration(growth["seconds"][-1]),
         ]
         for growth in run["growths"]
     ]
     peaks = [
-        [escape(peak["work"]), f"``{peak['alternative']}``", f"{peak['dlcore']:,.1f} MiB", f"{peak['theirs']:,.1f} MiB"]
+        [escape(peak["work"]), f"``{peak['alternative']}``", memory(peak["dlcore"]), memory(peak["theirs"])]
         for peak in run["peaks"]
     ]
     head = ["work", "alternative", "median ratio", "min – max", "target", "time of dlcore", "share of bandwidth"]
-    return LIBRARY.format(
+    return PROCESSOR.format(
+        title=title,
+        underline="~" * len(title),
         date=run["date"],
         machine=escape(run["machine"]),
         kept=sum(timing["median"] <= timing["target"] for timing in run["timings"]),
@@ -142,6 +205,26 @@ def library(run: dict[str, Any]) -> str:
         growths=list_table(["work", "n", "exponent", "target", "time at the largest n"], growths),
         peaks=list_table(["work", "alternative", "peak of dlcore", "peak of the alternative"], peaks),
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three digits in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{rounded(seconds / size)} {unit}"
+    return f"{rounded(seconds / 1e-9)} ns"
+
+
+def memory(mebibytes: float) -> str:
+    """Return an amount of memory with three digits in the unit that suits it."""
+    if mebibytes >= 1:
+        return f"{rounded(mebibytes)} MiB"
+    return f"{rounded(mebibytes * 1024)} KiB" if mebibytes else "0"
+
+
+def rounded(value: float) -> str:
+    """Return a number of at least 1 with three digits, or all those before the point."""
+    return f"{value:.{max(0, 2 - int(math.log10(value)))}f}" if value >= 1 else f"{value:.2g}"
 
 
 def studies(run: dict[str, Any]) -> str:
