@@ -5,7 +5,7 @@ each step. A dropped value becomes 0, and a kept value is multiplied by :math:`1
 :math:`h`, and nothing has to be rescaled when the network is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 import torch
@@ -157,8 +157,8 @@ def l1_penalty(params: PyTree) -> Float[Tensor, ""]:
 
     Parameters
     ----------
-    params : Tensor, or nested sequences and mappings of tensors
-        The parameters :math:`\mathbf{w}`.
+    params : Tensor, or nested sequences and mappings of tensors, or an iterator of tensors
+        The parameters :math:`\mathbf{w}`, such as ``module.parameters()``.
 
     Returns
     -------
@@ -201,8 +201,8 @@ def l2_penalty(params: PyTree) -> Float[Tensor, ""]:
 
     Parameters
     ----------
-    params : Tensor, or nested sequences and mappings of tensors
-        The parameters :math:`\mathbf{w}`.
+    params : Tensor, or nested sequences and mappings of tensors, or an iterator of tensors
+        The parameters :math:`\mathbf{w}`, such as ``module.parameters()``.
 
     Returns
     -------
@@ -229,6 +229,13 @@ def l2_penalty(params: PyTree) -> Float[Tensor, ""]:
     tensor(13.)
     >>> torch.func.grad(l2_penalty)(torch.tensor([3.0, -4.0]))
     tensor([ 3., -4.])
+
+    The weights of a module, without its biases:
+
+    >>> net = torch.nn.Linear(4, 1)
+    >>> w = torch.nn.init.constant_(net.weight, 0.5)
+    >>> l2_penalty(w for name, w in net.named_parameters() if name.endswith("weight")).item()
+    0.5
     """
     return _sum(lambda w: (w / 2 * w).sum(), params)
 
@@ -251,7 +258,7 @@ def _draw_kept(sizes: tuple[int, ...], p: float, generator: Source, device: Devi
 
 def _sum(penalty: Callable[[Tensor], Tensor], params: PyTree) -> Tensor:
     """Sum the penalties of the leaves, in single precision for half-precision leaves."""
-    leaves, _ = floating_leaves("params", params)
+    leaves, _ = floating_leaves("params", list(params) if isinstance(params, Iterator) else params)
     if not leaves:
         return torch.zeros(())
     penalties = [penalty(upcast(w)) for w in leaves]

@@ -323,3 +323,13 @@ def test_different_dtypes_promote_to_the_wider() -> None:
 
     assert regularization.l2_penalty([w.half(), w]).dtype == torch.float32
     assert regularization.l1_penalty([w, w.double()]).dtype == torch.float64
+
+
+def test_penalties_take_the_parameters_of_a_module_as_an_iterator() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+
+    for penalty in (regularization.l1_penalty, regularization.l2_penalty):
+        torch.testing.assert_close(penalty(net.parameters()), penalty(list(net.parameters())))
+        weights = [net[0].weight, net[2].weight]
+        of_weights = penalty(w for name, w in net.named_parameters() if name.endswith("weight"))
+        torch.testing.assert_close(of_weights, penalty(weights))

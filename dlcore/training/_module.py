@@ -1,6 +1,7 @@
 """Training of a module in place, by an optimizer of torch."""
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -298,6 +299,12 @@ def _optimizer(trained: list[nn.Parameter], optimizer: Optimizer | None, lr: Rat
         return torch.optim.SGD(trained, lr=0.0)  # its rate is set at each step
     if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise TypeError(
+            f"optimizer must take steps without a closure, got {type(optimizer).__name__}; "
+            "call its step with a closure in a loop of your own"
+        )
     held = {id(w) for group in optimizer.param_groups for w in group["params"]}
     if held.isdisjoint(map(id, trained)):
         raise ValueError("optimizer must hold parameters of the module, got one that holds others only")

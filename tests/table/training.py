@@ -354,6 +354,12 @@ ENTRIES = {
             refused_module(TypeError, "lr must be a real number, got '0.1'", lr="0.1"),
             refused_module(TypeError, "max_norm must be a real number, got None", max_norm=None),
             refused_module(TypeError, "optimizer must be a torch.optim.Optimizer, got str", optimizer="sgd"),
+            refused_module(
+                TypeError,
+                "optimizer must take steps without a closure, got LBFGS; "
+                "call its step with a closure in a loop of your own",
+                optimizer=torch.optim.LBFGS(Line(2).parameters()),
+            ),
             refused_module(ValueError, "epochs must be >= 0, got -1", epochs=-1),
             refused_module(ValueError, "batch_size must be >= 1, got 0", batch_size=0),
             refused_module(ValueError, "accumulate must be >= 1, got 0", accumulate=0),
