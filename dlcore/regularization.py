@@ -7,6 +7,7 @@ each step. A dropped value becomes 0, and a kept value is multiplied by :math:`1
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,7 @@ def dropout(
     For :math:`p = 0` no value is dropped, and for :math:`p = 1` every value is. A dropped value is 0 even if :math:`h`
     is infinite. The probability is rounded to a multiple of :math:`2^{-24}`.
 
-    For a :class:`torch.distributed.tensor.DTensor`, every process draws for all hidden values and keeps its own, so let
+    For a ``DTensor`` of ``torch.distributed``, every process draws for all hidden values and keeps its own, so let
     the generators of all processes start from the same seed.
 
     Parameters
@@ -258,7 +259,9 @@ def _draw_kept(sizes: tuple[int, ...], p: float, generator: Source, device: Devi
 
 def _sum(penalty: Callable[[Tensor], Tensor], params: PyTree) -> Tensor:
     """Sum the penalties of the leaves, in single precision for half-precision leaves."""
-    leaves, _ = floating_leaves("params", list(params) if isinstance(params, Iterator) else params)
+    leaves, _ = floating_leaves(
+        "params", list(cast("Iterator[Tensor]", params)) if isinstance(params, Iterator) else params
+    )
     if not leaves:
         return torch.zeros(())
     penalties = [penalty(upcast(w)) for w in leaves]
