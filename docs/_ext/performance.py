@@ -156,7 +156,8 @@ def plot(runs: list[dict[str, Any]]) -> str:
     ]
     return "\n".join(
         [
-            f'<ul class="ratios-legend">{legend}<li><i class="target"></i> target</li></ul>',
+            f'<ul class="ratios-legend">{legend}'
+            '<li><i class="target"></i> target</li><li><i class="dot over"></i> outlined: over its target</li></ul>',
             f'<ul class="ratios" style="--decades:{n_decades}">',
             *(axis, *rows, axis),
             "</ul>",
