@@ -17,16 +17,6 @@ noisy.
         \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w}) .
 
 *Prerequisites:* linear regression and gradients. *Reading time:* 12 minutes.
-
-The mean gradient of a minibatch
---------------------------------
-
-A step of minibatch stochastic gradient descent follows the *mean* gradient of a batch
-:math:`\mathcal{B}`. The division can be written in the loss, as a mean, or in the step, after a
-sum. Both are common, so people divide twice, or never. And the last batch of an epoch may be
-shorter than the others: what do you divide it by? This tutorial shows the correct ways and measures
-what each mistake costs, on scikit-learn's bundled diabetes data: 442 patients, ten measurements,
-and the progression of the disease one year later.
 """
 
 import matplotlib.pyplot as plt
@@ -35,25 +25,30 @@ from sklearn.datasets import load_diabetes
 
 from dlcore import batches, linear, losses, optim, training
 
+# Change these numbers and run the script again.
+seed = 0
+lr = 0.1
+batch_size = 34  # divides the 442 rows evenly
+uneven_batch_size = 88  # leaves a last batch of two rows
+epochs = 4
+n_runs = 8
+claims = {}
+
+# %%
+# The mean gradient of a minibatch
+# --------------------------------
+#
+# A step of minibatch stochastic gradient descent follows the *mean* gradient of a batch
+# :math:`\mathcal{B}`. The division can be written in the loss, as a mean, or in the step, after a
+# sum. Both are common, so people divide twice, or never. We measure what each mistake costs, on
+# scikit-learn's bundled diabetes data: 442 patients, ten measurements, and the progression of the
+# disease one year later.
+
 diabetes = load_diabetes()
 x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
 x = (x - x.mean(dim=0)) / x.std(dim=0)
 y = (y - y.mean()) / y.std()
-assert x.shape == (442, 10)
-
-# %%
-# Dividing once, in the loss or in the step
-# -----------------------------------------
-#
-# We begin with a batch size that divides evenly: 442 is 13 times 34. Three loops start at zero and
-# see the same batches in the same order. The first sums the losses and divides in the step, as in
-# the notes; the second takes the mean and divides nowhere else; the third calls
-# :func:`dlcore.training.fit`.
-
-
-def start() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a weight and a bias of zero."""
-    return torch.zeros(10, dtype=x.dtype), torch.zeros((), dtype=x.dtype)
+start = (torch.zeros(10, dtype=x.dtype), torch.zeros((), dtype=x.dtype))
 
 
 def per_example(params, x, y):
@@ -61,52 +56,57 @@ def per_example(params, x, y):
     return losses.squared_loss(linear.linear(x, *params), y)
 
 
-def descend(
-    reduce, divisor=None, *, batch_size, epochs, lr=0.1, seed=0, drop_last=False
-):
+def mean_loss(params, x, y):
+    """Return the mean loss of a batch."""
+    return per_example(params, x, y).mean()
+
+
+# %%
+# The correct loop has six lines:
+
+params = start
+generator = torch.Generator().manual_seed(seed)
+for _ in range(epochs):
+    for rows in batches.minibatches(x, y, batch_size=batch_size, generator=generator):
+        grads = torch.func.grad(mean_loss)(params, *rows)
+        params = optim.sgd_step(params, grads, lr=lr)
+
+# %%
+# To compare it with the mistakes, we need a loop with a choice of how to reduce the losses of a
+# batch and what to divide by in the step.
+
+
+def descend(reduce, divisor=None, *, lr=lr, seed=seed, **options):
     """Return the parameters after each step; by default, divide by the batch's length."""
     generator = torch.Generator().manual_seed(seed)
-    params = [p.requires_grad_() for p in start()]
+    params = [p.clone().requires_grad_() for p in start]
     path = []
-    for _ in range(epochs):
-        for rows in batches.minibatches(
-            x, y, batch_size=batch_size, drop_last=drop_last, generator=generator
-        ):
+    for _ in range(options.pop("epochs")):
+        for rows in batches.minibatches(x, y, generator=generator, **options):
             reduce(per_example(params, *rows)).backward()
             optim.sgd_(params, lr=lr, batch_size=divisor or len(rows[0]))
             path.append(tuple(p.detach().clone() for p in params))
     return path
 
 
-options = {"batch_size": 34, "epochs": 4}
-of_sum = descend(torch.sum, **options)
-of_mean = descend(torch.mean, 1, **options)
-for ours, theirs in zip(of_sum, of_mean, strict=True):
-    assert torch.allclose(ours[0], theirs[0], rtol=1e-9, atol=1e-12)
-    assert torch.allclose(ours[1], theirs[1], rtol=1e-9, atol=1e-12)
-
-generator = torch.Generator().manual_seed(0)
-history = training.fit(
-    per_example, start(), (x, y), lr=0.1, generator=generator, **options
-)
-assert torch.allclose(history.params[0], of_sum[-1][0], rtol=1e-9, atol=1e-12)
-
 # %%
-# Dividing twice, or never
-# ------------------------
-#
-# Now the two mistakes. If you pass the batch size to the step *and* take the mean, you divide
-# twice, and each step is 34 times too short. There is no warning; the loss falls, but slowly. If
-# you take the sum and do not divide, each step is 34 times too long, and with this learning rate
-# the loss diverges within an epoch.
+# All loops start at zero and see the same batches in the same order. Two of them divide once. The
+# first sums the losses and divides in the step, as in the notes; the second takes the mean and
+# divides nowhere else. The other two make a mistake. If you pass the batch size to the step *and*
+# take the mean, you divide twice, and each step is 34 times too short. There is no warning; the
+# loss falls, but slowly. If you take the sum and do not divide, each step is 34 times too long, and
+# with this learning rate the loss diverges within an epoch.
 
-twice = descend(torch.mean, **options)
-never = descend(torch.sum, 1, **options)
-assert torch.allclose(34 * twice[0][0], of_sum[0][0])
-assert torch.allclose(never[0][0], 34 * of_sum[0][0])
-
+options = {"batch_size": batch_size, "epochs": epochs}
+paths = {
+    "sum, divided in the step": descend(torch.sum, **options),
+    "mean": descend(torch.mean, 1, **options),
+    "divided twice": descend(torch.mean, **options),
+    "never divided": descend(torch.sum, 1, **options),
+}
+of_sum, of_mean, twice, never = paths.values()
 best = linear.least_squares(x, y)
-least = float(per_example(best, x, y).mean())
+least = per_example(best, x, y).mean()
 
 
 def excess(path):
@@ -114,39 +114,25 @@ def excess(path):
     return torch.stack([per_example(p, x, y).mean() for p in path]) - least
 
 
-curves = {"sum": of_sum, "mean": of_mean, "twice": twice, "never": never}
-curves = {name: excess([start(), *path]) for name, path in curves.items()}
-at_start = float(excess([start()]))
-assert curves["mean"][-1] < 0.05 * at_start
-assert curves["twice"][-1] > 0.3 * at_start
-assert curves["never"][13] > 1e6 * at_start
+curves = {name: excess([start, *path]) for name, path in paths.items()}
+at_start = float(curves["mean"][0])
+claims["Divided once, the loss falls below a twentieth"] = (
+    curves["mean"][-1] < 0.05 * at_start
+)
+claims["Divided twice, it stays above 30 %"] = (
+    curves["divided twice"][-1] > 0.3 * at_start
+)
+claims["Never divided, it diverges within an epoch"] = not (
+    curves["never divided"][len(never) // epochs] < 1e6 * at_start
+)
 
-# %%
-# A learning rate 34 times as large hides the first mistake, and one 34 times as small the second.
-# That is why both survive in working code, until someone changes the batch size. The figure shows
-# the *excess loss*, the mean loss minus its minimum.
-
-for hidden in (
-    descend(torch.mean, lr=0.1 * 34, **options),
-    descend(torch.sum, 1, lr=0.1 / 34, **options),
-):
-    assert torch.allclose(hidden[-1][0], of_mean[-1][0], rtol=1e-9, atol=1e-12)
-
-ink = plt.rcParams["text.color"]
-steps = range(53)
-fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
-ax.plot(steps, curves["sum"], color="C0", linewidth=8, alpha=0.4)
-ax.plot(steps, curves["mean"], color="C0", linewidth=2)
-ax.plot(steps, curves["twice"], color="C1")
-ax.plot(steps[:13], curves["never"][:13], color="C2")
-ax.axhline(at_start, color=ink, linewidth=1, linestyle="--")
-ax.text(52, at_start * 1.15, "start of all runs", ha="right")
-ax.text(52, 0.145, "divided twice", color="C1", ha="right", va="bottom")
-ax.text(30, 0.02, "divided once:\nsum, or mean", color="C0", ha="center", va="bottom")
-ax.text(2, 1.2, "never divided", color="C2")
-ax.set(yscale="log", ylim=(1e-3, 3), xlim=(-1, 53))
-ax.set(xlabel="steps", ylabel="excess loss")
+# Figure
+fig, ax = plt.subplots(layout="constrained")
+for (name, curve), width in zip(curves.items(), (6, 2, 2, 2), strict=True):
+    ax.plot(curve.clamp(max=9), label=name, linewidth=width)
+ax.set(yscale="log", ylim=(1e-3, 4), xlabel="steps", ylabel="excess loss")
 ax.set_title("Dividing twice is slow, never dividing diverges")
+ax.legend()
 fig.set_label(
     "The excess loss against the number of steps, on a logarithmic axis. Sum and "
     "mean, divided once, lie on top of each other and fall from 0.25 to less than "
@@ -154,6 +140,37 @@ fig.set_label(
     "divided, it leaves the figure at the top with the first step."
 )
 plt.show()
+
+# %%
+# The figure shows the *excess loss*, the mean loss minus its minimum. The two correct loops agree
+# at every step, and :func:`dlcore.training.fit`, which takes the loss of each row and the data,
+# agrees with them.
+
+
+def agree(a, b):
+    """Tell whether two pairs of parameters agree up to rounding."""
+    return all(map(lambda p, q: torch.allclose(p, q, rtol=1e-9, atol=1e-12), a, b))
+
+
+generator = torch.Generator().manual_seed(seed)
+history = training.fit(
+    per_example, start, (x, y), lr=lr, generator=generator, **options
+)
+claims["The two correct loops agree"] = all(map(agree, of_sum, of_mean))
+claims["The function fit agrees with them"] = agree(history.params, of_sum[-1])
+claims["So does the loop of six lines"] = agree(params, of_sum[-1])
+length = min(batch_size, len(x))
+assert torch.allclose(length * twice[0][0], of_sum[0][0]), "twice is too short"
+assert torch.allclose(never[0][0], length * of_sum[0][0]), "never is too long"
+
+# %%
+# A learning rate 34 times as large hides the first mistake, and one 34 times as small the second.
+# That is why both survive in working code, until someone changes the batch size.
+
+hidden = descend(torch.mean, lr=lr * batch_size, **options)
+claims["A larger rate hides that you divided twice"] = agree(hidden[-1], of_mean[-1])
+hidden = descend(torch.sum, 1, lr=lr / batch_size, **options)
+claims["A smaller rate hides that you never divided"] = agree(hidden[-1], of_mean[-1])
 
 # %%
 # Why divide at all?
@@ -176,39 +193,38 @@ plt.show()
 per_row = torch.func.vmap(
     torch.func.grad(lambda p, x, y: per_example(p, x[None], y[None])[0]),
     in_dims=(None, 0, 0),
-)(start(), x, y)[0]
+)(start, x, y)[0]
 full = per_row.mean(dim=0)
-along = per_row @ full / full.square().sum()  # 1 on average
-assert torch.isclose(along.mean(), torch.tensor(1.0, dtype=x.dtype))
+along = per_row @ full / full.square().sum()
+assert torch.isclose(along.mean(), torch.ones_like(least)), "1 on average"
 
-generator = torch.Generator().manual_seed(1)
+n = len(x)
 sizes = 2 ** torch.arange(9)
-drawn = torch.rand(1000, len(x), generator=generator).argsort(dim=1)
+drawn = torch.rand(1000, n, generator=generator).argsort(dim=1)
 sums = along[drawn].cumsum(dim=1)[:, sizes - 1]
 means = sums / sizes
-expected = along.std(correction=0) * ((442 - sizes) / 441 / sizes).double().sqrt()
-assert torch.allclose(sums.mean(dim=0), sizes.double(), rtol=0.2)
-assert torch.allclose(means.mean(dim=0), torch.ones_like(expected), atol=0.2)
-assert torch.allclose(means.std(dim=0), expected, rtol=0.1)
-assert abs(expected[2] / expected[0] - 0.5) < 0.01
+expected = along.std(correction=0) * ((n - sizes) / (n - 1) / sizes).double().sqrt()
+ones = torch.ones_like(expected)
+claims["The expected step with the sum grows like the batch"] = torch.allclose(
+    sums.mean(dim=0), sizes.double(), rtol=0.2
+)
+claims["The expected step with the mean does not depend on the batch"] = torch.allclose(
+    means.mean(dim=0), ones, atol=0.2
+)
+claims["The scatter is that of the formula"] = torch.allclose(
+    means.std(dim=0), expected, rtol=0.1
+)
+assert abs(expected[2] / expected[0] - 0.5) < 0.01, "four rows halve the noise"
 
-fig, axes = plt.subplots(1, 2, figsize=(6, 3.5), layout="constrained")
-axes[0].plot(sizes, sums.mean(dim=0), "o-", color="C1")
-axes[0].plot(sizes, means.mean(dim=0), "o-", color="C0")
-axes[0].text(10, 30, "sum", color="C1", ha="right")
-axes[0].text(20, 1.3, "mean", color="C0")
-axes[0].set(ylim=(0.2, 500), title="Length of a step …")
-axes[1].plot(sizes, expected, color=ink, linewidth=1, linestyle="--")
-axes[1].plot(sizes, means.std(dim=0), "o", color="C0")
-axes[1].text(2.6, 1.1, "mean, measured", color="C0")
-axes[1].text(22, 0.19, "formula", ha="right")
-axes[1].set(title="… and its scatter")
-for ax in axes:
-    ax.set(xscale="log", yscale="log", xlabel="batch size")
-    ax.set_xticks([1, 10, 100], labels=["1", "10", "100"])
-axes[0].set_yticks([1, 10, 100], labels=["1", "10", "100"])
-axes[0].set_ylabel("in units of the full gradient")
-axes[1].set_yticks([0.1, 1], labels=["0.1", "1"])
+# Figure
+fig, axes = plt.subplots(1, 2, figsize=(5.6, 3.3), layout="constrained")
+axes[0].loglog(sizes, sums.mean(dim=0), "o-C1", label="sum")
+axes[0].loglog(sizes, means.mean(dim=0), "o-C0", label="mean")
+axes[0].set(xlabel="batch size", ylabel="in full gradients", title="Length of a step")
+axes[1].loglog(sizes, means.std(dim=0), "oC0", label="mean")
+axes[1].loglog(sizes, expected, "--C2", label="formula")
+axes[1].set(xlabel="batch size", title="Its scatter")
+[ax.legend() for ax in axes]
 fig.set_label(
     "Two panels against the batch size, all axes logarithmic. Left, the expected step "
     "along the full gradient: with the sum it grows in proportion to the batch size, "
@@ -226,43 +242,33 @@ plt.show()
 # There are three ways to treat it. You can divide by its *own* length, 2, as the formula says. You
 # can always divide by 88, as a loop with one fixed ``batch_size`` does; this makes the last step 44
 # times shorter than the formula says. Or you can leave the batch out.
-
-own = descend(torch.sum, batch_size=88, epochs=1)
-fixed = descend(torch.sum, 88, batch_size=88, epochs=1)
-dropped = descend(torch.sum, 88, batch_size=88, epochs=1, drop_last=True)
-assert (len(own), len(fixed), len(dropped)) == (6, 6, 5)
-assert all(torch.equal(a[0], b[0]) for a, b in zip(own[:5], fixed[:5], strict=True))
-assert torch.allclose(own[5][0] - own[4][0], 44 * (fixed[5][0] - fixed[4][0]))
-
-# %%
-# In code, a sum and a mean give the same model again if the step receives the length of *this*
-# batch.
-
-same = descend(torch.mean, 1, batch_size=88, epochs=1)
-assert all(torch.allclose(a[0], b[0]) for a, b in zip(own, same, strict=True))
-
-# %%
+#
 # Which way is best? Dividing by its own length has a disadvantage. The mean of two rows makes a
 # step of full length whose scatter is more than six times that of the mean of 88. It comes once in
 # every epoch and undoes part of what the five steps before it achieved. Here is the loss after each
-# epoch, over twelve runs with different shuffles:
+# epoch, over eight runs with different shuffles:
 
-pair, batch = (along[drawn[:, :size]].mean(dim=1).std() for size in (2, 88))
-assert pair > 6 * batch
+last = n % uneven_batch_size or uneven_batch_size
+scatter = {k: along[drawn[:, :k]].mean(dim=1).std() for k in (last, uneven_batch_size)}
+claims["The mean of the last batch scatters six times as much"] = (
+    scatter[last] > 6 * scatter[uneven_batch_size]
+)
 
 
-def after_epochs(divisor, *, batch_size, n_runs=12, drop_last=False):
+def after_epochs(divisor, batch_size=uneven_batch_size, **options):
     """Return the excess loss after each of 30 epochs, for each run."""
-    options = {"batch_size": batch_size, "epochs": 30, "drop_last": drop_last}
-    runs = [descend(torch.sum, divisor, seed=run, **options) for run in range(n_runs)]
+    options |= {"batch_size": batch_size, "epochs": 30}
+    runs = [
+        descend(torch.sum, divisor, seed=seed + i, **options) for i in range(n_runs)
+    ]
     per_epoch = len(runs[0]) // 30
     return torch.stack([excess(path[per_epoch - 1 :: per_epoch]) for path in runs])
 
 
-curves = {
-    "its own length": after_epochs(None, batch_size=88),
-    "the batch size": after_epochs(88, batch_size=88),
-    "left out": after_epochs(88, batch_size=88, drop_last=True),
+runs = {
+    "divided by its own length": after_epochs(None),
+    "divided by the batch size": after_epochs(uneven_batch_size),
+    "left out": after_epochs(uneven_batch_size, drop_last=True),
 }
 
 # %%
@@ -273,34 +279,24 @@ curves = {
 # effect is small: at a batch size of 59 it has 29 rows, and dividing by its own length gives less
 # than twice the excess loss of the fixed divisor.
 
-late = {name: float(runs[:, 10:].mean()) for name, runs in curves.items()}
-assert late["its own length"] > 8 * late["the batch size"]
-assert 0.8 < late["left out"] / late["the batch size"] < 1.25
+own, fixed, left_out = (float(of_way[:, 10:].mean()) for of_way in runs.values())
+claims["Dividing two rows by two costs eight times the excess loss"] = own > 8 * fixed
+claims["Leaving them out changes little"] = 0.8 < left_out / fixed < 1.25
+own, fixed = (float(after_epochs(divisor, 59)[:, 10:].mean()) for divisor in (None, 59))
+claims["A last batch that is half full matters little"] = fixed < own < 2 * fixed
 
-of_own, of_fixed = (
-    after_epochs(divisor, batch_size=59, n_runs=5)[:, 10:].mean()
-    for divisor in (None, 59)
-)
-assert of_fixed < of_own < 2 * of_fixed
-
-fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
-epochs = range(1, 31)
-for i, runs in enumerate(curves.values()):
-    low, middle, high = runs.quantile(
-        torch.tensor([0.1, 0.5, 0.9], dtype=x.dtype), dim=0
-    )
-    ax.plot(epochs, middle, color=f"C{i}", linewidth=6 if i == 1 else 2)
-    ax.lines[-1].set_alpha(0.5 if i == 1 else 1)
-    ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
-ax.text(29.6, 0.12, "divided by its own length", color="C0", ha="right")
-ax.text(29.6, 0.001, "divided by the batch size", color="C1", ha="right")
-ax.text(29.6, 0.0007, "or left out", color="C2", ha="right")
-ax.set(yscale="log", ylim=(5e-4, 0.2), xlim=(1, 30))
-ax.set(xlabel="epoch", ylabel="excess loss")
-ax.set_title("Three ways to treat a last batch of two rows")
+# Figure
+fig, ax = plt.subplots(layout="constrained")
+for (name, of_way), width in zip(runs.items(), (2, 6, 2), strict=True):
+    shown = of_way.clamp(max=9)
+    ax.plot(range(1, 31), shown.quantile(0.5, dim=0), label=name, linewidth=width)
+    ax.fill_between(range(1, 31), shown.amin(dim=0), shown.amax(dim=0), alpha=0.2)
+ax.set(yscale="log", xlabel="epoch", ylabel="excess loss", ylim=(None, 1))
+ax.set_title("Three ways to treat a short last batch")
+ax.legend()
 fig.set_label(
-    "The excess loss after each epoch, on a logarithmic axis: the median of twelve "
-    "runs, with a band from the tenth to the ninetieth percentile. If the short batch "
+    "The excess loss after each epoch, on a logarithmic axis: the median of eight "
+    "runs, with a band from the lowest to the highest. If the short batch "
     "is divided by its own length, the loss stays near 0.02 with a wide band. If it "
     "is divided by the full batch size, or left out, the loss falls to less than "
     "0.002."
@@ -315,17 +311,16 @@ plt.show()
 # losses is not the mean loss: the two rows at the end count as much as 88 others. Weight each batch
 # by its length, or keep the losses of the examples.
 
-parts = [
-    per_example(best, *rows)
-    for rows in batches.minibatches(x, y, batch_size=88, shuffle=False)
-]
+in_order = batches.minibatches(x, y, batch_size=uneven_batch_size, shuffle=False)
+parts = [per_example(best, *rows) for rows in in_order]
 of_batches = torch.stack([part.mean() for part in parts])
 lengths = torch.tensor([len(part) for part in parts])
-assert lengths.tolist() == [88, 88, 88, 88, 88, 2]
-assert abs(of_batches.mean() - least) > 0.05 * least
-assert torch.isclose(torch.cat(parts).mean(), torch.tensor(least, dtype=x.dtype))
+claims["The mean of batch means is wrong by more than 5 %"] = (
+    abs(of_batches.mean() - least) > 0.05 * least
+)
+assert torch.isclose(torch.cat(parts).mean(), least), "the mean over rows is right"
 weighted = (lengths * of_batches).sum() / lengths.sum()
-assert torch.isclose(weighted, torch.tensor(least, dtype=x.dtype))
+assert torch.isclose(weighted, least), "and so is the weighted mean"
 
 # %%
 # Conclusion
@@ -338,3 +333,34 @@ assert torch.isclose(weighted, torch.tensor(least, dtype=x.dtype))
 # the next epoch shuffles again, so its rows are used then. The tutorial on :doc:`squared, Huber and
 # absolute loss </auto_gallery/02_linear/plot_noise_to_loss>` explains why the loss of a row is
 # squared in the first place.
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** Your code sums the losses and never divides, with a learning rate of 0.01 that works for
+# batches of 16 rows. You double the batch size. Which learning rate keeps the expected step?
+
+# Solution
+of_16, of_32 = sums.mean(dim=0)[4:6]
+claims["Half the learning rate keeps the expected step"] = (
+    abs(of_32 / 2 / of_16 - 1) < 0.1
+)
+
+# %%
+# **2.** You accumulate the gradients of four batches of 8 rows before each step. What must you
+# divide by to get the step of one batch of 32 rows?
+
+# Solution
+gradient = torch.func.grad(mean_loss)
+whole = gradient(start, x[:32], y[:32])
+parts = [gradient(start, x[i : i + 8], y[i : i + 8])[0] for i in (0, 8, 16, 24)]
+right = torch.allclose(sum(parts) / 4, whole[0])
+assert right, "divide the sum of the four mean gradients by the number of batches, 4"
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

@@ -20,6 +20,16 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"matrix": [[1.0, 0.0], [0.0, 0.0]]},
     ],
     # 02
+    "02_linear/plot_batch_size_three_ways": [
+        {"seed": 1, "n_runs": 2},
+        {"lr": 3.0, "n_runs": 1, "epochs": 1},
+        {"batch_size": 50, "uneven_batch_size": 221, "n_runs": 1},
+    ],
+    "02_linear/plot_noise_to_loss": [
+        {"seed": 1, "n_sets": 20, "n_splits": 2},
+        {"delta": 0.2, "n_sets": 20, "n_splits": 1},
+        {"outlier_share": 0.0, "n": 20, "n_sets": 10, "n_splits": 2},
+    ],
     # 03
     # 04
     # 05
