@@ -52,6 +52,7 @@ extensions = [
     "api_pages",
     "guide",
     "folding",
+    "in_short",
 ]
 # The address of the site, if known, adds a sitemap and a social card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")

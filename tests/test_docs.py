@@ -15,6 +15,7 @@ import equivalents
 import evidence
 import figures
 import folding
+import in_short
 import library_code
 import matplotlib.pyplot as plt
 import numpy as np
@@ -455,6 +456,29 @@ def test_page_folds_only_code_of_tutorials(options: dict[str, str]) -> None:
     cell = "x = 1\n# Figure\nplot(x)"
 
     assert folded(cell, **options) == [cell]
+
+
+@pytest.mark.parametrize(("choice", "shown"), [("", "1"), ("# sphinx_gallery_thumbnail_number = 2\n", "2")])
+def test_page_shows_its_main_figure_before_the_prerequisites(tmp_path: Path, choice: str, shown: str) -> None:
+    script = tmp_path / "auto_gallery" / "01" / "plot.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"{choice}plot()\n")
+    document = new_document("plot.rst")
+    document += nodes.paragraph("", "The answer.")
+    document += nodes.paragraph("", "Prerequisites: none.")
+    for number in "12":
+        for theme in ("light", "dark"):
+            box = nodes.container("", nodes.paragraph("", f"{theme} {number}"), classes=[f"only-{theme}"])
+            box += nodes.container("", nodes.paragraph("", "slider"), classes=["slider"])
+            document += box
+    env = SimpleNamespace(current_document=SimpleNamespace(docname="auto_gallery/01/plot"))
+
+    in_short.show_main_figure(SimpleNamespace(env=env, srcdir=tmp_path), document)
+
+    texts = [part.astext() for part in document]
+    assert texts[:4] == ["The answer.", f"light {shown}", f"dark {shown}", "Prerequisites: none."]
+    assert len(texts) == 8
+    assert texts[4] == "light 1\n\nslider"
 
 
 # Figures
