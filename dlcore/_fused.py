@@ -33,11 +33,11 @@ def cross_entropy_of_rows(logits: Tensor, labels: Tensor) -> Tensor | None:
     """
     if not (type(logits) is type(labels) is Tensor and logits.is_cpu and logits.dim() == 2 and logits.numel()):
         return None
-    if logits.shape[1] > LONG_ROW_ENTRIES:
-        return None
     if labels.dtype is not torch.int64 or logits.dtype in HALF_PRECISION or is_compiling():
         return None
     if is_functorch_wrapped_tensor(logits) or is_functorch_wrapped_tensor(labels):
+        return None
+    if logits.shape[1] > LONG_ROW_ENTRIES:
         return None
     try:
         losses = cross_entropy_loss(logits, labels, None, 0, NO_LABEL)  # 0 is no reduction

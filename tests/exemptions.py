@@ -28,10 +28,17 @@ FOR_ONE_NUMBER_OF_ROWS = {
     "the product has a factor for each matrix": ("propagation.log_singular_values",),
 }
 
+COLLECTIVE = "it brings rows into the layout itself, in all processes at once"
+
 EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "dynamic": FOR_ONE_NUMBER_OF_ROWS,
     "export": FOR_ONE_NUMBER_OF_ROWS,
+    "ddp": {COLLECTIVE: ("batches.shard_rows",)},
+    "fsdp": {COLLECTIVE: ("batches.shard_rows",)},
     "dtensor": {
+        COLLECTIVE: ("batches.shard_rows",),
+        "it has no gradient where rows are sharded": ("linear.least_squares",),
+        "it takes samples that are both sharded": ("risk.generalization_gap",),
         NO_TENSOR: (
             "init.constant",
             "init.he_normal",
@@ -63,13 +70,8 @@ EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "shift.detect.classifier_test",
         ),
         TENSORS_OF_ITS_OWN: (
-            "importance.diagnose",
-            "importance.pareto_shape",
-            "importance.pareto_smoothed_weights",
             "importance.weighted_quantile",
             "linear.ridge",
-            "metrics.calibration_error",
-            "metrics.confusion_matrix",
             "mlp.backward",
             "propagation.gaussian_expectation",
             "propagation.signal_propagation",

@@ -276,3 +276,10 @@ def test_forward_derivatives_do_not_use_the_fused_norm(p: float) -> None:
     _, expected = torch.func.jvp(lambda x: norms.lp_norm(x, p), (x,), (along,))
     assert tangent.isfinite()
     torch.testing.assert_close(tangent, expected)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_max_norm_of_long_rows_is_their_largest_magnitude(dim: int) -> None:
+    x = torch.linspace(-3, 2, 10_000).reshape(5000, 2)
+
+    assert torch.equal(norms.max_norm(x, dim=dim), x.abs().amax(dim))

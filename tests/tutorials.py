@@ -18,12 +18,18 @@ UNCONVERTED = {  # scripts that do not have this form yet
     "03_softmax/plot_surprise",
     "03_softmax/plot_where_exp_breaks",
     "04_mlp/plot_activations",
+    "04_mlp/plot_from_scratch_to_module",
+    "04_mlp/plot_learning_rate",
     "04_mlp/plot_mlp_looked_into",
     "05_generalization/plot_k_fold_done_right",
     "05_generalization/plot_polynomial_degree",
     "06_regularization/plot_dropout",
+    "06_regularization/plot_smoothness",
     "06_regularization/plot_weight_decay",
+    "06_regularization/plot_weight_decay_in_adam",
+    "06_regularization/plot_weight_decay_prior",
     "07_propagation/plot_backpropagation_by_hand",
+    "07_propagation/plot_clipping_gradients",
     "07_propagation/plot_symmetry",
     "07_propagation/plot_vanishing_and_exploding",
     "07_propagation/plot_xavier_understood",
@@ -102,7 +108,11 @@ def faults(script: Path) -> Iterator[str]:
 
 def faults_of_settings(first: str, rest: str) -> Iterator[str]:
     """Yield what is wrong with the first cell."""
-    found = settings(first)
+    try:
+        found = settings(first)
+    except ValueError:
+        yield "first cell: between the comment and `claims = {}` is something else than settings"
+        return
     if not 3 <= len(found) <= 7 or first.strip().rpartition("\n")[2] != "claims = {}":
         yield "first cell: imports, an empty line, the comment, 3 to 7 settings, `claims = {}`"
     if "seed" not in found:

@@ -57,13 +57,16 @@ def _are_fusible(*lists: list[Tensor]) -> bool:
     tensors = [x for leaves in lists for x in leaves]
     if not has_values(*tensors) or len({x.dtype for x in tensors}) != 1:
         return False
-    is_ordinary = all(type(x) in {Tensor, Parameter} for x in tensors)
-    return is_ordinary and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    return _are_ordinary(tensors) and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+
+
+def _are_ordinary(tensors: list[Tensor]) -> bool:
+    return all(type(x) in {Tensor, Parameter} for x in tensors)
 
 
 def plain_norm(gradients: list[Tensor]) -> Tensor | None:
     r"""Compute :math:`(\sum_k \sum_i g_{ki}^2)^{1/2}`; return None where a square may overflow or vanish."""
-    if not has_values(*gradients) or len({g.device for g in gradients}) > 1:
+    if not has_values(*gradients) or len({g.device for g in gradients}) > 1 or not _are_ordinary(gradients):
         return None
     dtype = torch.float64 if any(g.dtype == torch.float64 for g in gradients) else torch.float32
     norm = torch.stack([_sum_of_squares(upcast(g)).to(dtype) for g in gradients]).sum().sqrt()

@@ -138,6 +138,12 @@ ENTRIES = {
 
 ROWS_OF_SCORES = (torch.tensor([[3.0, -4.0, 1e4], [0.0, -math.inf, 2.0]], dtype=torch.float64), 1)
 PAIRS = {
+    "activations._stable.stable_softmax": Pair(
+        kept=_stable.stable_softmax, formula=torch.softmax, arguments=(ROWS_OF_SCORES, (ROWS_OF_SCORES[0].T, 0))
+    ),
+    "activations._stable.stable_log_softmax": Pair(
+        kept=_stable.stable_log_softmax, formula=torch.log_softmax, arguments=(ROWS_OF_SCORES, (ROWS_OF_SCORES[0].T, 0))
+    ),
     "activations._stable.long_softmax": Pair(
         kept=_stable.long_softmax, formula=torch.softmax, arguments=(ROWS_OF_SCORES, (ROWS_OF_SCORES[0].T, 0))
     ),

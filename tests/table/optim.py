@@ -156,7 +156,7 @@ def schedule_entry(args: tuple[Any, ...], kwargs: dict[str, Any], *refusals: Ref
         make=lambda generator: (draw(generator, 4), *args),
         kwargs=kwargs,
         adapt=at_steps,
-        empty=((torch.ones(0, 4), *args), (0, 4)),
+        empty=((torch.ones(0, 4), *args), (4, 0, 4)),
         refusals=refusals,
     )
 
