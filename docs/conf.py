@@ -50,6 +50,8 @@ extensions = [
     "myst_parser",
     "mendings",
     "api_pages",
+    "site_search",
+    "as_markdown",
     "guide",
     "folding",
     "in_short",
@@ -67,6 +69,7 @@ templates_path = ["_templates"]
 exclude_patterns = [
     "_build",
     "node_modules",
+    "tasks.rst",  # a part of the API index
     *(f"auto_gallery/**/*.{ending}" for ending in ("py", "ipynb", "zip", "json", "py.md5")),
 ]
 nitpicky = True
@@ -140,11 +143,15 @@ html_theme = "pydata_sphinx_theme"
 html_title = "dlcore"
 html_static_path = ["_static", str(katex_assets.copy_fonts(packages, BUILT / "static"))]
 html_css_files = ["dlcore.css"]
-html_js_files = [("formulas.js", {"defer": "defer"}), ("slider.js", {"defer": "defer"})]
-html_search_scorer = str(DOCS / "scorer.js")
+html_js_files = [
+    ("formulas.js", {"defer": "defer"}),
+    ("slider.js", {"defer": "defer"}),
+    ("search.js", {"defer": "defer"}),
+    ("print.js", {"defer": "defer"}),
+]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
-html_additional_pages = {"404": "404.html"}
+html_additional_pages = {"404": "404.html", "search": "search.html"}
 html_use_index = False
 html_domain_indices = False
 html_show_sourcelink = False
@@ -155,11 +162,10 @@ html_theme_options = {
     "navbar_end": ["version", "theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "secondary_sidebar_items": ["page-toc", "sg_download_links", "as-markdown"],
     "collapse_navigation": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "search_as_you_type": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

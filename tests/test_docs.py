@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import api_pages
+import as_markdown
 import chapters
 import equivalents
 import evidence
@@ -23,6 +24,8 @@ import outdated
 import overview
 import performance
 import pytest
+import readme_figure
+import site_search
 import torch
 from docutils import nodes
 from docutils.utils import new_document
@@ -392,6 +395,67 @@ def test_performance_shows_the_studies_of_shift(tmp_path: Path) -> None:
     shown = " ".join((tmp_path / "performance.rst").read_text().split())
     assert "The library ----------- Not measured yet" in shown
     assert "* - method - error - seconds * - ulsif - 0.05 - not installed * - target - 0.1 -" in shown
+
+
+# The README
+
+
+def test_the_figure_of_the_readme_is_what_the_library_draws() -> None:
+    drawn = readme_figure.draw()
+    numbers = re.compile(r"-?\d+\.\d")
+
+    kept = readme_figure.FILE.read_text()
+
+    assert numbers.sub("", kept) == numbers.sub("", drawn)
+    assert [float(x) for x in numbers.findall(kept)] == pytest.approx(
+        [float(x) for x in numbers.findall(drawn)], abs=0.2
+    )
+
+
+# The search
+
+
+def test_the_search_learns_the_kind_the_name_and_the_terms_of_a_page_and_lists_count_less() -> None:
+    page = '<article class="bd-article"><h1><code>lp_norm</code><a class="headerlink" href="#x">#</a></h1></article>'
+
+    function = site_search.for_search("api/dlcore.norms.lp_norm", page, ["p-norm"])
+    listing = site_search.for_search("guide/notes", page, [])
+
+    for mark in (
+        'meta="heading">lp_norm<',
+        'meta="kind">API<',
+        'meta="title">lp norm<',
+        'meta="terms">lp norm, p-norm<',
+    ):
+        assert f"data-pagefind-{mark}" in function
+    assert re.findall(r'filter="name">(\w+)<', function) == ["lp_norm", "p_norm"]
+    assert "weight" not in function
+    assert '<article class="bd-article" data-pagefind-weight="0.3">' in listing
+    assert "filter" not in listing
+
+
+@pytest.mark.parametrize(("term", "name"), [("nn.Module", "module"), ("K-fold  cross", "k_fold_cross")])
+def test_a_term_is_named_as_the_browser_names_what_was_asked_for(term: str, name: str) -> None:
+    assert site_search.as_name(term) == name
+
+
+# What programs read
+
+
+def test_the_list_for_programs_has_each_page_once_with_its_title_and_first_paragraph() -> None:
+    pages = {"index": "A library.", "api/dlcore.norms": "", "guide/index": "Topics."}
+    texts = {page: nodes.container("", *[nodes.paragraph("", text)] * bool(text)) for page, text in pages.items()}
+    titles = {page: nodes.title("", f"T {page}") for page in pages}
+    env = SimpleNamespace(titles=titles, get_doctree=texts.__getitem__)
+
+    lines = list(as_markdown.listing(env, list(pages), "dlcore", "https://x/"))
+
+    assert lines[:2] == ["# dlcore\n", "> A library.\n"]
+    assert [line for line in lines if line.startswith("- ")] == [
+        "- [T index](https://x/index.md): A library.",
+        "- [T guide/index](https://x/guide/index.md): Topics.",
+        "- [T api/dlcore.norms](https://x/api/dlcore.norms.md)",
+    ]
 
 
 # The page of all functions

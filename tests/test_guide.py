@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -39,6 +40,16 @@ def test_one_work_is_cited_in_one_form(works: ModuleType) -> None:
     titles = [" ".join(work.split('"' if '"' in work else "*")[1].lower().split(":")[0].split()) for work in cited]
 
     assert [title for title in titles if titles.count(title) > 1] == []
+
+
+def test_every_identifier_belongs_to_one_cited_work_and_is_shown_with_it(works: ModuleType) -> None:
+    identifiers = tomllib.loads(works.DOIS.read_text())
+    cited = [" ".join(works.order(work)) for work in works.cited(public_names())]
+
+    assert [key for key in identifiers if cited.count(key) != 1] == []
+    assert all(re.fullmatch(r"10\.\d{4,5}/[!-~]+", doi) for doi in identifiers.values())
+    line = next(line for line in works.page(public_names()) if "Beck" in line)
+    assert line.endswith("2009. `doi:10.1137/080716542 <https://doi.org/10.1137/080716542>`__")
 
 
 @pytest.mark.parametrize("entry", ["A. Author, *A Book*.", "A. Author, *A Book*, 2001, page 4.", "A. Author, 2001"])

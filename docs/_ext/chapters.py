@@ -28,13 +28,20 @@ API
 ===
 
 Each module of ``dlcore`` is a chapter: a topic and its functions. The page :doc:`All functions <functions>` lists every
-function with its formula and has a filter.
+function with its formula and has a filter. If you come from another library, see
+:doc:`From torch to dlcore </guide/from_torch>`. If you know what you want to do, see `By task`_.
 
 .. toctree::
    :hidden:
 
    functions
 
+"""
+TASKS = """\
+By task
+-------
+
+.. include:: /tasks.rst
 """
 
 SECTION = """\
@@ -92,6 +99,7 @@ def write(folder: Path) -> dict[str, list[str]]:
     for title, names in sections(list(top), layers()).items():
         rows = "\n".join(f"   {name}" for name in names)
         page += SECTION.format(title=title, underline="-" * len(title), modules=rows)
+    page += TASKS
 
     contents: dict[str, list[str]] = {}
     waiting = dict(top)

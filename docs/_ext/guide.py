@@ -1,10 +1,12 @@
 """Directives for computed lists, so that no list is incomplete, and a role for Chinese text.
 
-``notes-map`` shows every passage of ``notes_map.toml``, ``works-cited`` lists the works that the docstrings cite,
-``chapters`` lists the chapters of the tutorials with their questions, and ``equivalents-by-name`` lists the functions
-of other libraries with those of dlcore. The role ``:zh:`` marks text as Chinese.
+``notes-map`` shows every passage of ``notes_map.toml``, ``notes-tests`` the code of the tests that it names,
+``works-cited`` lists the works that the docstrings cite, ``chapters`` lists the chapters of the tutorials with their
+questions, and ``equivalents-by-name`` lists the functions of other libraries with those of dlcore. The role ``:zh:``
+marks text as Chinese.
 """
 
+import ast
 import importlib
 import inspect
 import tomllib
@@ -52,8 +54,36 @@ def notes_map() -> Iterator[str]:
                 mended=" ".join(row["mended"].split()),
                 functions=", ".join(f":func:`~dlcore.{name}`" for name in row["functions"]),
                 tutorials=", ".join(f":doc:`/auto_gallery/{name}`" for name in row["tutorials"]),
-                tests=len(row["tests"]),
+                tests="; ".join(f":ref:`{sentence(name)} <{label(name)}>`" for name in row["tests"]),
             )
+
+
+def notes_tests() -> Iterator[str]:
+    """Yield the code of each test that the map of the notes names, in the order of the map."""
+    rows: list[dict[str, Any]] = tomllib.loads(NOTES.read_text(encoding="utf-8"))["row"]
+    for name in dict.fromkeys(name for row in rows for name in row["tests"]):
+        yield f".. code-block:: python\n   :name: {label(name)}\n   :caption: tests/test_{name.partition('::')[0]}.py\n"
+        yield from (f"   {line}".rstrip() for line in code_of(name).splitlines())
+        yield ""
+
+
+def code_of(test: str) -> str:
+    """Return the code of a test, given as ``norms::test_triangle_inequality``, with its decorators."""
+    module, _, name = test.partition("::")
+    text = (DOCS.parent / "tests" / f"test_{module}.py").read_text(encoding="utf-8")
+    found = next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    start = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
+    return "\n".join(text.splitlines()[start - 1 : found.end_lineno])
+
+
+def sentence(test: str) -> str:
+    """Return the name of a test as the sentence that it is."""
+    return test.partition("::test_")[2].replace("_", " ")
+
+
+def label(test: str) -> str:
+    """Return the name of the place that shows the code of a test."""
+    return test.replace("::", "-").replace("_", "-")
 
 
 def bilingual(heading: str) -> str:
@@ -96,7 +126,7 @@ class Computed(SphinxDirective):
     """A directive that is replaced by computed text."""
 
     has_content = False
-    names: ClassVar = ("notes-map", "works-cited", "chapters", "equivalents-by-name")
+    names: ClassVar = ("notes-map", "notes-tests", "works-cited", "chapters", "equivalents-by-name")
 
     def run(self) -> list[nodes.Node]:
         """Parse the computed text as part of the page."""
@@ -104,6 +134,7 @@ class Computed(SphinxDirective):
         self.env.note_dependency(str(equivalents.TABLES))
         lines = {
             "notes-map": notes_map,
+            "notes-tests": notes_tests,
             "works-cited": lambda: works_cited(self.config.autosummary_context["names_of"]),
             "chapters": gallery_chapters,
             "equivalents-by-name": equivalents_by_name,

@@ -2,9 +2,13 @@
 
 import inspect
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+DOIS = Path(__file__).parents[1] / "dois.toml"
 
 SECTION = re.compile(r"^References\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^\.\. \[\w+\] (.*?)(?=^\.\. \[|\Z)", re.MULTILINE | re.DOTALL)
@@ -50,8 +54,11 @@ def order(work: str) -> tuple[str, str]:
 
 def page(objects: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the bibliography in reStructuredText."""
+    identifiers: dict[str, str] = tomllib.loads(DOIS.read_text(encoding="utf-8"))
     for work, places in cited(objects).items():
-        yield "- " + re.sub(r"^([A-Z]\.)", r"\\\1", work)  # an initial would start a list
+        doi = identifiers.get(" ".join(order(work)))
+        link = f" `doi:{doi} <https://doi.org/{doi}>`__" if doi else ""
+        yield "- " + re.sub(r"^([A-Z]\.)", r"\\\1", work) + link  # an initial would start a list
         yield ""
         for place, names in places.items():
             links = ", ".join(f":obj:`~dlcore.{name}`" for name in names)

@@ -6,11 +6,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-FIRST_OF_SEARCH = """names => names.map(name => {
-    history.replaceState(null, "", `?q=${encodeURIComponent(name)}`)
-    const [page, , anchor] = Search._performSearch(...Search._parseQuery(name)).pop()
-    return [page, anchor]
-})"""
 FOCUS = """() => {
     const node = document.activeElement
     if (node === document.body) return ["", true]
@@ -30,28 +25,6 @@ def wide(tab: Page) -> None:
 def is_function(page: Path) -> bool:
     """Tell the page of a function from that of a class."""
     return 'class="py function"' in page.read_text(encoding="utf-8")
-
-
-def test_search_for_a_public_name_gives_what_has_that_name_first(tab: Page, address: str, site: Path) -> None:
-    names = sorted({page.stem.rpartition(".")[2] for page in site.glob("api/dlcore.*.*.html")})
-
-    tab.goto(f"{address}/search.html")
-    found = tab.evaluate(FIRST_OF_SEARCH, names)
-    first = {name: (anchor or page).rpartition(".")[2] for name, (page, anchor) in zip(names, found, strict=True)}
-
-    # The search knows no case: `Gradients` may find `gradients`. A method of the same name is what was asked for, too.
-    assert names
-    assert [(name, found) for name, found in first.items() if found.lower() != name.lower()] == []
-
-
-def test_search_quotes_text_and_no_formula_source(tab: Page, address: str) -> None:
-    tab.goto(f"{address}/search.html?q=lp_norm")
-    tab.locator("#search-results p.context").first.wait_for()
-
-    tab.wait_for_load_state("networkidle")
-    quoted = " ".join(tab.locator("#search-results p.context").all_inner_texts())
-
-    assert "\\" not in quoted
 
 
 def test_every_function_stands_on_one_page_with_its_formula_and_is_found_by_typing(

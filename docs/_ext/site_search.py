@@ -1,0 +1,125 @@
+"""The site's search by Pagefind, whose index a browser loads in small parts, instead of Sphinx's index in one file.
+
+Each page is indexed as it is written, with additions that its visitors do not see: its kind, and the words by which
+people look for it (``search_terms.toml``). These words and the names of functions are a filter, too, by which
+``_static/search.js`` first finds the pages that have exactly the name that was asked for. Long lists, such as the
+evidence, count for less than the pages that they list.
+"""
+
+import asyncio
+import re
+import shutil
+import tomllib
+from collections.abc import Collection, Iterator
+from html import escape, unescape
+from pathlib import Path
+
+from pagefind.index import IndexConfig, PagefindIndex
+from sphinx.application import Sphinx
+from sphinx.util.display import progress_message
+
+TERMS = Path(__file__).parents[1] / "search_terms.toml"
+KINDS = {  # what the address of a page begins with, and the kind that the search shows
+    "api/dlcore.": "API",
+    "auto_gallery/": "Tutorial",
+    "guide/": "Guide",
+}
+LISTS = (
+    "api/functions",
+    "evidence/",
+    "guide/bibliography",
+    "guide/equivalents",
+    "guide/from_torch",
+    "guide/notes",
+    "releases",
+)
+WEIGHT_OF_LISTS = 0.3
+ARTICLE = '<article class="bd-article">'
+SETTINGS: IndexConfig = {
+    "root_selector": "article.bd-article",
+    "exclude_selectors": [
+        ".katex-html",  # the formula once more; its MathML stays
+        "a.headerlink",
+        "details.tests",
+        ".import",
+        ".sphx-glr-thumbcontainer",
+        ".sphx-glr-footer",
+    ],
+    "keep_index_url": True,
+}
+UNUSED = ("*-ui.js", "*-ui.css", "pagefind-highlight.js")  # Pagefind's own search boxes
+
+
+def turn_off_sphinx(app: Sphinx) -> None:
+    """Write no index of Sphinx's own search."""
+    app.builder.search = False
+
+
+def write_index(app: Sphinx, exception: Exception | None) -> None:
+    """Write the index of a site that was built."""
+    if exception is None and app.builder.name == "html":
+        with progress_message("indexing the pages for the search"):
+            folder = Path(app.outdir, "pagefind")
+            shutil.rmtree(folder, ignore_errors=True)
+            asyncio.run(index(Path(app.outdir), sorted(app.env.found_docs), folder))
+            for pattern in UNUSED:
+                for file in folder.glob(pattern):
+                    file.unlink()
+
+
+async def index(site: Path, pages: list[str], folder: Path) -> None:
+    """Index the pages."""
+    terms: dict[str, list[str]] = tomllib.loads(TERMS.read_text(encoding="utf-8"))
+    if unknown := sorted(terms.keys() - set(pages)):
+        raise ValueError(f"{TERMS.name} must name pages of the site, got {unknown[0]!r}")
+    claimed = {as_name(term): page for page, found in terms.items() for term in found}
+    async with PagefindIndex(config={**SETTINGS, "output_path": str(folder)}) as found:
+        for page in pages:
+            text = (site / f"{page}.html").read_text(encoding="utf-8")
+            others = {name for name, owner in claimed.items() if owner != page}
+            content = for_search(page, text, terms.get(page, []), others)
+            await found.add_html_file(content=content, url=f"{page}.html")
+
+
+def for_search(page: str, text: str, terms: list[str], others: Collection[str] = ()) -> str:
+    """Return the text of a page with what the search needs to know of it; ``others`` are names of other pages."""
+    weight = f' data-pagefind-weight="{WEIGHT_OF_LISTS}"' if page.startswith(LISTS) else ""
+    marks = "".join(
+        f"<p data-pagefind-ignore {kind}>{escape(value)}</p>" for kind, value in described(page, text, terms, others)
+    )
+    return text.replace(ARTICLE, ARTICLE.replace(">", f"{weight}>") + marks, 1)
+
+
+def described(page: str, text: str, terms: list[str], others: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the attribute and the value of each property of a page."""
+    title = title_of(text)
+    kind = next((kind for start, kind in KINDS.items() if page.startswith(start)), "Page")
+    yield 'data-pagefind-meta="heading"', title
+    yield 'data-pagefind-meta="kind"', kind
+    if kind == "API":
+        title = page.rpartition(".")[2].replace("_", " ")
+        terms = [title, *terms]
+    yield 'data-pagefind-meta="title"', title  # as words: an index of names joined by "_" finds none of them
+    if terms:
+        yield 'data-pagefind-meta="terms"', ", ".join(terms)
+    for name in map(as_name, terms):
+        if name not in others:
+            yield 'data-pagefind-filter="name"', name
+
+
+def as_name(term: str) -> str:
+    """Return a term as ``search.js`` writes what was asked for, to find the page of exactly that name."""
+    return re.sub(r"[\s-]+", "_", term.lower().rpartition(".")[2])
+
+
+def title_of(text: str) -> str:
+    """Return the heading of a page as text."""
+    found = re.search(r"<h1>(.*?)(?:<a class=\"headerlink\".*?)?</h1>", text, re.DOTALL)
+    return unescape(re.sub(r"<[^>]*>", "", found[1])).strip() if found else ""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Replace the search."""
+    app.connect("builder-inited", turn_off_sphinx)
+    app.connect("build-finished", write_index, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
