@@ -136,8 +136,8 @@ class Objective:
         e = np.exp(np.maximum(z, -11000))
         p = e / e.sum(0)
         wrong = np.where(self.one_hot, 0, p).sum(0)
-        at_label = p[self.problem.labels, np.arange(self.n)]
-        loss = np.where(wrong < 0.5, -np.log1p(-np.minimum(wrong, 0.5)), -np.log(at_label))
+        at_label = z[self.problem.labels, np.arange(self.n)]
+        loss = np.where(wrong < 0.5, -np.log1p(-np.minimum(wrong, 0.5)), np.log(e.sum(0)) - at_label)
         return loss, np.where(self.one_hot, -wrong, p), p
 
     def value(self, params: Array) -> float:
