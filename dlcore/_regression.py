@@ -191,7 +191,8 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
         largest_decrement = max(state.decrement, last_decrement)
         is_late = penalized and count >= FIRST_LATE_STEP and largest_decrement <= MAX_LATE_DECREMENT * state.point.scale
         if (is_last or is_late) and state.point.damping == 0:  # a damped step has a smaller decrement
-            return state.point.params + state.step
+            is_short = logit_change <= MAX_LAST_LOGIT_CHANGE  # a longer step may leave where the Hessian holds
+            return state.point.params + state.step if is_short else state.point.params
         if not penalized and count >= FIRST_SEPARATION_STEP:
             _check_not_separated(problem, state)
         last_decrement = state.decrement
