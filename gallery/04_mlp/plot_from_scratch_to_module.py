@@ -57,9 +57,6 @@ lr = 0.1
 weight_decay = 0.05
 epochs = 10
 width = 64
-
-generator = torch.Generator().manual_seed(seed)
-torch.manual_seed(seed)  # modules draw their initial weights from the global generator
 claims = {}
 
 # %%
@@ -70,6 +67,9 @@ claims = {}
 # formula. A module stores one row for each *output*, and multiplies by the transpose. Copying
 # weights from one form to the other therefore takes a transpose, and to find fan-in and fan-out from
 # a shape, you have to know which layout it is.
+
+generator = torch.Generator().manual_seed(seed)
+torch.manual_seed(seed)  # modules draw their initial weights from the global generator
 
 layer = nn.Linear(3, 2)
 x = torch.randn(5, 3, generator=generator)
@@ -109,6 +109,7 @@ for name, values in drawn.items():
     ax.hist(values.flatten(), 60, histtype="step", linewidth=2, label=name)
 ax.set(
     yscale="log",
+    xlim=(-0.6, 1.5),
     xlabel="weight",
     ylabel="weights per bin",
     title="Three initial weights",
@@ -394,16 +395,17 @@ assert torch.allclose(
 # Exercises
 # ---------
 #
-# 1. How many numbers does ``nn.Linear(784, 256)`` own, and which shapes have its gradients?
+# **1.** How many numbers does ``nn.Linear(784, 256)`` own, and which shapes have its gradients?
 
 # Solution
 layer = nn.Linear(784, 256)
 layer(torch.ones(1, 784)).sum().backward()
-assert sum(w.numel() for w in layer.parameters()) == 784 * 256 + 256
+n_numbers = sum(w.numel() for w in layer.parameters())
+assert n_numbers == 784 * 256 + 256, "weights and biases"
 assert layer.weight.grad.shape == layer.weight.shape, "that of the weights, transposed"
 
 # %%
-# 2. Which learning rate makes a loop with ``nn.MSELoss()`` take the steps of the notes' loop without
+# **2.** Which learning rate makes a loop with ``nn.MSELoss()`` take the steps of the notes' loop without
 # weight decay?
 
 # Solution
@@ -414,7 +416,7 @@ nn.MSELoss()(other(x)[:, 0], y).backward()
 assert torch.allclose(lr * one.weight.grad, lr / 2 * other.weight.grad), "half the rate"
 
 # %%
-# 3. ``loss = nn.MSELoss()(net(x), y)`` with outputs of shape (n, 1) and targets of shape (n,) only
+# **3.** ``loss = nn.MSELoss()(net(x), y)`` with outputs of shape (n, 1) and targets of shape (n,) only
 # warns. What does it compute?
 
 # Solution
@@ -424,6 +426,8 @@ matrix = outputs - targets
 assert matrix.shape == (4, 4), "each output minus each target: a mean of n² differences"
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

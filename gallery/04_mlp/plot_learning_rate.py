@@ -44,11 +44,6 @@ n_steps = 200
 digits_lr = 0.2
 epochs = 12
 batch_size = 32
-
-generator = torch.Generator().manual_seed(seed)
-diabetes = load_diabetes(scaled=False)
-x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
-x, y = (model_selection.standardize(values)(values) for values in (x, y))
 claims = {}
 
 # %%
@@ -63,6 +58,11 @@ claims = {}
 # differ by a factor of nearly 500, and the flattest direction needs that many steps.
 # Momentum remembers the direction in which gradients agree. It reaches in 200 steps what plain
 # descent does not reach in 1000.
+
+generator = torch.Generator().manual_seed(seed)
+diabetes = load_diabetes(scaled=False)
+x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
+x, y = (model_selection.standardize(values)(values) for values in (x, y))
 
 hessian, best = x.T @ x / len(x), linear.least_squares(x, y).weight
 curvatures = torch.linalg.eigvalsh(hessian)
@@ -177,7 +177,7 @@ for name, row in reached.items():
 ax.axhline(chance, color="C2", linestyle="--", label="guessing")
 ax.set(xscale="log", ylim=(0, 4), xlabel="learning rate")
 ax.set(
-    ylabel="loss on new images after 5 epochs",
+    ylabel="loss after 5 epochs",
     title="Rates that differ by factors of 10",
 )
 ax.legend(loc="upper left")
@@ -309,7 +309,7 @@ claims["The network with the falling rate reads 95 % of new images"] = (
 # Exercises
 # ---------
 #
-# 1. With momentum :math:`\mu`, a constant gradient moves the weights by how much more in the long
+# **1.** With momentum :math:`\mu`, a constant gradient moves the weights by how much more in the long
 # run? So which rate corresponds to 0.1 without momentum?
 
 # Solution
@@ -324,7 +324,7 @@ claims["A constant gradient moves 1 / (1 − μ) times as far"] = torch.isclose(
 )
 
 # %%
-# 2. Which rate makes a quadratic bowl of curvature :math:`\lambda` reach its minimum in one step?
+# **2.** Which rate makes a quadratic bowl of curvature :math:`\lambda` reach its minimum in one step?
 # And why does this not work for two different curvatures?
 
 # Solution
@@ -335,7 +335,7 @@ assert remaining[-1] < 1e-9, "η = 1/λ is exact in the direction of that curvat
 assert remaining[:-1].max() > 0.01, "the other directions keep 1 − λ_l / λ"
 
 # %%
-# 3. The first step of Adam has the length :math:`\eta` in each entry. What does this mean for a
+# **3.** The first step of Adam has the length :math:`\eta` in each entry. What does this mean for a
 # gradient that is a millionth?
 
 # Solution
@@ -343,6 +343,8 @@ w, _ = optim.adam_step(torch.zeros(2), torch.tensor([1e-6, 1.0]), None, lr=0.01)
 assert torch.allclose(w, torch.tensor([-0.01, -0.01]), rtol=0.02), "the same step"
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -53,9 +53,6 @@ n_train = 100
 n_networks = 6
 lr = 0.4
 n_steps = 200
-
-generator = torch.Generator().manual_seed(seed)
-torch.manual_seed(seed)  # modules draw from the global generator
 claims = {}
 
 # %%
@@ -66,6 +63,9 @@ claims = {}
 # keeps its mean. Without the division, the mean falls to :math:`2(1-p)`, and the network would have
 # to be rescaled afterwards. The price of the division is variance: it reaches :math:`h^2` at
 # :math:`p = \frac12` and grows without bound as :math:`p` goes to 1.
+
+generator = torch.Generator().manual_seed(seed)
+torch.manual_seed(seed)  # modules draw from the global generator
 
 h = torch.full((20_000,), 2.0, dtype=torch.float64)
 rates = torch.arange(19) / 20
@@ -79,7 +79,7 @@ claims["The mean stays, and the variance is that of the formula"] = (
 
 # Figure
 fig, axes = plt.subplots(1, 2, figsize=(5.4, 3), layout="constrained")
-axes[0].plot(rates, dropped.mean(1), "o", label="divided by 1 − p")
+axes[0].plot(rates, dropped.mean(1), "o", label="divided")
 axes[0].plot(rates, dropped.mean(1) * (1 - rates), ".", label="not divided")
 axes[0].set(title="The mean stays", xlabel="p", ylim=(0, 2.6))
 axes[0].legend(loc="lower left")
@@ -342,7 +342,7 @@ claims["The mean of the noisy probabilities is less confident"] = (
 # Exercises
 # ---------
 #
-# 1. A recurrent network should drop the same units at each time step. How do you draw one mask and
+# **1.** A recurrent network should drop the same units at each time step. How do you draw one mask and
 # use it twice?
 
 # Solution
@@ -351,7 +351,7 @@ first, second = (torch.ones(2, 64) * mask).unbind()
 assert first.equal(second), "draw the factors alone, and multiply by them each time"
 
 # %%
-# 2. What is the standard deviation of the sum of 100 hidden values of 1 under dropout? Compare the
+# **2.** What is the standard deviation of the sum of 100 hidden values of 1 under dropout? Compare the
 # formula with 5000 draws.
 
 # Solution
@@ -362,7 +362,7 @@ claims["The variances of independent masks add up"] = (
 ).abs() < 0.05
 
 # %%
-# 3. Train the module above without its two dropout layers, for as many epochs. With 1297 images and
+# **3.** Train the module above without its two dropout layers, for as many epochs. With 1297 images and
 # correct labels, does dropout still gain anything?
 
 # Solution
@@ -387,6 +387,8 @@ claims["With clean labels and many images, dropout gains less than 2 %"] = (
 )
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -52,9 +52,6 @@ label_noise = 0.3
 sigma = 0.1
 n_hidden = 64
 epochs = 15
-
-generator = torch.Generator().manual_seed(seed)
-options = {"generator": generator, "dtype": torch.float64}
 claims = {}
 
 # %%
@@ -65,6 +62,9 @@ claims = {}
 # least-squares problem. Fitted to 30 noisy points, it goes back and forth between them. Now we fit
 # 200 copies of each point, each with its :math:`x` moved a little at random and its :math:`y`
 # unchanged. A curve with a steep slope would be wrong at most copies, so the fit is smooth.
+
+generator = torch.Generator().manual_seed(seed)
+options = {"generator": generator, "dtype": torch.float64}
 
 slopes, offsets = 6 * torch.randn(60, **options), 4 * torch.randn(60, **options)
 points = 2 * torch.rand(n_points, **options).sort().values - 1
@@ -118,7 +118,11 @@ ax.plot(points, y, "o", color=plt.rcParams["text.color"], markersize=4)
 for color, (name, w) in zip(("C1", "C0", "C2"), curves.items(), strict=True):
     ax.plot(grid, features(grid) @ w, color=color, label=name)
 ax.set(
-    xlabel="x", ylabel="y", ylim=(-2.2, 2.2), title="Noise on x makes the curve smooth"
+    xlabel="x",
+    ylabel="y",
+    xticks=[-1, 0, 1],
+    ylim=(-2.2, 2.2),
+    title="Noise on x makes the curve smooth",
 )
 ax.legend(loc="upper left")
 fig.set_label(
@@ -288,7 +292,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# 1. In a linear model :math:`\mathbf{w}^\top\mathbf{x} + b`, what is the Jacobian? So which
+# **1.** In a linear model :math:`\mathbf{w}^\top\mathbf{x} + b`, what is the Jacobian? So which
 # regularization is noise on the inputs?
 
 # Solution
@@ -298,7 +302,7 @@ half = regularization.l2_penalty(w)
 assert torch.allclose(jacobian.square().sum() / 2, half), "weight decay: J is w itself"
 
 # %%
-# 2. The largest change of the logits under a step of length 1 is the largest singular value of the
+# **2.** The largest change of the logits under a step of length 1 is the largest singular value of the
 # Jacobian. How much smaller is it than the Frobenius norm for ten logits?
 
 # Solution
@@ -311,7 +315,7 @@ assert ((shares > 0.31) & (shares <= 1.0001)).all(), "at least by 1/√10, never
 claims["Typically it is about half the Frobenius norm"] = 0.4 < shares.mean() < 0.75
 
 # %%
-# 3. Move a test image against its label by a step of length 1 along the gradient of the loss. Which
+# **3.** Move a test image against its label by a step of length 1 along the gradient of the loss. Which
 # of the networks still read most of the moved images?
 
 # Solution
@@ -337,6 +341,8 @@ claims["Under attack, the smooth networks read more than the plain one"] = (
 )
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

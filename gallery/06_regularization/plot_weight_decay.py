@@ -43,12 +43,6 @@ small_penalty = 10.0
 large_penalty = 100.0
 lr = 1e-4
 n_steps = 1000
-
-generator = torch.Generator().manual_seed(seed)
-diabetes = load_diabetes(scaled=False)
-chosen = torch.randperm(442, generator=generator)[:n_patients]
-x, y = (torch.as_tensor(a)[chosen] for a in (diabetes.data, diabetes.target))
-x, y = (model_selection.standardize(values)(values) for values in (x, y))
 claims = {}
 
 # %%
@@ -61,6 +55,12 @@ claims = {}
 # penalty of 10, small compared with 442 rows, removes most of these two weights and hardly changes
 # those of bmi and bp. No weight becomes exactly 0.
 
+generator = torch.Generator().manual_seed(seed)
+diabetes = load_diabetes(scaled=False)
+chosen = torch.randperm(442, generator=generator)[:n_patients]
+x, y = (torch.as_tensor(a)[chosen] for a in (diabetes.data, diabetes.target))
+x, y = (model_selection.standardize(values)(values) for values in (x, y))
+
 names = list(diabetes.feature_names)
 blood, body = [names.index("s1"), names.index("s2")], [2, 3]
 penalties = torch.logspace(-1, 5, 61, dtype=x.dtype)
@@ -70,7 +70,7 @@ shrunk = linear.ridge(x, y, penalty=small_penalty).weight
 
 contributions = x[:, blood] * free[blood]
 cancelled = (contributions.prod(1) < 0).double().mean()
-claims["s1 and s2 rise and fall together, and cancel in most patients"] = (
+claims["The columns s1 and s2 rise and fall together, and cancel in most patients"] = (
     torch.corrcoef(x.T)[blood[0], blood[1]] > 0.85 and cancelled > 0.7
 )
 claims["The small penalty removes most of the weights of s1 and s2"] = (
@@ -140,14 +140,14 @@ size = norms.l2_norm(pair @ (touching - best))  # the loss has risen by half its
 ellipse = best[:, None] + size * unit_ellipse
 
 # Figure
-fig, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(5.4, 3.8), layout="constrained")
 ax.plot(*ellipse, color="C0", label="equal loss")
 ax.plot(*(norms.l2_norm(touching) * circle), color="C1", label="equal penalty")
 ax.plot(*trail.T, color="C2", linewidth=4, label="path of ridge")
 ax.plot(*torch.stack([best, touching]).T, "o", color="C2")
 ax.set(aspect="equal", xlabel="weight of s1", ylabel="weight of s2")
 ax.set_title("The ridge path: along the valley, then to 0")
-ax.legend(loc="upper right")
+fig.legend(loc="outside lower center", ncols=3)
 fig.set_label(
     "The plane of two weights, with a long ellipse of equal loss around the solution "
     "without a penalty and a circle of equal penalty around 0. The path of solutions "
@@ -196,10 +196,17 @@ for scale in (0.4, 0.8, 1.2):
 ax.plot(*trail.T, color="C2", linewidth=6, alpha=0.3)
 (dots,) = ax.plot(*steps.T, ".-", color="C1", linewidth=1, markersize=5)
 ax.set(aspect="equal", xlabel="weight of s1", ylabel="weight of s2")
-ax.set_title("Gradient descent (dots) follows the path of ridge (band)")
+
+
+def draw_descent(t):
+    """Show the first t steps (dots) on the path of ridge (band)."""
+    dots.set_data(*steps[: t + 1].T)
+    ax.set_title(f"Gradient descent after {t} steps")
+
+
+draw_descent(n_steps)
 frames = [min(n_steps, round(1.35**k)) for k in range(24)]
-options = {"frames": frames, "interval": 180, "repeat": False}
-film = FuncAnimation(fig, lambda t: dots.set_data(*steps[: t + 1].T), **options)
+film = FuncAnimation(fig, draw_descent, frames, interval=180, repeat=False)
 fig.set_label(
     "The same plane with ellipses of equal loss, the path of ridge regression as a broad "
     "band, and the steps of gradient descent as dots. The animation adds the dots one after "
@@ -224,7 +231,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# 1. The prediction of ridge regression is a matrix times the targets,
+# **1.** The prediction of ridge regression is a matrix times the targets,
 # :math:`\hat{\mathbf{y}} = \mathbf{H}\mathbf{y}`. The trace of :math:`\mathbf{H}` counts the
 # *effective* number of weights, which is 10 without a penalty. How many are left at the small
 # penalty, and how do you find this number from the singular values?
@@ -236,7 +243,7 @@ assert torch.allclose((x @ by_target).trace(), kept.sum()), "the sum of all fact
 claims["Of ten weights, about nine are left"] = 8.5 < kept.sum() < 9.5
 
 # %%
-# 2. The figure suggests that early stopping has a factor for each direction, too. Find it: which
+# **2.** The figure suggests that early stopping has a factor for each direction, too. Find it: which
 # share of the solution's component along a singular vector is reached after :math:`t` steps?
 
 # Solution
@@ -247,7 +254,7 @@ assert torch.allclose(directions.T @ steps[t], reached * (directions.T @ best)),
 )
 
 # %%
-# 3. Measure bmi in another unit, so that its numbers are ten times as large. Do least squares and
+# **3.** Measure bmi in another unit, so that its numbers are ten times as large. Do least squares and
 # ridge regression still make the same predictions as before?
 
 # Solution
@@ -261,6 +268,8 @@ assert not torch.allclose(scaled @ again, x @ shrunk), (
 )
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -49,13 +49,6 @@ penalty = 100.0
 lr = 0.25
 batch_size = 128
 n_steps = 200
-
-generator = torch.Generator().manual_seed(seed)
-diabetes = load_diabetes(scaled=False)
-x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
-x, y = (model_selection.standardize(values)(values) for values in (x, y))
-n = len(x)
-goal = linear.ridge(x, y, penalty=penalty)
 claims = {}
 
 # %%
@@ -67,6 +60,13 @@ claims = {}
 # the formula has a factor of ½ in the loss. :class:`torch.nn.MSELoss` does not have it, so its
 # gradient is twice as large, and the same weight decay has half the effect. Third, minibatch steps
 # fluctuate around the solution unless the learning rate decreases.
+
+generator = torch.Generator().manual_seed(seed)
+diabetes = load_diabetes(scaled=False)
+x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
+x, y = (model_selection.standardize(values)(values) for values in (x, y))
+n = len(x)
+goal = linear.ridge(x, y, penalty=penalty)
 
 
 def half_squares(params, x, y):
@@ -259,7 +259,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# 1. Write the penalty as a term of the loss instead of an option of the step. Which gradient does
+# **1.** Write the penalty as a term of the loss instead of an option of the step. Which gradient does
 # it add?
 
 # Solution
@@ -267,7 +267,7 @@ penalized = torch.func.grad(lambda w: decay * regularization.l2_penalty(w))(goal
 assert torch.allclose(penalized, decay * goal.weight), "λ times the weights themselves"
 
 # %%
-# 2. With momentum, is weight decay still the penalty? Take two steps both ways.
+# **2.** With momentum, is weight decay still the penalty? Take two steps both ways.
 
 # Solution
 weight, gradient = goal.weight, goal.weight.flip(0)
@@ -284,7 +284,7 @@ assert torch.allclose(by_decay, by_loss), (
 )
 
 # %%
-# 3. How far does decoupled weight decay shrink a weight in :math:`t` steps if the rate follows a
+# **3.** How far does decoupled weight decay shrink a weight in :math:`t` steps if the rate follows a
 # schedule? Compare a cosine from :math:`\eta` to 0 with a constant rate of half of that.
 
 # Solution
@@ -295,6 +295,8 @@ claims["A cosine shrinks about as far as half its first rate"] = (
 )
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -44,12 +44,6 @@ tau_small = 0.25
 tau_large = 0.75
 n_few = 40
 n_many = 300
-
-generator = torch.Generator().manual_seed(seed)
-diabetes = load_diabetes(scaled=False)
-x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
-x, y = (model_selection.standardize(values)(values) for values in (x, y))
-options = {"generator": generator, "dtype": x.dtype}
 claims = {}
 
 # %%
@@ -60,6 +54,12 @@ claims = {}
 # draw the targets of 40 patients for each of them, and fit all of these data sets with each
 # penalty. The mean error of the weights is smallest near :math:`\sigma^2/\tau^2`, which is 9 for
 # small weights and 1 for large ones.
+
+generator = torch.Generator().manual_seed(seed)
+diabetes = load_diabetes(scaled=False)
+x, y = torch.as_tensor(diabetes.data), torch.as_tensor(diabetes.target)
+x, y = (model_selection.standardize(values)(values) for values in (x, y))
+options = {"generator": generator, "dtype": x.dtype}
 
 few = x[:n_few]
 penalties = torch.logspace(-1.5, 2.5, 33, dtype=x.dtype)
@@ -196,7 +196,7 @@ claims["Cross-validation of all rows chooses a penalty below 200"] = (
 # Exercises
 # ---------
 #
-# 1. If the weights have a Laplace prior, as in :func:`dlcore.likelihood.laplace_log_density`, which
+# **1.** If the weights have a Laplace prior, as in :func:`dlcore.likelihood.laplace_log_density`, which
 # penalty takes the place of the squares?
 
 # Solution
@@ -208,7 +208,7 @@ assert torch.allclose(log_prior, constant - weight.abs().sum() / tau_small), (
 )
 
 # %%
-# 2. How much does the best penalty gain in the first figure, compared with the smallest one, for
+# **2.** How much does the best penalty gain in the first figure, compared with the smallest one, for
 # each :math:`\tau`? Which weights need the penalty more?
 
 # Solution
@@ -218,7 +218,7 @@ claims["Small weights need the penalty more than large ones"] = (
 )
 
 # %%
-# 3. The squared loss of :class:`torch.nn.MSELoss` has no ½ and takes the mean. Which factor before
+# **3.** The squared loss of :class:`torch.nn.MSELoss` has no ½ and takes the mean. Which factor before
 # :math:`\lVert\mathbf{w}\rVert^2` gives the same minimum as a penalty of :math:`\lambda`?
 
 # Solution
@@ -229,6 +229,8 @@ mse = torch.nn.functional.mse_loss(x @ leaf + fit.bias, y)
 assert slope.abs().max() < 1e-6, "λ/n: twice the loss divided by n needs twice λ/2n"
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -38,11 +38,16 @@ compute these derivatives on numbers that are small enough to follow by hand.
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor
 
 from dlcore import linear, mlp
 
-generator = torch.Generator().manual_seed(0)
+# Change these numbers and run the script again.
+seed = 0
+penalty = 1.0
+target = 4.0
+n_images = 100
+n_hidden = 32
+claims = {}
 
 # %%
 # The forward pass
@@ -52,106 +57,69 @@ generator = torch.Generator().manual_seed(0)
 # :func:`dlcore.mlp.forward` returns every intermediate value under its name in the formulas. The
 # assertions below recompute them by hand.
 
+generator = torch.Generator().manual_seed(seed)
+
 hidden = linear.LinearParams(
     weight=torch.tensor([[1.0, -1.0], [2.0, 1.0]]), bias=torch.tensor([0.0, -2.0])
 )
 output = linear.LinearParams(
     weight=torch.tensor([[1.0], [3.0]]), bias=torch.tensor([1.0])
 )
-x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0]])
-trace = mlp.forward([hidden, output], x, y, loss="squared_loss", penalty=1.0)
+x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[target]])
+trace = mlp.forward([hidden, output], x, y, loss="squared_loss", penalty=penalty)
 
-assert trace.z[0].tolist() == [[1 * 1 + 2 * 2 + 0, 1 * -1 + 2 * 1 - 2]] == [[5, -1]]
-assert trace.h[0].tolist() == [[5, 0]]
-assert trace.o.tolist() == [[5 * 1 + 0 * 3 + 1]] == [[6]]
-assert trace.L == (6 - 4) ** 2 / 2 == 2
-assert trace.s == 1 / 2 * (1 + 1 + 4 + 1 + 1 + 9) == 8.5
-assert trace.J == 2 + 8.5 == 10.5
+assert trace.z[0].tolist() == [[1 * 1 + 2 * 2 + 0, 1 * -1 + 2 * 1 - 2]] == [[5, -1]], (
+    "z"
+)
+assert trace.h[0].tolist() == [[5, 0]], "the ReLU sets -1 to 0"
+assert trace.o.tolist() == [[5 * 1 + 0 * 3 + 1]] == [[6]], "o"
+claims["The loss is (6 − 4)² / 2 = 2"] = trace.L == (6 - 4) ** 2 / 2 == 2
+claims["The penalty is (1 + 1 + 4 + 1 + 1 + 9) / 2 = 8.5"] = trace.s == 17 / 2
+claims["The objective is 10.5"] = trace.J == 2 + 8.5
 
 # %%
 # In the graph, every value has a box, and an arrow leads to it from each value that it is computed
 # from. Each weight matrix has two outgoing arrows: one into its layer, and one into the penalty,
 # here with :math:`\lambda = 1`.
 
-places = {
-    "x": (1, 0),
-    "W_1": (0, 0.75),
-    "b_1": (2, 0.75),
-    "z": (1, 1.5),
-    "h": (1, 2.5),
-    "W_2": (0, 3.25),
-    "b_2": (2, 3.25),
-    "o": (1, 4),
-    "y": (2, 4.75),
-    "s": (0, 5.6),
-    "L": (1, 5),
-    "J": (1, 6.2),
-}
-arrows = ["x z", "W_1 z", "b_1 z", "z h", "h o", "W_2 o", "b_2 o", "o L", "y L", "L J"]
-arrows += ["W_1 s", "W_2 s", "s J"]
-
-
-operations = {
-    (1, 0.62): (r"$\cdot\,\mathbf{W}_1$", r"$\cdot\,\mathbf{W}_1^\top$"),
-    (1, 2): ("ReLU", r"$\odot$ slope (1, 0)"),
-    (1, 3): (r"$\cdot\,\mathbf{W}_2$", r"$\cdot\,\mathbf{W}_2^\top$"),
-    (1, 4.5): ("½(o − y)²", r"$\cdot\,$(o − y)"),
-    (1, 5.6): (r"$+$", r"$\cdot$ 1"),
-    (0, 4.5): (r"½‖$\mathbf{W}$‖²", r"$\cdot\,\mathbf{W}$"),
-}
-
-
-def written(value: Tensor) -> str:
-    """Return the numbers as text, one line for each row."""
-    rows = value.reshape(-1, value.shape[-1] if value.dim() else 1).tolist()
-    texts = [[f"{number:g}".replace("-", "−") for number in row] for row in rows]
-    width = max(len(text) for row in texts for text in row)
-    return "\n".join(" ".join(text.rjust(width) for text in row) for row in texts)
-
-
-def draw_graph(values: dict[str, Tensor], grads: dict[str, Tensor]) -> plt.Figure:
-    """Draw the arrows, and boxes with the values and any gradients."""
-    ink = plt.rcParams["text.color"]
-    back = bool(grads)
-    fig, ax = plt.subplots(figsize=(5.4, 6.6), layout="constrained")
-    boxes = {}
-    for name, (column, row) in places.items():
-        width, height = 0.88, 0.56 if name[0] == "W" else 0.44
-        corner = (column - width / 2, row - height / 2)
-        style = {"facecolor": "none", "edgecolor": ink, "linewidth": 1}
-        boxes[name] = ax.add_patch(plt.Rectangle(corner, width, height, **style))
-        symbol = name if name in "LsJ" else rf"\mathbf{{{name[0]}}}{name[1:]}"
-        ax.text(column - 0.4, row, f"${symbol}$", va="center")
-        style = {"ha": "right", "va": "center", "family": "monospace"}
-        ax.text(column + 0.07, row, written(values[name]), color="C0", **style)
-        if name in grads:
-            ax.text(column + 0.4, row, written(grads[name]), color="C1", **style)
-    for start, end in (arrow.split() for arrow in arrows):
-        if back and start not in grads:
-            continue
-        style = {
-            "arrowstyle": "<|-" if back else "-|>",
-            "color": "C1" if back else "C0",
-            "patchA": boxes[start],
-            "patchB": boxes[end],
-            "connectionstyle": f"arc3,rad={0.55 if (start, end) == ('W_1', 's') else 0}",
-        }
-        ax.annotate("", places[end], places[start], arrowprops=style)
-    for place, texts in operations.items():
-        style = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(texts[back], place, color="C1" if back else "C0", **style)
-    ax.set(xlim=(-0.75, 2.46), ylim=(6.45, -0.25))
-    ax.axis("off")
-    return fig
-
-
 values = {"x": x, "y": y, "z": trace.z[0], "h": trace.h[0], "o": trace.o}
 values |= {"W_1": hidden.weight, "b_1": hidden.bias}
 values |= {"W_2": output.weight, "b_2": output.bias}
 values |= {"L": trace.L, "s": trace.s, "J": trace.J}
 
-fig = draw_graph(values, {})
-fig.axes[0].set_title("Forward pass: each value follows from those above it")
+# Figure
+names = ["x", "W_1", "b_1", "z", "h", "W_2", "b_2", "o", "y", "L", "s", "J"]
+columns = [0.8, -0.15, 1.6, 0.8, 0.8, 0.25, 1.6, 0.8, 1.6, 0.8, -0.15, 0.4]
+rows = [0, 1, 1, 2, 3, 4, 4, 5, 6, 6.2, 6.2, 7.2]
+places = dict(zip(names, zip(columns, rows, strict=True), strict=True))
+arrows = "x z, W_1 z, b_1 z, z h, h o, W_2 o, b_2 o, o L, y L, W_1 s, W_2 s, L J, s J"
+
+
+def written(name, value):
+    """Return a value as text, one line for each row."""
+    rows = torch.atleast_2d(value).tolist()
+    return f"{name} = " + "\n".join(", ".join(f"{v:g}" for v in row) for row in rows)
+
+
+def draw_graph(values, title, *, back=False):
+    """Draw the values in their places, and the arrows between them."""
+    fig, ax = plt.subplots(figsize=(5.4, 6), layout="constrained")
+    for start, end in (arrow.split() for arrow in arrows.split(", ")):
+        gap = 15 if places[start][0] == places[end][0] else 27
+        style = {"arrowstyle": "<-" if back else "->", "shrinkA": gap, "shrinkB": gap}
+        if start in values:
+            style["color"] = "C1" if back else "C0"
+            ax.annotate("", places[end], places[start], arrowprops=style)
+    box = {"boxstyle": "round", "facecolor": "none", "edgecolor": "C0"}
+    for name, value in values.items():
+        text = written(name, value)
+        ax.text(*places[name], text, ha="center", va="center", bbox=box)
+    ax.set(xlim=(-0.4, 1.9), ylim=(7.5, -0.4), title=title)
+    ax.set_axis_off()
+    return fig
+
+
+fig = draw_graph(values, "Forward pass: each value follows from those above it")
 fig.set_label(
     "The computational graph from the input x at the top to the objective J at the "
     "bottom. Each value is in a box with its name: z = (5, -1), h = (5, 0), o = 6, "
@@ -174,16 +142,18 @@ do = dl * (trace.o - y)
 dh = do @ output.weight.T
 dz = dh * (trace.z[0] > 0)
 dx = dz @ hidden.weight.T
-dw2 = trace.h[0].T @ do + ds * output.weight  # two arrows leave a weight
+dw2 = trace.h[0].T @ do + ds * penalty * output.weight  # two arrows leave a weight
 db2 = do[0]
-dw1 = x.T @ dz + ds * hidden.weight
+dw1 = x.T @ dz + ds * penalty * hidden.weight
 db1 = dz[0]
 
-assert do.tolist() == [[2]]
-assert dh.tolist() == [[2 * 1, 2 * 3]]
-assert dz.tolist() == [[2, 0]]
-assert dw2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
-assert dw1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
+claims["The gradients are those of the numbers above"] = (
+    do.tolist() == [[2]]
+    and dh.tolist() == [[2 * 1, 2 * 3]]
+    and dz.tolist() == [[2, 0]]
+    and dw2.tolist() == [[5 * 2 + 1], [0 * 2 + 3]] == [[11], [3]]
+    and dw1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6, 1]]
+)
 
 # %%
 # The second hidden unit is off, at :math:`-1`, where the slope of the ReLU is 0, so nothing of the
@@ -192,33 +162,27 @@ assert dw1.tolist() == [[1 * 2 + 1, 0 - 1], [2 * 2 + 2, 0 + 1]] == [[3, -1], [6,
 # does torch, from the graph that it records.
 
 found = mlp.gradients(trace)
-assert found.o.equal(do)
-assert found.h[0].equal(dh)
-assert found.z[0].equal(dz)
-assert found.x.equal(dx)
-for ours, theirs in zip(mlp.backward(trace), [(dw1, db1), (dw2, db2)], strict=True):
-    assert ours.weight.equal(theirs[0])
-    assert ours.bias.equal(theirs[1])
-
+for ours, theirs in [(found.o, do), (found.h[0], dh), (found.z[0], dz), (found.x, dx)]:
+    assert torch.allclose(ours, theirs), "mlp.gradients takes the same steps"
+by_hand = (dw1, db1, dw2, db2)
 leaves = [w.clone().requires_grad_() for w in (*hidden, *output)]
 layers = [linear.LinearParams(*leaves[:2]), linear.LinearParams(*leaves[2:])]
-objective = mlp.forward(layers, x, y, loss="squared_loss", penalty=1.0).J
+objective = mlp.forward(layers, x, y, loss="squared_loss", penalty=penalty).J
 by_autograd = torch.autograd.grad(objective, leaves, retain_graph=True)
-for ours, theirs in zip((dw1, db1, dw2, db2), by_autograd, strict=True):
-    assert ours.equal(theirs)
+by_dlcore = [w for layer in mlp.backward(trace) for w in layer]
+for ours, theirs, torchs in zip(by_hand, by_dlcore, by_autograd, strict=True):
+    assert torch.allclose(ours, theirs), "as mlp.backward"
+    assert torch.allclose(ours, torchs), "as torch"
 
 grads = {"x": dx, "z": dz, "h": dh, "o": do, "W_1": dw1, "b_1": db1}
-grads |= {
-    "W_2": dw2,
-    "b_2": db2,
-    "L": dl,
-    "s": ds,
-    "J": torch.ones(()),
-}
-fig = draw_graph(values, grads)
-fig.axes[0].set_title("Backward pass: each gradient follows from those below it")
+grads |= {"W_2": dw2, "b_2": db2, "L": dl, "s": ds, "J": dl}
+
+# Figure
+fig = draw_graph(
+    grads, "Backward pass: each gradient follows from those below it", back=True
+)
 fig.set_label(
-    "The same graph with the arrows reversed and, next to each value, its gradient: 1 at "
+    "The same graph with the arrows reversed and the gradient of each value in its place: 1 at "
     "J, L and s; 2 at o; (2, 6) at h; (2, 0) at z; (2, 4) at x; 11 and 3 at W_2; 2 at "
     "b_2; 3, -1, 6, 1 at W_1; and (2, 0) at b_1."
 )
@@ -231,7 +195,7 @@ plt.show()
 
 for calls in (1, 2):
     objective.backward(retain_graph=True)
-    assert leaves[0].grad.equal(calls * dw1)
+    assert torch.allclose(leaves[0].grad, calls * dw1), "the gradients are added"
 
 # %%
 # What "prod" means in the chain rule
@@ -246,15 +210,16 @@ for calls in (1, 2):
 # product, and the large array is never formed.
 
 
-def layer(weight: Tensor) -> Tensor:
+def layer(weight):
     """Return the pre-activations of the hidden layer."""
     return x[0] @ weight + hidden.bias
 
 
 jacobian = torch.func.jacrev(layer)(hidden.weight)
-assert jacobian.shape == (2, 2, 2)
-assert (jacobian == 0).sum() == 4
-assert torch.einsum("k,kij->ij", dz[0], jacobian).equal(torch.outer(x[0], dz[0]))
+assert jacobian.shape == (2, 2, 2), "an array with three axes"
+assert (jacobian == 0).sum() == 4, "half of its entries are 0"
+product = torch.einsum("k,kij->ij", dz[0], jacobian)
+assert torch.allclose(product, torch.outer(x[0], dz[0])), "an outer product"
 
 # %%
 # A batch needs no new formula. With one example in each row of :math:`\mathbf{X}`, the product
@@ -263,9 +228,9 @@ assert torch.einsum("k,kij->ij", dz[0], jacobian).equal(torch.outer(x[0], dz[0])
 # digits and 32 hidden units.
 
 digits = load_digits()
-images = torch.as_tensor(digits.data[:100]) / 16
-labels = torch.as_tensor(digits.target[:100])
-params = mlp.init_mlp([64, 32, 10], generator=generator, dtype=images.dtype)
+images = torch.as_tensor(digits.data[:n_images]) / 16
+labels = torch.as_tensor(digits.target[:n_images])
+params = mlp.init_mlp([64, n_hidden, 10], generator=generator, dtype=images.dtype)
 batch_gradients = mlp.backward(mlp.forward(params, images, labels, activation="tanh"))
 example_gradients = [
     mlp.backward(mlp.forward(params, row[None], label[None], activation="tanh"))
@@ -273,7 +238,7 @@ example_gradients = [
 ]
 for k in (0, 1):
     mean = torch.stack([grads[k].weight for grads in example_gradients]).mean(0)
-    assert torch.allclose(batch_gradients[k].weight, mean, rtol=1e-12)
+    assert torch.allclose(batch_gradients[k].weight, mean, rtol=1e-9), "the mean"
 
 # %%
 # Gradient checking
@@ -294,7 +259,7 @@ promised = float((batch_gradients[0].weight * direction).sum())
 promised_wrongly = float(((images.T @ value_gradients.h[0]) * direction).sum())
 
 
-def objective_at(step: float) -> float:
+def objective_at(step):
     """Return the objective after a step along the direction."""
     moved = params[0]._replace(weight=params[0].weight + step * direction)
     return float(mlp.forward([moved, params[1]], images, labels, activation="tanh").J)
@@ -309,23 +274,26 @@ for step in sizes:
     wrong.append(abs((ahead - behind) / (2 * step) / promised_wrongly - 1))
 
 at = {exponent: 2 * (exponent + 11) for exponent in (-5, -3, -2, -1)}
-assert 8 < one_sided[at[-2]] / one_sided[at[-3]] < 12
-assert 80 < two_sided[at[-1]] / two_sided[at[-2]] < 120
-assert two_sided[at[-5]] < 1e-9
-assert max(two_sided[:4]) > 1e-7
-assert min(wrong) > 0.1
+claims["The error of a one-sided difference is proportional to the step"] = (
+    8 < one_sided[at[-2]] / one_sided[at[-3]] < 12
+)
+claims["That of a two-sided difference is proportional to its square"] = (
+    80 < two_sided[at[-1]] / two_sided[at[-2]] < 120
+)
+claims["The best agreement has nine digits, and tiny steps lose it again"] = (
+    two_sided[at[-5]] < 1e-9 and max(two_sided[:4]) > 1e-7
+)
+claims["A wrong gradient disagrees at every step"] = min(wrong) > 0.1
 
-
-ink = plt.rcParams["text.color"]
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-for values, color in [(one_sided, "C0"), (two_sided, "C2"), (wrong, "C1")]:
-    ax.plot(sizes, values, ".-", color=color)
-ax.text(1e-11, 0.5, "slope omitted", color="C1")
-ax.text(2e-5, 1e-4, "one-sided", color="C0", ha="right")
-ax.text(1e-3, 1e-8, "two-sided", color="C2")
-ax.set(xscale="log", yscale="log", ylim=(None, 10))
-ax.set(xlabel="step", ylabel="relative difference from the gradient")
-ax.set_title("A correct gradient agrees up to truncation and rounding")
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.8), layout="constrained")
+ax.plot(sizes, one_sided, ".-", label="one-sided")
+ax.plot(sizes, wrong, ".-", label="slope omitted")
+ax.plot(sizes, two_sided, ".-", label="two-sided")
+ax.set(xscale="log", yscale="log", xlabel="step", ylim=(None, 10))
+ax.set_ylabel("relative difference")
+ax.set_title("A correct gradient agrees with differences")
+fig.legend(loc="outside lower center", ncols=3)
 fig.set_label(
     "The relative difference between the gradient and a difference quotient against the "
     "step, both on logarithmic axes. As the step shrinks, the one-sided difference falls "
@@ -339,7 +307,8 @@ plt.show()
 # parameters. Backpropagation gives the derivatives with respect to all of them at once. It takes
 # two matrix products per layer, where the forward pass takes one.
 
-assert sum(w.numel() for layer in params for w in layer) == 2410
+n_parameters = sum(w.numel() for layer in params for w in layer)
+claims["The network has 2410 parameters"] = n_parameters == 2410
 
 # %%
 # Conclusion
@@ -352,3 +321,44 @@ assert sum(w.numel() for layer in params for w in layer) == 2410
 # needs. In the backward pass, each layer multiplies the gradient by its weights and by a slope.
 # What this does in a deep network is shown in
 # :doc:`/auto_gallery/07_propagation/plot_vanishing_and_exploding`.
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** The second hidden unit gets a gradient from the penalty alone. What does it get without the
+# penalty, and what does this mean for its training?
+
+# Solution
+without = mlp.backward(mlp.forward([hidden, output], x, y, loss="squared_loss"))
+assert (without[0].weight[:, 1] == 0).all(), (
+    "nothing: on this example, the unit stays off"
+)
+
+# %%
+# **2.** With softmax and cross-entropy in place of the squared loss, what is the gradient of the logits?
+
+# Solution
+trace = mlp.forward(params, images, labels)
+expected = torch.softmax(trace.o, 1) - torch.eye(10, dtype=images.dtype)[labels]
+found = mlp.gradients(trace).o * len(images)  # the loss is a mean
+assert torch.allclose(found, expected), "softmax minus label"
+
+# %%
+# **3.** Why does a check along a random direction find an error less reliably than one along the gradient?
+# Compare what the gradient predicts for both.
+
+# Solution
+random_direction = torch.randn(direction.shape, generator=generator, dtype=images.dtype)
+random_direction /= random_direction.norm()
+along_random = float((batch_gradients[0].weight * random_direction).sum())
+claims["Along a random direction, the predicted change is far smaller"] = (
+    abs(along_random) < 0.2 * promised
+)
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

@@ -42,8 +42,6 @@ max_norm = 5.0
 lr = 0.02
 n_steps = 60
 init_scale = 1.5
-
-generator = torch.Generator().manual_seed(seed)
 claims = {}
 
 # %%
@@ -54,6 +52,8 @@ claims = {}
 # loss :math:`\frac12(w^{10} - 1)^2` is flat, and above 1 it is a cliff. At a start of 1.3, the
 # gradient is about 1350, and a step of learning rate 0.02 goes to :math:`-26`, where the loss has 28
 # digits. Clipped to a norm of 5, the steps walk down to the minimum.
+
+generator = torch.Generator().manual_seed(seed)
 
 
 def loss(w):
@@ -217,7 +217,7 @@ difference = max(
     float((a - b).detach().abs().max())
     for a, b in zip(net.parameters(), by_hand.parameters(), strict=True)
 )
-claims["fit_ with max_norm takes the steps of the loop by hand"] = difference < 1e-3
+claims["With max_norm, fit_ takes the steps of the loop by hand"] = difference < 1e-3
 
 # %%
 # Conclusion
@@ -234,7 +234,7 @@ claims["fit_ with max_norm takes the steps of the loop by hand"] = difference < 
 # Exercises
 # ---------
 #
-# 1. Clipping each *entry* of the gradient to :math:`\pm c` is easier. What does it change that
+# **1.** Clipping each *entry* of the gradient to :math:`\pm c` is easier. What does it change that
 # clipping the norm does not?
 
 # Solution
@@ -248,7 +248,7 @@ assert torch.isclose(cosine(by_norm, gradient, dim=0), torch.tensor(1.0)), (
 assert cosine(by_entry, gradient, dim=0) < 0.72, "turned by 45 degrees"
 
 # %%
-# 2. How far can the parameters move in all steps together if each gradient is clipped?
+# **2.** How far can the parameters move in all steps together if each gradient is clipped?
 
 # Solution
 distance = optim.gradient_norm(
@@ -261,7 +261,7 @@ distance = optim.gradient_norm(
 assert distance <= len(norms) * lr * max_norm * 1.001, "at most steps × lr × max_norm"
 
 # %%
-# 3. Start the same network with He's own weights. How long is the first gradient now, and does the
+# **3.** Start the same network with He's own weights. How long is the first gradient now, and does the
 # training still need clipping?
 
 # Solution
@@ -275,6 +275,8 @@ claims["With He's weights, the network learns without clipping"] = (
 )
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -53,13 +53,6 @@ rate = 0.2
 lr = 0.5
 epochs = 45
 n_networks = 5
-
-generator = torch.Generator().manual_seed(seed)
-digits = load_digits()
-pixels, labels = torch.as_tensor(digits.data) / 16, torch.as_tensor(digits.target)
-order = torch.randperm(len(pixels), generator=generator)
-x, y = pixels[order[:1200]], labels[order[:1200]]
-new_x, new_y = pixels[order[1200:]], labels[order[1200:]]
 claims = {}
 
 # %%
@@ -68,6 +61,13 @@ claims = {}
 #
 # Eight hidden units can be ordered in :math:`8! = 40\,320` ways. Each order gives the same outputs,
 # the same loss, and the same gradient in the new order.
+
+generator = torch.Generator().manual_seed(seed)
+digits = load_digits()
+pixels, labels = torch.as_tensor(digits.data) / 16, torch.as_tensor(digits.target)
+order = torch.randperm(len(pixels), generator=generator)
+x, y = pixels[order[:1200]], labels[order[:1200]]
+new_x, new_y = pixels[order[1200:]], labels[order[1200:]]
 
 hidden, output = mlp.init_mlp([64, n_hidden, 10], generator=generator, dtype=x.dtype)
 reorder = torch.randperm(n_hidden, generator=generator)
@@ -163,7 +163,7 @@ runs = {
 for name, (weight, _, _) in runs.items():
     ranks = torch.linalg.matrix_rank(weight, rtol=1e-6)
     expected = 1 if name == "constant" else n_hidden
-    claims[f"{name}: the weight matrix ends with rank {expected}"] = (
+    claims[f"Weights of the run '{name}' end with rank {expected}"] = (
         ranks == expected
     ).all()
 
@@ -179,8 +179,7 @@ for row, name in zip(axes, ("constant", "with dropout", "random"), strict=True):
     scaled = weight / weight.abs().max()
     for ax, column in zip(row, scaled.T, strict=False):
         picture = column.reshape(8, 8)
-        opacity = picture.abs().sqrt().numpy()  # 0 has the colour of the page
-        ax.imshow(picture, cmap="PuOr_r", vmin=-1, vmax=1, alpha=opacity)
+        ax.imshow(picture, cmap="PuOr_r", vmin=-1, vmax=1)
     row[0].set_title(name)
 for ax in axes.flat:
     ax.set_axis_off()
@@ -296,7 +295,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# 1. Zeros are the worst of all constants. Which parameters get a gradient then, and what can the
+# **1.** Zeros are the worst of all constants. Which parameters get a gradient then, and what can the
 # network learn?
 
 # Solution
@@ -306,7 +305,7 @@ assert (d_output.weight == 0).all(), "hidden values of 0 give no gradient"
 assert (d_output.bias != 0).any(), "the last bias learns the frequencies of the classes"
 
 # %%
-# 2. With tanh there is a second symmetry: change the signs of all weights that lead to a unit, of its
+# **2.** With tanh there is a second symmetry: change the signs of all weights that lead to a unit, of its
 # bias and of all weights that lead from it. How many weight vectors compute the same function then?
 
 # Solution
@@ -318,7 +317,7 @@ assert torch.allclose(mlp.mlp(flipped, x, activation="tanh"), trace.o), "tanh is
 # 8! orders, times 2⁸ signs: more than ten million.
 
 # %%
-# 3. Does it help to let only one of the two matrices start at random?
+# **3.** Does it help to let only one of the two matrices start at random?
 
 # Solution
 first, second = mlp.init_mlp([64, n_hidden, 10], generator=generator, dtype=x.dtype)
@@ -328,6 +327,8 @@ rank = torch.linalg.matrix_rank(grads[0].weight, rtol=1e-9)
 claims["Random weights in the second layer break the symmetry of the first"] = rank > 1
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

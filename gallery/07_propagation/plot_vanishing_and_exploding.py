@@ -44,10 +44,7 @@ depth = 100
 n_products = 200
 n_layers = 30
 lr = 0.01
-n_steps = 300
-
-generator = torch.Generator().manual_seed(seed)
-options = {"generator": generator, "dtype": torch.float64}
+n_steps = 200
 claims = {}
 
 # %%
@@ -58,6 +55,9 @@ claims = {}
 # 25 digits. Now choose the variance that preserves the mean square, :math:`\sigma^2 = \frac14`:
 # then :math:`n\sigma^2 = 1`, and the mean square of the entries is the same after any number of
 # factors. The product shrinks nevertheless, to a few millionths.
+
+generator = torch.Generator().manual_seed(seed)
+options = {"generator": generator, "dtype": torch.float64}
 
 factors = torch.randn(n_products, depth, width, width, **options)
 product, growth = torch.eye(width, dtype=torch.float64), []
@@ -81,7 +81,7 @@ fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
 for color, (name, digits) in zip(("C1", "C0"), growth.items(), strict=True):
     ax.plot(digits[:, :30], color=color, linewidth=0.5, alpha=0.4)
     ax.plot(digits.mean(1), color=color, linewidth=3, label=name)
-ax.set(xlabel="factors", ylabel="decimal logarithm of the largest entry")
+ax.set(xlabel="factors", ylabel="digits of the largest entry")
 ax.set_title("Products explode with variance 1 and vanish with 1/n")
 ax.legend(loc="upper left")
 fig.set_label(
@@ -180,7 +180,7 @@ for i, exponent in enumerate(exponents.T):
     ax.plot(depths, exponent, "o-", label=f"{i + 1}. singular value")
 ax.set(xlabel="factors", ylabel="decimal logarithm")
 ax.set_title("The singular values diverge exponentially")
-ax.legend(loc="lower left")
+fig.legend(loc="outside lower center", ncols=2)
 fig.set_label(
     "The decimal logarithm of the four singular values of the product against the "
     "number of factors. The points lie on four straight lines that diverge from 0 to "
@@ -241,7 +241,7 @@ for name, (activation, scheme) in settings.items():
     predicted[name] = torch.stack([r.backward_predicted for r in results])
 left = {name: float(values[:, 1].log10().mean()) for name, values in measured.items()}
 claims["ReLU with He's weights keeps the gradient"] = abs(left["ReLU, He"]) < 0.5
-claims["tanh with Xavier's weights loses one or two digits"] = (
+claims["With tanh, Xavier's weights lose one or two digits"] = (
     -2.5 < left["tanh, Xavier"] < -1
 )
 claims["ReLU with Xavier's weights loses half in each layer"] = (
@@ -273,7 +273,7 @@ plt.show()
 # How vanishing gradients affect training
 # ---------------------------------------
 #
-# We train networks with ten hidden layers of 64 units on 200 digits, with 300 steps of gradient
+# We train networks with ten hidden layers of 64 units on 200 digits, with 200 steps of gradient
 # descent. Where the gradient reaches the first layers, the network learns. Where a step is too long
 # for the network with the ReLU, its loss jumps and then recovers. Where no gradient reaches the
 # first layers, only the last bias learns, and it can learn only the frequencies of the classes. The
@@ -320,11 +320,11 @@ for name, found in runs.items():
     ax.plot(found, label=name)
 ax.set(xlabel="step", ylabel="cross-entropy, nats", ylim=(0, 3))
 ax.set_title("Networks with vanishing gradients do not learn")
-ax.legend(loc="lower left")
+fig.legend(loc="outside lower center", ncols=2)
 fig.set_label(
-    "The loss of four networks with ten hidden layers over 300 steps. With ReLU and "
+    "The loss of four networks with ten hidden layers over 200 steps. With ReLU and "
     "He's weights, and with tanh and Xavier's weights, it falls from about 2.5 to below "
-    "0.5. With a sigmoid, and with weights of standard deviation 0.01, it stays at 2.3."
+    "0.6. With a sigmoid, and with weights of standard deviation 0.01, it stays at 2.3."
 )
 plt.show()
 
@@ -349,7 +349,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# 1. Which variance keeps the length of a *typical* vector at width 4? Set the formula above to 0.
+# **1.** Which variance keeps the length of a *typical* vector at width 4? Set the formula above to 0.
 
 # Solution
 n = 4
@@ -362,7 +362,7 @@ claims["With this variance, the mean logarithm of the length stays"] = abs(drift
 claims["It is larger than 1/n"] = variance > 1 / n
 
 # %%
-# 2. A residual layer computes :math:`\mathbf{h} + \mathbf{h}\mathbf{W}`. How large may the variance of
+# **2.** A residual layer computes :math:`\mathbf{h} + \mathbf{h}\mathbf{W}`. How large may the variance of
 # its weights be, so that 100 layers make the signal at most about three times as long?
 
 # Solution
@@ -376,7 +376,7 @@ claims["With nσ² = 2/100, a hundred residual layers multiply the length by abo
 )
 
 # %%
-# 3. Compare the largest singular value of the product with its largest entry. How many digits can
+# **3.** Compare the largest singular value of the product with its largest entry. How many digits can
 # they differ by at most?
 
 # Solution
@@ -385,6 +385,8 @@ ratio = largest / product.abs().amax((1, 2))
 assert ((ratio > 0.999) & (ratio <= width * 1.001)).all(), "by a factor from 1 to n"
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")

@@ -49,9 +49,6 @@ depth = 20
 narrow = 100
 wide = 400
 n_networks = 8
-
-generator = torch.Generator().manual_seed(seed)
-torch.manual_seed(seed)  # modules draw from the global generator
 claims = {}
 
 # %%
@@ -75,6 +72,9 @@ claims = {}
 # the cross terms vanish, and the inputs need no particular property. The figure shows all three
 # matrices for the 64 pixels of the digits, with means over 5000 draws of the weights.
 
+generator = torch.Generator().manual_seed(seed)
+torch.manual_seed(seed)  # modules draw from the global generator
+
 x = torch.as_tensor(load_digits().data) / 16
 n_in, sigma = 64, 1 / 8
 weights = init.normal((n_in, 5000), std=sigma, generator=generator, dtype=x.dtype)
@@ -90,15 +90,14 @@ claims["The mean products of two weights are close to 0"] = (
 # Figure
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.2), layout="constrained")
 pictures = {
-    "inputs: dependent": of_inputs,
-    "weights: independent": of_weights,
-    "squares remain": of_inputs * of_weights,
+    "inputs": of_inputs,
+    "weights": of_weights,
+    "their product": of_inputs * of_weights,
 }
 for ax, (title, matrix) in zip(axes, pictures.items(), strict=True):
     limit = matrix.abs().max()
-    opacity = (matrix / limit).abs().sqrt().numpy()  # 0 has the colour of the page
-    ax.imshow(matrix, cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=opacity)
-    ax.set_title(title, fontsize=10)
+    ax.imshow(matrix, cmap="PuOr_r", vmin=-limit, vmax=limit)
+    ax.set_title(title)
     ax.set_axis_off()
 fig.set_label(
     "Three 64 by 64 matrices of means. The matrix for products of two pixels has large "
@@ -171,12 +170,6 @@ def digits_gained(values):
     return float((values[-1] / values[0]).log10())
 
 
-def draw(ax, measured, predicted, color, label=None):
-    """Draw the measurements as points and the prediction as a line."""
-    ax.plot(measured, "o", markersize=4, color=color, label=label)
-    ax.plot(predicted, linewidth=1, color=color)
-
-
 square = [width] * (depth + 1)
 factors = [2.0, 1.0, 0.5]
 plain = {f: measure(square, lambda n_in, _, f=f: f / n_in, "identity") for f in factors}
@@ -186,7 +179,14 @@ for factor, result in plain.items():
         abs(digits_gained(result.forward_measured) - expected) < 0.3
     )
 
+
 # Figure
+def draw(ax, measured, predicted, color, label=None):
+    """Draw the measurements as points and the prediction as a line."""
+    ax.plot(measured, "o", markersize=4, color=color, label=label)
+    ax.plot(predicted, linewidth=1, color=color)
+
+
 fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
 for color, (factor, result) in zip(("C0", "C1", "C2"), plain.items(), strict=True):
     label = rf"$n_\mathrm{{in}}\sigma^2 = {factor}$"
@@ -364,7 +364,7 @@ for name in ("xavier_uniform", "xavier_normal"):
     claims[f"{name} has the variance 2 / (n_in + n_out)"] = (
         abs(drawn[name].var() * (300 + 200) / 2 - 1) < 0.05
     )
-claims["nn.Linear has the variance 1 / (3 n_in), also for its biases"] = (
+claims["Weights and biases of nn.Linear have the variance 1 / (3 n_in)"] = (
     abs(drawn["nn.Linear"].var() * 3 * 300 - 1) < 0.05
     and abs(layer.bias.var() * 3 * 300 - 1) < 0.3
 )
@@ -488,7 +488,7 @@ claims["In a module, he_normal_ gives the variance 2 / n_in"] = (
 # Exercises
 # ---------
 #
-# 1. Which interval does :func:`dlcore.init.he_uniform` draw from?
+# **1.** Which interval does :func:`dlcore.init.he_uniform` draw from?
 
 # Solution
 uniform = init.he_uniform(300, 200, generator=generator)
@@ -497,7 +497,7 @@ assert uniform.abs().max() <= bound, "from ±√(3 σ²) = ±√(6 / n_in)"
 claims["A large sample nearly reaches the bound"] = uniform.abs().max() > 0.99 * bound
 
 # %%
-# 2. What happens to Xavier's variance if you pass the shape of a module's weight, (n_out, n_in), as
+# **2.** What happens to Xavier's variance if you pass the shape of a module's weight, (n_out, n_in), as
 # (n_in, n_out)? And to He's?
 
 # Solution
@@ -506,7 +506,7 @@ assert swapped[0] == rules["Xavier"](300, 200), "Xavier's is symmetric"
 assert math.isclose(swapped[1], 1.5 * rules["He"](300, 200)), "He's has the wrong fan"
 
 # %%
-# 3. Dropout with :math:`p` doubles the mean square of the hidden values at :math:`p = \frac12`.
+# **3.** Dropout with :math:`p` doubles the mean square of the hidden values at :math:`p = \frac12`.
 # Should the initial weights be smaller then?
 
 # Solution
@@ -518,6 +518,8 @@ claims["Dropout of one half doubles the mean square of a signal"] = (
 # In training, a gain smaller by √(1 − p) keeps the signal; in use, the signal then shrinks.
 
 # %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
 for claim, holds in claims.items():
     if not holds:
         print(f"No longer true with these settings: {claim}.")
