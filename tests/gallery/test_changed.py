@@ -32,9 +32,21 @@ CHANGES: dict[str, list[dict[str, object]]] = {
     ],
     # 03
     # 04
+    "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
+    "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
     # 05
     # 06
+    "06_regularization/plot_dropout": [{"seed": 1}, {"lr": 0.16}, {"n_steps": 80}],
+    "06_regularization/plot_smoothness": [{"seed": 1}, {"n_hidden": 25}, {"epochs": 6}],
+    "06_regularization/plot_weight_decay": [{"seed": 1}, {"lr": 4e-05}, {"n_steps": 400}],
+    "06_regularization/plot_weight_decay_in_adam": [{"seed": 1}, {"batch_size": 51}, {"n_steps": 80}],
+    "06_regularization/plot_weight_decay_prior": [{"seed": 1}, {"n_few": 16}, {"n_many": 120}],
     # 07
+    "07_propagation/plot_backpropagation_by_hand": [{"seed": 1}, {"n_images": 40}, {"n_hidden": 12}],
+    "07_propagation/plot_clipping_gradients": [{"seed": 1}, {"n_steps": 24}, {"init_scale": 0.6}],
+    "07_propagation/plot_symmetry": [{"seed": 1}, {"epochs": 18}, {"n_networks": 2}],
+    "07_propagation/plot_vanishing_and_exploding": [{"seed": 1}, {"lr": 0.004}, {"n_steps": 80}],
+    "07_propagation/plot_xavier_understood": [{"seed": 1}, {"wide": 160}, {"n_networks": 3}],
     # 08
 }
 
