@@ -43,7 +43,7 @@ def simplify(document: nodes.document, page: str) -> nodes.document:
     for node in list(document.findall(nodes.Element)):
         kind = type(node).__name__
         uri = str(node.get("uri", ""))
-        is_dark = kind in ("image", "imgsgnode") and ("_dark" in uri or "only-dark" in node["classes"])
+        is_dark = "only-dark" in node["classes"] or (kind in ("image", "imgsgnode") and "_dark" in uri)
         if is_dark or kind == "comment" or DOWNLOAD in node["classes"]:
             node.parent.remove(node)
         elif kind == "imgsgnode":  # a figure of a tutorial

@@ -28,7 +28,7 @@ WANTED = {  # what people type, and the page that they want
     "install": "install",
     "BBSE": "api/dlcore.shift.label.bbse",
     "drift detection": "auto_gallery/08_shift/plot_concept_drift",
-    "weight decay vs l2": "auto_gallery/06_regularization/plot_weight_decay",
+    "weight decay vs l2": "auto_gallery/06_regularization/plot_weight_decay_in_adam",
     "l2 norm": "api/dlcore.norms.l2_norm",
     "softmax": "api/dlcore.activations.softmax",
 }
