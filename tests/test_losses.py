@@ -765,7 +765,7 @@ def test_a_loss_compiles_without_a_break_inside_autocast(plain: ModuleType) -> N
     assert loss.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("shape", "dim"), [((2**22,), -1), ((1, 2**22), 1), ((2**20, 2), 0)])
+@pytest.mark.parametrize(("shape", "dim"), [((2**22,), -1), ((1, 2**22), -1), ((2**20, 2), 0)])
 def test_cross_entropy_of_millions_of_classes_keeps_its_digits(shape: tuple[int, ...], dim: int) -> None:
     """The error of torch's own is hundreds of units of rounding here."""
     logits = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
