@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._logit_losses import Loss
+from ._shards import OneProcess, Shards
 from ._torch import cholesky, eigh, solve_triangular, vector_norm
 
 __all__ = [
@@ -77,7 +78,8 @@ class Standardization(NamedTuple):
 class Problem:
     """The weighted sum of losses plus the penalty, a function of the parameters (k, d + 1) of standardized columns.
 
-    The bias is the last parameter, and belongs to a column of ones.
+    The bias is the last parameter, and belongs to a column of ones. If rows are sharded, each process has its own, and
+    the sums run over all of them.
     """
 
     loss: Loss
@@ -86,6 +88,8 @@ class Problem:
     weights: Tensor | None
     penalties: Tensor  # of each standardized column, 0 for the bias
     standardization: Standardization | None  # None: x is standardized and has the column of ones
+    n: int  # the number of rows of all processes
+    shards: OneProcess | Shards
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield, block by block, the rows' indices, and the rows with a last column of ones."""
@@ -113,16 +117,18 @@ class Problem:
     def hessian_products(self, k: int) -> int:
         """Return the order of the number of products in the whole Hessian of k outputs and its factorization."""
         size = k * len(self.penalties)
-        return max(len(self.x), size) * size**2
+        return max(self.n, size) * size**2
 
     def separated_by(self, direction: Tensor) -> bool:
         """Return whether no row's loss grows far along a direction, up to rounding."""
         direction = self.params_of_rows(direction)
-        for block, inputs in self.blocks():
+
+        def grows(block: slice, inputs: Tensor) -> bool:
             rounding = LOGIT_ROUNDING * (direction.abs() @ inputs.T.abs().clamp_min(1)).amax(0)
-            if bool((self.loss.growth(direction @ inputs.T, self.y[block]) > rounding).any()):
-                return False
-        return True
+            return bool((self.loss.growth(direction @ inputs.T, self.y[block]) > rounding).any())
+
+        found = any(grows(block, inputs) for block, inputs in self.blocks())
+        return float(self.shards.sum(self.penalties.new_tensor(float(found)))) == 0
 
 
 class Point:
@@ -137,14 +143,16 @@ class Point:
         self._row_params = problem.params_of_rows(params)
         keep = len(problem.x) * len(params) <= MAX_KEPT_ENTRIES
         self._kept: list[Tensor] | None = [] if keep else None
-        gradient, scale = torch.zeros_like(params), (problem.penalties * params * params).sum() / 2
+        gradient, scale, penalty_gradient = torch.zeros_like(params), params.new_zeros(()), problem.penalties * params
         for block, inputs in problem.blocks():
             errors, row_scale, kept = problem.loss.derivatives(self._row_params @ inputs.T, problem.y[block])
             gradient.addmm_(problem.weighted(errors, block), inputs)
             scale += problem.weighted(row_scale, block).sum()
             if self._kept is not None:
                 self._kept.append(kept)
-        self.gradient, self.scale = self._of_standardized(gradient) + problem.penalties * params, float(scale)
+        gradient, scale = problem.shards.sums(gradient, scale)
+        self.gradient = self._of_standardized(gradient) + penalty_gradient
+        self.scale = float(scale) + _dot(penalty_gradient, params) / 2
 
     def _of_standardized(self, gradient: Tensor) -> Tensor:
         standardization = self.problem.standardization
@@ -164,6 +172,7 @@ class Point:
         for block, inputs, kept in self._blocks():
             change = problem.loss.hessian_times(kept, problem.y[block], row_direction @ inputs.T)
             product.addmm_(problem.weighted(change, block), inputs)
+        product = problem.shards.sum(product)
         return self._of_standardized(product) + (problem.penalties + self.damping) * direction
 
     def mean_hessian(self) -> tuple[Tensor, Tensor]:
@@ -174,6 +183,7 @@ class Point:
             v = problem.weighted(problem.loss.curvature(kept, problem.y[block]), block)
             shares += v.sum(1)
             hessian.addmm_(v.mean(0) * inputs.T, inputs)
+        hessian, shares = problem.shards.sums(hessian, shares)
         return self._of_standardized(self._of_standardized(hessian).T), shares / shares.mean()
 
     def hessian(self) -> Tensor:
@@ -185,6 +195,7 @@ class Point:
             for j in range(k - 1):
                 products = (weighted[j] * p[j + 1 :])[:, None] * inputs.T
                 hessian[j, j + 1 :] -= (products.flatten(0, 1) @ inputs).reshape(-1, n_params, n_params)
+        hessian = problem.shards.sum(hessian)
         hessian = self._of_standardized(self._of_standardized(hessian).mT)
         hessian += hessian.transpose(0, 1).clone()
         for j, block_sum in enumerate(hessian.sum(1)):

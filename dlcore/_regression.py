@@ -3,6 +3,7 @@ r"""Guards for the examples of a regression, and the search for the smallest los
 import math
 from dataclasses import replace
 from itertools import islice
+from typing import cast
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +21,8 @@ from ._newton_cg import (
     preconditioner,
 )
 from ._numerics import accumulation_dtype
-from ._rows import row_sum
+from ._rows import row_any, row_max, row_search, row_sum, rows_at, select_rows
+from ._shards import local_rows, shards_of
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
 __all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
@@ -67,9 +69,9 @@ def leave_out_absent(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tens
     """Return the examples whose weight is positive, with the weights in float64."""
     if weights is None:
         return x, y, None
-    present = weights > 0
-    if not bool(present.all()):
-        x, y, weights = x[present], y[present], weights[present]
+    absent = weights == 0
+    if row_any(absent):
+        x, y, weights = (select_rows(rows, ~absent) for rows in (x, y, weights))
     return x, y, weights.double()
 
 
@@ -94,25 +96,33 @@ def minimize(
     The search starts at ``start``, or at the minimum for a sample of the rows if they are many. It ends with a step
     whose decrement is below the rounding of the objective.
     """
-    (n, d), in_memory = x.shape, len(x) <= MAX_ROWS_IN_MEMORY
+    (n, d), in_memory = x.shape, x.shape[0] <= MAX_ROWS_IN_MEMORY
     if weights is not None:
-        largest = float(weights.max())
+        largest = float(row_max(weights))
         weights, penalty = weights / largest, penalty / largest
-    sample_index = slice(None) if in_memory else _sample_index(n, weights).to(x.device)
-    columns, mean, std = _standardized(x, sample_index)
+    if in_memory:
+        rows, targets = x[:], y
+    else:
+        index = _sample_index(n, weights).to(x.device)
+        rows, targets = rows_at(cast("Tensor", x), index), rows_at(y, index)
+    columns, mean, std = _standardized(rows, x)
     penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
-    sample = Problem(loss, columns, y[sample_index], weights, penalties, None)
-    problem = sample if in_memory else replace(sample, x=x, y=y, standardization=_standardization(mean, std))
+    own_weights = None if weights is None else local_rows(weights)
+    sample = Problem(loss, columns, local_rows(targets), own_weights, penalties, None, len(targets), shards_of(targets))
+    problem = sample
+    if not in_memory:
+        own_rows, standardization = local_rows(cast("Tensor", x)), _standardization(mean, std)
+        problem = Problem(loss, own_rows, local_rows(y), own_weights, penalties, standardization, n, shards_of(y))
     if penalty == 0:
-        _check_independent_columns(problem)
+        _check_independent_columns(problem, x)
     params, precondition = std.new_zeros(k, d + 1), None
     if start is not None:
         params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
     elif not in_memory:
-        total = n if weights is None else float(weights.sum())
+        total = n if weights is None else float(row_sum(weights))
         sample = replace(sample, weights=std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS))
         params, precondition = _minimum_of_sample(sample, params)
-    params = _minimum(problem, params, precondition, penalized=penalty > 0)
+    params = _minimum(problem, x, params, precondition, penalized=penalty > 0)
     weight = params[:, :-1] / std
     return torch.cat([weight, params[:, -1:] - weight @ mean[:, None]], dim=1)
 
@@ -122,22 +132,22 @@ def _sample_index(n: int, weights: Tensor | None) -> Tensor:
     generator = Generator().manual_seed(0)
     if weights is None:
         return torch.randint(n, (SAMPLE_ROWS,), generator=generator)
-    cumulative = weights.cumsum(0).cpu()
-    points = torch.rand(SAMPLE_ROWS, dtype=cumulative.dtype, generator=generator) * cumulative[-1]
-    return torch.searchsorted(cumulative, points).clamp_max(n - 1)
+    shares = torch.rand(SAMPLE_ROWS, dtype=weights.dtype, generator=generator)
+    return row_search(weights, shares.to(weights.device))
 
 
-def _standardized(x: RowSource, index: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return these rows in float64, standardized and with a last column of ones, the means and standard deviations."""
-    columns = x[index].double().T.contiguous()
-    mean = columns.mean(1)
+def _standardized(rows: Tensor, x: RowSource) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows of x in float64, standardized and with a last column of ones, the means and standard deviations."""
+    n, shards, columns = len(rows), shards_of(rows), local_rows(rows).double().T.contiguous()
+    mean = shards.sum(columns.sum(1)) / n
     centred = columns - mean[:, None]
-    largest = centred.abs().amax(1)
+    largest = shards.cat(centred.abs().amax(1)[None] if centred.numel() else centred.T).amax(0)
     if not bool(largest.isfinite().all()):
         raise _no_minimum(x, 0)
     varies = largest > MEAN_ROUNDING * mean.abs()
     largest = torch.where(varies, largest, 1)
-    std = torch.where(varies, (centred / largest[:, None]).square_().mean(1).sqrt() * largest, 1)
+    mean_square = shards.sum((centred / largest[:, None]).square_().sum(1)) / n
+    std = torch.where(varies, mean_square.sqrt() * largest, 1)
     return torch.cat([centred.div_(std[:, None]), columns.new_ones(1, columns.shape[1])]).T, mean, std
 
 
@@ -150,21 +160,23 @@ def _standardization(mean: Tensor, std: Tensor) -> Standardization:
     return Standardization(offset, matrix)
 
 
-def _check_independent_columns(problem: Problem) -> None:
+def _check_independent_columns(problem: Problem, x: RowSource) -> None:
     """Raise ValueError unless the standardized columns are independent on all rows."""
     n_params, standardization = len(problem.penalties), problem.standardization
     matrix = torch.eye(n_params).to(problem.penalties) if standardization is None else standardization.matrix
     gram = torch.zeros_like(matrix)
     for _, inputs in problem.blocks():
         gram.addmm_(matrix.T @ inputs.T, inputs @ matrix)
+    gram = problem.shards.sum(gram)
     if not bool(gram.isfinite().all()):
-        raise _no_minimum(problem.x, 0)
+        raise _no_minimum(x, 0)
     values = eigenvalues(gram)
     if float(values[0]) > INDEPENDENT_EIGENVALUE * float(values[-1]):
         return
     r = gram.new_zeros(0, n_params)  # of a QR decomposition: the Gram matrix has lost half its digits
     for _, inputs in problem.blocks():
         _, r = qr(torch.cat([r, inputs @ matrix]))
+    _, r = qr(problem.shards.cat(r))  # of the processes' own triangles
     norms = vector_norm(r, dim=0)
     values = singular_values(r / torch.where(norms > 0, norms, 1))
     check_full_rank(int((values > 16 * n_params * torch.finfo(r.dtype).eps).sum()) - 1, n_params - 1)
@@ -180,7 +192,9 @@ def _minimum_of_sample(sample: Problem, params: Tensor) -> tuple[Tensor, Precond
     return point.params, preconditioner(point)
 
 
-def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | None, *, penalized: bool) -> Tensor:
+def _minimum(
+    problem: Problem, x: RowSource, params: Tensor, precondition: Preconditioner | None, *, penalized: bool
+) -> Tensor:
     """Return the minimum, or raise the error that says why there is none."""
     last_decrement, count = math.inf, 0
     for count, state in enumerate(islice(newton_steps(problem, params, precondition), MAX_STEPS), 1):
@@ -196,7 +210,7 @@ def _minimum(problem: Problem, params: Tensor, precondition: Preconditioner | No
         if not penalized and count >= FIRST_SEPARATION_STEP:
             _check_not_separated(problem, state)
         last_decrement = state.decrement
-    raise _no_minimum(problem.x, count)
+    raise _no_minimum(x, count)
 
 
 def _check_not_separated(problem: Problem, state: NewtonStep) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ._shards import OneProcess, Shards, as_rows_of, copied, is_sharded, local_rows, shards_of
+from ._shards import OneProcess, Shards, as_rows_of, copied, is_sharded, local_rows, shards_in_chunks, shards_of
 
 __all__ = [
     "first_violation",
@@ -27,9 +27,11 @@ __all__ = [
     "row_max",
     "row_mean",
     "row_quantile",
+    "row_search",
     "row_sum",
     "row_topk",
     "rows_at",
+    "select_rows",
 ]
 
 QUANTILE_BRANCHES = 256  # of the search for a quantile: it ends after 8 steps, because float64 has 64 bits
@@ -119,6 +121,20 @@ def _sharded_quantile(x: Tensor, w: Tensor, level: float) -> Tensor:
     holders = shards.cat(order.new_tensor([shards.first_row] if len(own) else []))
     is_first = len(own) > 0 and int(holders[0]) == shards.first_row
     return shards.sum(x[own[0]] if is_first else x[:0].sum())  # all have a part in the gradient
+
+
+def row_search(w: Tensor, shares: Tensor) -> Tensor:
+    """Return the indices of the rows at which the cumulative weights reach these shares of their sum."""
+    shards, cumulative = shards_of(w), local_rows(w).cumsum(dim=0)
+    sums = shards.cat(local_rows(w).sum().reshape(1))
+    points = shares * sums.sum() - sums[: shards.process].sum()
+    return shards.sum(torch.searchsorted(cumulative, points)).clamp_max(len(w) - 1)  # counts of the rows before
+
+
+def select_rows(x: Tensor, keep: Tensor) -> Tensor:
+    """Return the rows where a boolean vector is True; sharded rows are moved, so that they are equal chunks again."""
+    shards, kept = shards_of(x), local_rows(x)[local_rows(keep)]
+    return kept if isinstance(shards, OneProcess) else shards_in_chunks(kept, shards.mesh)
 
 
 def rows_at(x: Tensor, index: Tensor) -> Tensor:

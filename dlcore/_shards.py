@@ -45,11 +45,15 @@ def is_sharded(x: object) -> bool:
 class OneProcess:
     """The only process, which holds all rows: there is nothing to communicate."""
 
-    first_row = 0
+    process = first_row = 0
 
     def sum(self, x: Tensor) -> Tensor:
         """Return the sum over the processes."""
         return x
+
+    def sums(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the sum of each tensor over the processes."""
+        return tensors
 
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes."""
@@ -63,9 +67,20 @@ class Shards:
     mesh: DeviceMesh
     first_row: int
 
+    @property
+    def process(self) -> int:
+        """The number of this process."""
+        return self.mesh.get_local_rank()
+
     def sum(self, x: Tensor) -> Tensor:
         """Return the sum over the processes."""
         return _Sum.apply(x, self.mesh)
+
+    def sums(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the sum of each tensor over the processes, all in one exchange."""
+        total = self.sum(torch.cat([x.flatten() for x in tensors]))
+        parts = total.split([x.numel() for x in tensors])
+        return tuple(part.view(x.shape) for part, x in zip(parts, tensors, strict=True))
 
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes, in their order; each may have another number of rows."""

@@ -79,8 +79,6 @@ EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "shift.detect.ks_test",
         ),
         NO_RULE: (
-            "linear.logistic_regression",
-            "linear.softmax_regression",
             "propagation.log_singular_values",
             "shift.covariate.kliep",
             "shift.covariate.target_mean",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dlcore import _newton_cg, _regression, linear
 from dlcore._logit_losses import LOGISTIC, SOFTMAX
+from dlcore._shards import OneProcess
 from tests.oracle import exact, tensors
 
 # The model
@@ -825,7 +826,7 @@ def test_a_search_that_keeps_no_probabilities_is_the_same(monkeypatch: pytest.Mo
 
 def logistic_problem(x: Tensor, y: Tensor) -> _newton_cg.Problem:
     """Return the loss without penalty on rows that are taken as standardized."""
-    return _newton_cg.Problem(LOGISTIC, x, y, None, torch.zeros(x.shape[1], dtype=x.dtype), None)
+    return _newton_cg.Problem(LOGISTIC, x, y, None, torch.zeros(x.shape[1], dtype=x.dtype), None, len(x), OneProcess())
 
 
 def test_conjugate_gradients_take_no_step_without_curvature() -> None:

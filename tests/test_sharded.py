@@ -15,7 +15,8 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 from torch.utils._pytree import tree_leaves, tree_map
 
 import dlcore
-from dlcore import _shards, batches, importance, information, linear, metrics, risk
+from dlcore import _newton_cg, _regression, _rows, _shards, batches, importance, information, linear, metrics, risk
+from dlcore._logit_losses import LOGISTIC
 from tests.library import resolve
 from tests.processes import Processes, mesh_of_one
 from tests.table import gather
@@ -167,6 +168,58 @@ def check_least_squares_of_many_rows(mesh: DeviceMesh) -> None:
     torch.testing.assert_close(linear.ridge(*shard(mesh, (x, y)), penalty=1), linear.ridge(x, y, penalty=1))
 
 
+def check_logit_regressions(mesh: DeviceMesh) -> None:
+    for n in (2, 4, 61):  # of 2 or 4 rows, the third process has none
+        x, weights = draw(n, 2) * torch.tensor([1.0, 1e3]) + 5, draw(n, seed=1).exp()
+        y, labels = (draw(n, seed=2) > 0).double(), torch.arange(n) * 7 % min(n, 3)
+        y[:2] = torch.tensor([0.0, 1.0])
+        absent, bad = weights.clone(), x.clone()
+        absent[3::2], bad[3::2] = 0, torch.nan
+        for penalty in (1.0, 1e-2) if n < 61 else (1.0, 0.0):
+            for rows, w in ((x, None), (x, weights), (bad, absent)):
+                check_fit(mesh, partial(linear.logistic_regression, penalty=penalty), rows, y, w)
+                check_fit(mesh, partial(linear.softmax_regression, penalty=penalty), rows, labels, w)
+
+
+def check_logit_regressions_of_many_rows(mesh: DeviceMesh) -> None:
+    n = _regression.MAX_ROWS_IN_MEMORY + 1
+    x, weights = draw(n, 3) + torch.tensor([0.0, 2.0, 1e4]), draw(n, seed=1).exp()
+    y, labels = (x[:, 0] > draw(n, seed=2)).double(), torch.arange(n) % 3
+    absent = weights.where(torch.arange(n) % 2 > 0, 0)  # few enough rows are left for the memory
+    check_fit(mesh, partial(linear.logistic_regression, penalty=0.0), x, y, None)
+    check_fit(mesh, linear.logistic_regression, x, y, weights)
+    check_fit(mesh, linear.softmax_regression, x, labels, weights)
+    check_fit(mesh, linear.softmax_regression, x, labels, absent)
+
+
+def check_separation(mesh: DeviceMesh) -> None:
+    """Take rows that the direction separates, but for the last one."""
+    x, y = torch.arange(-3.5, 4.5).double()[:, None], (torch.arange(8) > 3).double()
+    for last, expected in ((1.0, True), (0.0, False)):
+        y[-1] = last
+        rows, targets = (_shards.local_rows(t) for t in shard(mesh, (x, y)))
+        shards = _shards.shards_of(shard(mesh, y))
+
+        problem = _newton_cg.Problem(LOGISTIC, rows, targets, None, torch.zeros(1).double(), None, 8, shards)
+
+        assert problem.separated_by(torch.ones(1, 1).double()) == expected
+
+
+def check_search(mesh: DeviceMesh) -> None:
+    for n in (1, 4, 23):
+        w, shares = draw(n).exp(), torch.rand(50, generator=torch.Generator().manual_seed(1)).double()
+
+        assert torch.equal(_rows.row_search(shard(mesh, w), shares), _rows.row_search(w, shares))
+
+
+def check_fit(mesh: DeviceMesh, fit: Callable[..., Any], x: Tensor, y: Tensor, weights: Tensor | None) -> None:
+    expected = fit(x, y, weights=weights)
+
+    actual = fit(*shard(mesh, (x, y)), weights=shard(mesh, weights))
+
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
+
+
 def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
     weights, factors = draw(7).exp().requires_grad_(), draw(7, seed=1)
     (expected,) = torch.autograd.grad((importance.normalize_weights(weights) * factors).sum(), weights)
@@ -189,6 +242,10 @@ def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
         check_extremes,
         check_least_squares,
         check_least_squares_of_many_rows,
+        check_logit_regressions,
+        check_logit_regressions_of_many_rows,
+        check_search,
+        check_separation,
         check_distribution_along_the_rows,
         check_gradient_of_a_result_that_torch_reduces,
     ],
@@ -271,6 +328,36 @@ def refusal_of_a_gradient(mesh: DeviceMesh) -> Any:
     linear.ridge(*shard(mesh, (draw(7, 2), draw(7).requires_grad_())), penalty=1)
 
 
+def refusal_of_a_nan_row(mesh: DeviceMesh) -> Any:
+    x = draw(7, 2)
+    x[5, 1] = torch.nan
+    linear.logistic_regression(*shard(mesh, (x, (torch.arange(7) % 2).double())))
+
+
+def refusal_of_a_late_nan_row(mesh: DeviceMesh) -> Any:
+    n = _regression.MAX_ROWS_IN_MEMORY + 2
+    x = draw(n, 1)
+    x[n - 1] = torch.nan
+    linear.softmax_regression(*shard(mesh, (x, torch.arange(n) % 2)), penalty=0)
+
+
+def refusal_of_one_class(mesh: DeviceMesh) -> Any:
+    linear.logistic_regression(*shard(mesh, (draw(4, 1), torch.ones(4).double())))
+
+
+def refusal_of_a_missing_class(mesh: DeviceMesh) -> Any:
+    linear.softmax_regression(*shard(mesh, (draw(4, 1), torch.tensor([0, 0, 2, 2]))))
+
+
+def refusal_of_separated_classes(mesh: DeviceMesh) -> Any:
+    x = torch.arange(7.0)
+    linear.logistic_regression(*shard(mesh, (x[:, None], (x > 2).float())), penalty=0)
+
+
+def refusal_of_dependent_columns_of_a_search(mesh: DeviceMesh) -> Any:
+    linear.logistic_regression(*shard(mesh, (draw(7, 1).expand(7, 2), (torch.arange(7) % 2).double())), penalty=0)
+
+
 def refusal_of_another_kind(mesh: DeviceMesh) -> Any:
     batches.shard_rows(torch.ones(2, 1 + mesh.get_local_rank()), mesh)
 
@@ -327,6 +414,21 @@ CURE = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
             refusal_of_a_gradient,
             1,
             "ValueError: x must not require a gradient, nor y or weights, if the rows are sharded: detach them",
+        ),
+        (refusal_of_a_nan_row, 1, "ValueError: x must be finite, got nan at index (5, 1)"),
+        (refusal_of_a_nan_row, 3, "ValueError: x must be finite, got nan at index (5, 1)"),
+        (refusal_of_a_late_nan_row, 2, "ValueError: x must be finite, got nan at index (32769, 0)"),
+        (refusal_of_one_class, 3, "ValueError: y must hold both classes, got only 1.0"),
+        (refusal_of_a_missing_class, 3, "ValueError: the number of each label must be >= 1, got 0 at index 1"),
+        (
+            refusal_of_separated_classes,
+            3,
+            "ValueError: x must not separate the classes when penalty is 0: the loss keeps falling as the weights grow",
+        ),
+        (
+            refusal_of_dependent_columns_of_a_search,
+            3,
+            "ValueError: x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize",
         ),
         (
             refusal_of_another_kind,

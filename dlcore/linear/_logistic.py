@@ -16,6 +16,8 @@ from dlcore._checks import (
 )
 from dlcore._logit_losses import LOGISTIC, SOFTMAX
 from dlcore._regression import check_examples, leave_out_absent, minimize
+from dlcore._rows import row_extremes, row_max
+from dlcore._shards import check_rows, local_rows, shards_of
 from dlcore.linear._model import LinearParams
 
 
@@ -81,14 +83,16 @@ def logistic_regression(
     >>> torch.sigmoid(torch.tensor([[0.0], [1.0]]) @ weight + bias)
     tensor([0.2500, 0.7500])
     """
+    check_rows(x=x, y=y, penalty=penalty, weights=weights)
     check_nonnegative("penalty", penalty)
     check_floating(x=x, y=y)
     check_same_dtype(x=x, y=y)
     check_examples(x, weights, y=y)
     x, y, weights = leave_out_absent(x, y, weights)
     check_values("y", y, "in [0, 1]", lambda y: (y >= 0) & (y <= 1))
-    if y.max() == 0 or y.min() == 1:
-        raise ValueError(f"y must hold both classes, got only {y[0].item()}")
+    smallest, largest = row_extremes(y)
+    if largest == 0 or smallest == 1:
+        raise ValueError(f"y must hold both classes, got only {largest.item()}")
     (params,) = minimize(LOGISTIC, x, y.double(), weights, penalty=penalty)
     return LinearParams(params[:-1].to(x.dtype), params[-1].to(x.dtype))
 
@@ -163,15 +167,17 @@ def softmax_regression(
     tensor([[0.5000, 0.2500, 0.2500],
             [0.2500, 0.2500, 0.5000]])
     """
+    check_rows(x=x, labels=labels, n_classes=n_classes, penalty=penalty, weights=weights)
     check_nonnegative("penalty", penalty)
     check_floating(x=x)
     check_integer(labels=labels)
     check_examples(x, weights, labels=labels)
     x, labels, weights = leave_out_absent(x, as_int64("labels", labels), weights)
-    k = int(labels.max()) + 1 if n_classes is None else n_classes
+    k = int(row_max(labels)) + 1 if n_classes is None else n_classes
     check_count("n_classes", k, 2)
     k = int(k)  # NumPy's integers too
     check_indices("labels", labels, k)
-    check_values("the number of each label", torch.bincount(labels, minlength=k), ">= 1", lambda count: count >= 1)
+    counts = shards_of(labels).sum(torch.bincount(local_rows(labels), minlength=k))
+    check_values("the number of each label", counts, ">= 1", lambda count: count >= 1)
     params = minimize(SOFTMAX, x, labels, weights, penalty=penalty, k=k).to(x.dtype)
     return LinearParams(params[:, :-1].T.contiguous(), params[:, -1])
