@@ -28,7 +28,9 @@ __all__ = [
 ]
 
 
-MAX_RELATIVE_GAP = 0.1  # of |p - q| / (p + q); below it, a difference of logarithms loses a digit or more
+# of |p - q| / (p + q)
+MAX_RELATIVE_GAP = 0.1  # below it, p ln(p / q) - p + q loses a digit or more
+MAX_COMPARABLE_GAP = 0.9  # below it, ln p - ln q does
 SERIES_TERMS = 9  # MAX_RELATIVE_GAP ** 18 is below the rounding error of float64
 
 
@@ -315,14 +317,12 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     check_floating(joint=joint)
     check_rank("joint", joint, 2, "(*, m, n)")
     unit = _unit(base)
-    wide = upcast(joint)
-    rows, columns, mass = wide.sum(-1, keepdim=True), _column_sums(wide), _sum_of_matrix(wide)
-    log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)
-    independent = rows * columns
-    is_far = (wide - independent).abs() > MAX_RELATIVE_GAP * (wide + independent)
-    near = _sum_of_matrix(_divergence_terms(wide, independent, log_ratio))
-    far = _sum_of_matrix(wide * log_ratio) + (mass * mass - mass)  # a product of marginals may underflow
-    nats = _never_negative(torch.where(_sum_of_matrix(is_far) == 0, near, far))
+    wide = (
+        joint.double()
+    )  # float64: the marginals of a slight dependence differ from those of none in their last digits
+    rows, columns = wide.sum(-1, keepdim=True), _column_sums(wide)
+    log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)  # the product of marginals may underflow
+    nats = _never_negative(_sum_of_matrix(_divergence_terms(wide, rows * columns, log_ratio)))
     _refuse_negative(nats, joint=joint)
     return (nats / unit).to(joint.dtype)
 
@@ -400,18 +400,19 @@ def _column_sums(x: Tensor) -> Tensor:
 def _divergence_terms(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
     r"""Return :math:`p \ln\frac pq - p + q`, accurate even where p is near q and the three terms cancel.
 
-    With :math:`s = p + q` and :math:`u = (p - q) / s`, it equals :math:`s\,[(1 + u) \operatorname{artanh}(u) - u]`. Its
-    series is :math:`s\,[u^2 + u^3/3 + u^4/3 + u^5/5 + u^6/5 + \dots]`.
+    With :math:`s = p + q` and :math:`u = (p - q) / s`, the logarithm is :math:`2 \operatorname{artanh}(u)`, which keeps
+    its digits where p and q are comparable and tiny. The sum is :math:`s\,[(1 + u) \operatorname{artanh}(u) - u]`, with
+    the series :math:`s\,[u^2 + u^3/3 + u^4/3 + u^5/5 + u^6/5 + \dots]`.
     """
-    s = p + q
-    is_near = (p - q).abs() < MAX_RELATIVE_GAP * s
-    u = torch.where(is_near, p - q, 0) / torch.where(is_near, s, 1)
+    s, gap = p + q, (p - q).abs()
+    is_near, is_comparable = gap < MAX_RELATIVE_GAP * s, gap < MAX_COMPARABLE_GAP * s
+    u = torch.where(is_comparable, p - q, 0) / torch.where(is_comparable, s, 1)
     u2 = u * u
     series = torch.zeros_like(u)
     for n in range(2 * SERIES_TERMS + 1, 1, -2):  # Horner's rule
         series = series * u2 + 1 / n
     near = s * u2 * (1 + u * series + u2 * series)
-    return torch.where(is_near, near, p * log_ratio + (q - p))
+    return torch.where(is_near, near, p * torch.where(is_comparable, 2 * u.atanh(), log_ratio) + (q - p))
 
 
 def _log(q: Tensor, p: Tensor) -> Tensor:

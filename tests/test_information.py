@@ -320,13 +320,73 @@ def test_divergence_of_nearly_equal_distributions_keeps_its_digits(dtype: torch.
     assert actual.item() == pytest.approx(float(expected), rel=16 * torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("size", [1e-3, 1e-2])
+@pytest.mark.held_against("50 digits", information.kl_divergence)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ratio", [0.06, 0.5, 0.8, 1.3, 3.0, 17.0])
+def test_divergence_of_comparable_tiny_probabilities_keeps_its_digits(dtype: torch.dtype, ratio: float) -> None:
+    rare = 1e-3 * torch.finfo(dtype).eps
+    p, q = torch.tensor([ratio * rare, 1.0], dtype=dtype), torch.tensor([rare, 1.0], dtype=dtype)
+
+    actual = information.kl_divergence(p, q)
+
+    expected = sum(pj * mp.log(pj / qj) - pj + qj for pj, qj in zip(exact(p), exact(q), strict=True))
+    assert actual.item() == pytest.approx(float(expected), rel=16 * torch.finfo(dtype).eps, abs=0)
+
+
+def mutual_information_of(joint: Tensor) -> float:
+    """Return the divergence of a table from the product of its marginals, with enough digits to add 1 and 1e-200."""
+    (m, n), cells = joint.shape, exact(joint)
+    with mp.workdps(450):
+        rows, columns = [sum(cells[i * n : (i + 1) * n]) for i in range(m)], [sum(cells[j::n]) for j in range(n)]
+        mass = sum(cells)
+        terms = (p * mp.log(p / (rows[k // n] * columns[k % n])) for k, p in enumerate(cells) if p > 0)
+        return float(mp.fsum(terms) + mass * mass - mass)
+
+
+@pytest.mark.held_against("50 digits", information.mutual_information)
+@pytest.mark.parametrize("size", [1e-5, 1e-3, 1e-2])
 def test_mutual_information_of_a_slight_dependence_keeps_its_digits(size: float) -> None:
     joint = torch.tensor([[0.25 + size, 0.25 - size], [0.25 - size, 0.25 + size]])
+    p, q = torch.rand(30, 1, dtype=torch.float64), torch.rand(20, dtype=torch.float64)
+    table = p * q * (1 + size * torch.randn(30, 20, dtype=torch.float64))
+    table = table / table.sum()
+
+    for x, rel in ((joint, 1e-6), (table.float(), 1e-6), (table, 1e-15 / size)):
+        actual = information.mutual_information(x)
+        assert actual.item() == pytest.approx(mutual_information_of(x), rel=rel, abs=0)
+
+
+@pytest.mark.held_against("50 digits", information.mutual_information)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_dependent_cell_costs_mutual_information_no_digits(dtype: torch.dtype) -> None:
+    p = torch.tensor([1e-6, 0.3, 0.2, 0.5 - 1e-6], dtype=torch.float64)
+    joint = p[:, None] * p.flip(0)
+    joint[0, 3] = 0
+    joint = (joint / joint.sum()).to(dtype)
 
     actual = information.mutual_information(joint)
 
-    assert actual.item() == pytest.approx(information.mutual_information(joint.double()).item(), rel=1e-4)
+    assert actual.item() == pytest.approx(mutual_information_of(joint), rel=16 * torch.finfo(dtype).eps, abs=0)
+
+
+@pytest.mark.held_against("50 digits", information.entropy)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rare", [1e-3, 1e-9, 1e-30])
+def test_entropy_of_a_nearly_certain_outcome_keeps_its_digits(dtype: torch.dtype, rare: float) -> None:
+    p = torch.tensor([1 - rare, rare], dtype=dtype)
+
+    assert information.entropy(p).item() == pytest.approx(
+        float(entropy_of(exact(p))), rel=4 * torch.finfo(dtype).eps, abs=0
+    )
+
+
+@pytest.mark.held_against("50 digits", information.surprisal)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_surprisal_of_a_nearly_certain_outcome_keeps_its_digits(dtype: torch.dtype) -> None:
+    p = 1 - torch.tensor([1.0, 3.0, 1e3], dtype=dtype) * torch.finfo(dtype).eps
+
+    expected = [float(-mp.log(pj)) for pj in exact(p)]
+    assert information.surprisal(p).tolist() == pytest.approx(expected, rel=4 * torch.finfo(dtype).eps, abs=0)
 
 
 # Closed forms of the gradient
@@ -420,12 +480,14 @@ def test_tiny_probabilities_neither_overflow_nor_vanish() -> None:
     torch.testing.assert_close(information.surprisal(p), -p.double().log().float(), rtol=1e-6, atol=0.0)
 
 
-def test_mutual_information_does_not_multiply_tiny_marginals() -> None:
-    joint = torch.tensor([[1e-30, 0.0], [0.0, 1.0]])
+@pytest.mark.held_against("50 digits", information.mutual_information)
+@pytest.mark.parametrize(("dtype", "rare"), [(torch.float32, 1e-30), (torch.float64, 1e-200)])
+def test_mutual_information_does_not_multiply_tiny_marginals(dtype: torch.dtype, rare: float) -> None:
+    joint = torch.tensor([[rare, 0.0], [0.0, 1.0]], dtype=dtype)
 
     actual = information.mutual_information(joint)
 
-    torch.testing.assert_close(actual, torch.tensor(1e-30 * 30 * math.log(10)), rtol=1e-6, atol=0.0)
+    assert actual.item() == pytest.approx(mutual_information_of(joint), rel=4 * torch.finfo(dtype).eps, abs=0)
 
 
 @pytest.mark.parametrize(
