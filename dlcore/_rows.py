@@ -23,7 +23,6 @@ __all__ = [
     "replace_rows",
     "row_any",
     "row_extremes",
-    "row_logsumexp",
     "row_max",
     "row_mean",
     "row_quantile",
@@ -69,15 +68,6 @@ def row_extremes(x: Tensor) -> tuple[Tensor, Tensor]:
 def _extreme(x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     """Return the extreme entry as a vector, which is empty if there is none."""
     return extreme(x).reshape(1) if x.numel() else x.reshape(0)
-
-
-def row_logsumexp(x: Tensor) -> Tensor:
-    """Return the logarithm of the sum of exponentials of all entries of a vector."""
-    if not is_sharded(x):
-        return x.logsumexp(dim=0)
-    largest = row_max(x.detach())
-    finite = torch.where(largest.isfinite(), largest, 0)
-    return row_sum((x - finite).exp()).log() + finite
 
 
 def row_topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:

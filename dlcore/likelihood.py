@@ -289,7 +289,10 @@ def _normal_log_density(z: Tensor, log_std: float | Tensor) -> Tensor:
 
 
 def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tensor) -> tuple[Tensor, float | Tensor]:
-    """Return (x - mean) / scale and log(scale), in float32 for half precision."""
+    """Return (x - mean) / scale and log(scale), in float32 for half precision.
+
+    The difference is that of float64, which holds a mean that is a Python number; it may be small.
+    """
     check_floating(x=x)
     _check_parameter(x, "mean", mean)
     _check_parameter(x, name, scale)
@@ -302,7 +305,7 @@ def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tens
         smallest = torch.finfo(wide).tiny
         check_number(name, scale, f">= {smallest:.3g} in {wide}", lambda scale: scale >= smallest)
         log_scale = math.log(scale)
-    return (x.to(wide) - mean) / scale, log_scale
+    return ((x.double() - mean) / scale).to(wide), log_scale
 
 
 def _check_parameter(x: Tensor, name: str, value: float | Tensor) -> None:

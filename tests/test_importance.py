@@ -194,6 +194,20 @@ def test_log_weights_near_the_mean_keep_their_digits() -> None:
 
 
 @pytest.mark.held_against("50 digits", importance.normalize_log_weights)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("size", "shift"), [(1e-6, 0.0), (1e-3, 20.0), (1e-12, 20.0)])
+def test_log_weights_that_are_nearly_equal_keep_their_digits(dtype: torch.dtype, size: float, shift: float) -> None:
+    log_w = (shift + size * torch.randn(50, dtype=torch.float64)).to(dtype)
+
+    found = importance.normalize_log_weights(log_w.repeat(1000))
+
+    ws = exact(log_w)
+    expected = [float(w - mp.log(mp.fsum(map(mp.exp, ws)) / len(ws))) for w in ws]
+    slack = 16 * torch.finfo(torch.float64).eps * (max(ws) - min(ws))
+    assert found[:50].tolist() == pytest.approx(expected, rel=torch.finfo(dtype).eps, abs=float(slack))
+
+
+@pytest.mark.held_against("50 digits", importance.normalize_log_weights)
 @given(weights.map(lambda w: 100 * w), st.sampled_from([0.0, 1e3, -1e3]))
 def test_normalized_log_weights_are_their_formula(log_w: Tensor, shift: float) -> None:
     actual = importance.normalize_log_weights(log_w)

@@ -11,7 +11,7 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from dlcore import likelihood
-from tests.oracle import assert_matches, tensors
+from tests.oracle import assert_matches, exact, tensors
 
 numbers = st.floats(-1e3, 1e3)
 scales = st.floats(1e-3, 1e3)
@@ -209,6 +209,22 @@ def test_normal_log_density_is_accurate_up_to_overflow(x: float) -> None:
 
     torch.testing.assert_close(actual.double(), -(point.double() ** 2) / 2, rtol=2e-7, atol=0.0)
     assert torch.func.grad(likelihood.normal_log_density)(point) == -point
+
+
+@pytest.mark.held_against("50 digits", likelihood.normal_log_density, likelihood.laplace_log_density)
+def test_log_density_near_a_mean_that_float32_does_not_hold_keeps_its_digits() -> None:
+    x, mean = torch.tensor([1e6, 1e6 + 0.5]), 1e6 + 0.3
+
+    normal = likelihood.normal_log_density(x, mean=mean, std=0.25)
+    laplace = likelihood.laplace_log_density(x, mean=mean, scale=0.25)
+
+    z = [(xi - mp.mpf(mean)) * 4 for xi in exact(x)]
+    assert normal.tolist() == pytest.approx(
+        [float(-(zi**2) / 2 - mp.log(2 * mp.pi) / 2 + mp.log(4)) for zi in z], rel=1e-6
+    )
+    assert laplace.tolist() == pytest.approx([float(mp.log(2) - abs(zi)) for zi in z], rel=1e-6)
+    of_float64 = likelihood.normal_log_density(x, mean=torch.tensor(mean, dtype=torch.float64), std=0.25)
+    torch.testing.assert_close(of_float64, normal)
 
 
 @pytest.mark.held_against("PyTorch", likelihood.normal_log_density)

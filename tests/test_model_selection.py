@@ -236,6 +236,17 @@ def test_standard_error_neither_overflows_nor_vanishes(scale: float) -> None:
     torch.testing.assert_close(result.validation_standard_error, torch.tensor(2 * scale), rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_standard_error_of_errors_that_are_nearly_equal_keeps_its_digits(dtype: torch.dtype) -> None:
+    eps = torch.finfo(dtype).eps
+    errors = 1 + eps * torch.tensor([[0.0, 1.0, 0.0, 0.0], [5.0, 2.0, 3.0, 4.0]], dtype=dtype)
+
+    actual = model_selection.CrossValidation(errors, errors).validation_standard_error
+
+    expected = torch.tensor([(3 / 4 / 12) ** 0.5, (5 / 12) ** 0.5], dtype=dtype) * eps
+    torch.testing.assert_close(actual, expected, rtol=8 * eps, atol=0)
+
+
 def test_train_and_validation_are_not_mixed_up() -> None:
     result = model_selection.CrossValidation(torch.tensor([1.0, 3.0]), torch.tensor([10.0, 14.0]))
 
@@ -946,6 +957,29 @@ def test_a_column_far_from_zero_keeps_its_digits() -> None:
 
     assert scale.mean == 2.0**20
     assert scale.std.item() == pytest.approx(math.sqrt(2 / 3), rel=1e-6)
+
+
+@pytest.mark.held_against("50 digits", model_selection.standardize)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_standard_deviation_a_millionth_of_the_mean_keeps_its_digits(dtype: torch.dtype) -> None:
+    x = (1e6 + torch.randn(1000, dtype=torch.float64)).to(dtype)
+
+    scale = model_selection.standardize(x)
+
+    mean = mp.fsum(exact(x)) / 1000
+    std = mp.sqrt(mp.fsum((xi - mean) ** 2 for xi in exact(x)) / 1000)
+    assert scale.mean.item() == pytest.approx(float(mean), rel=torch.finfo(dtype).eps)
+    assert scale.std.item() == pytest.approx(float(std), rel=8 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_a_standard_deviation_neither_overflows_nor_vanishes(size: float) -> None:
+    x = torch.randn(100, 2)
+
+    expected, actual = model_selection.standardize(x), model_selection.standardize(size * x)
+
+    torch.testing.assert_close(actual.std / size, expected.std, rtol=1e-6, atol=0)
+    torch.testing.assert_close(actual(size * x), expected(x), rtol=1e-5, atol=1e-6)
 
 
 def test_rows_of_other_columns_or_dtypes_are_refused(plain: ModuleType) -> None:

@@ -11,7 +11,6 @@ from dlcore._checks import check_floating, check_number, check_pair, check_value
 from dlcore._numerics import upcast
 from dlcore._rows import (
     replace_rows,
-    row_logsumexp,
     row_max,
     row_mean,
     row_quantile,
@@ -354,11 +353,13 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         raise ValueError(f"log_w must have shape (n,), got {tuple(log_w.shape)}")
     check_values("log_w", log_w, "< inf", lambda log_w: log_w < math.inf)
     wide = log_w.double()  # a weight near the mean has a logarithm near 0
-    log_sum = row_logsumexp(wide)
-    if has_values(log_sum) and log_sum == -math.inf:
+    largest = row_max(wide.detach()) if log_w.shape[0] else wide.new_tensor(-math.inf)
+    if has_values(largest) and largest == -math.inf:
         raise ValueError("log_w must have a finite entry")
-    log_mean = log_sum - log_sum.new_full((), max(log_w.shape[0], 1)).log()
-    return (wide - replicated(log_mean, log_w)).to(log_w.dtype)
+    distance = wide - replicated(largest, log_w)
+    excess = row_mean(distance.expm1())  # of the mean over the largest weight; near 0 if all are nearly equal
+    log_mean = torch.where(excess > -0.5, excess.log1p(), row_mean(distance.exp()).log())
+    return (distance - replicated(log_mean, log_w)).to(log_w.dtype)
 
 
 def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:

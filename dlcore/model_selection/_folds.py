@@ -328,8 +328,11 @@ def fold_errors(
 
 
 def _standard_error(errors: Tensor) -> Tensor:
-    k = errors.shape[-1]
-    return l2_norm(errors - errors.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
+    k, deviations = (
+        errors.shape[-1],
+        errors - errors[..., :1].detach(),
+    )  # errors that are nearly equal have no such mean
+    return l2_norm(deviations - deviations.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
 
 
 def random_or_given_order(n: int, *, shuffle: bool, generator: Generator | None) -> Tensor:

@@ -1,5 +1,6 @@
 """Columns of mean 0 and standard deviation 1."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from dlcore._checks import check_floating, check_same_dtype
 from dlcore._numerics import upcast
 from dlcore._torch import loadable
+from dlcore.norms import l2_norm
 
 __all__ = ["Standardization", "standardize"]
 
@@ -105,8 +107,8 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
     if x.dim() == 0 or x.shape[0] == 0:
         raise ValueError(f"x must have shape (n, ...) with n >= 1, got {tuple(x.shape)}")
     wide = upcast(x)
-    is_constant = wide.amin(0) == wide.amax(0)  # where the mean is off by rounding, the deviations are not 0
-    mean = torch.where(is_constant, wide[0], wide.mean(0))
-    variance = (wide - mean).square().mean(0)
-    std = torch.where(is_constant, 1, variance).sqrt()
-    return Standardization(mean.to(x.dtype), std.to(x.dtype))
+    first = wide[0].detach()
+    deviations = wide - first  # far from zero, their mean keeps digits that the mean lacks
+    mean = deviations.mean(0)
+    std = l2_norm(deviations - mean, dim=0) / math.sqrt(x.shape[0])
+    return Standardization((first + mean).to(x.dtype), torch.where(std == 0, 1, std).to(x.dtype))
