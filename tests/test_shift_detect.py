@@ -13,12 +13,14 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpmath import mp
 from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 from torch import Generator, Tensor
 
 from dlcore import linear
 from dlcore.shift import detect
 from dlcore.shift.detect import ShiftTest, _classifier, _ks, _mmd, _result
+from tests.oracle import exact
 
 FEATURE_TESTS = (detect.mmd_test, detect.classifier_test, detect.ks_test)
 
@@ -66,6 +68,55 @@ def test_mmd_is_its_formula_with_the_kernel_of_scikit_learn(bandwidth: float) ->
     within = (k["xx"].sum() - 7) / (7 * 6) + (k["yy"].sum() - 5) / (5 * 4)
     assert actual.statistic == pytest.approx((within - 2 * k["xy"].mean()).item(), abs=1e-13)
     assert actual.bandwidth == pytest.approx(bandwidth)
+
+
+def mmd2_of(x: Tensor, y: Tensor, bandwidth: float) -> mp.mpf:
+    """Return the statistic in 50 digits."""
+    a, b = ([exact(row) for row in sample] for sample in (x, y))
+
+    def k(first: list[mp.mpf], second: list[mp.mpf]) -> mp.mpf:
+        return mp.exp(-sum((u - v) ** 2 for u, v in zip(first, second, strict=True)) / (2 * mp.mpf(bandwidth) ** 2))
+
+    within = [sum(k(p, q) for p, q in itertools.permutations(s, 2)) / (len(s) * (len(s) - 1)) for s in (a, b)]
+    return sum(within) - 2 * sum(k(p, q) for p in a for q in b) / (len(a) * len(b))
+
+
+@pytest.mark.held_against("50 digits", detect.mmd_test)
+@pytest.mark.parametrize("bandwidth", [1e6, 1.0, 0.05])
+@pytest.mark.parametrize(("n", "m"), [(12, 9), (3, 12)])
+def test_mmd_keeps_its_digits_for_any_bandwidth(
+    monkeypatch: pytest.MonkeyPatch, bandwidth: float, n: int, m: int
+) -> None:
+    x, y = normal(n, 3), normal(m, 3) + 4
+    expected = float(mmd2_of(x, y, bandwidth))
+
+    at_once = detect.mmd_test(x, y, bandwidth=bandwidth, n_permutations=1)
+    monkeypatch.setattr(_mmd, "MAX_KERNEL_ROWS", 4)
+    in_blocks = detect.mmd_test(x, y, bandwidth=bandwidth, n_permutations=1)
+
+    for test in (at_once, in_blocks):
+        assert test.statistic == pytest.approx(expected, rel=1e-11, abs=0)
+
+
+def test_mmd_of_an_extreme_bandwidth_finds_the_shift() -> None:
+    x, y = normal(20, 3), normal(20, 3) + 2
+    vertices = 10 * torch.eye(11)[:10]
+    far_vertices = vertices.index_fill(1, torch.tensor(10), 100.0)
+
+    assert detect.mmd_test(x, y, bandwidth=1e7).rejects()  # all kernels are 1 but for 1e-14
+    assert not detect.mmd_test(x[:10], x[10:], bandwidth=1e7).rejects(0.001)
+    assert detect.mmd_test(vertices, far_vertices, bandwidth=1.0).rejects()  # all kernels are at most 1e-43
+
+
+@pytest.mark.held_against("50 digits", detect.mmd_test)
+def test_mmd_of_rows_near_each_other_and_far_from_the_median_keeps_its_digits() -> None:
+    x, y = normal(12, 2), normal(9, 2)
+    x[:5] += 1e9
+    y[:4] += 1e9
+
+    test = detect.mmd_test(x, y, bandwidth=1.0, n_permutations=1)
+
+    assert test.statistic == pytest.approx(float(mmd2_of(x, y, 1.0)), abs=1e-6)  # of a scale of 1e9 in 16 digits
 
 
 @pytest.mark.held_against("scikit-learn", detect.mmd_test)

@@ -6,13 +6,13 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_number
 
-from ._fused import blockwise_mmd2, gaussian_kernel
+from ._fused import blockwise_sums, gaussian_kernel
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
 
 MAX_KERNEL_ROWS = 1024  # rows and columns of the kernel matrix in memory at a time: 8 MB
 BANDWIDTH_ROWS = 1000  # at most so many random rows are used to find the median distance
 MAX_BANDWIDTHS = 1e150  # distance from the median, in bandwidths, at which rows are clipped: squares stay finite
-ABSOLUTE_TIE = 1e-11  # of MMD², whose kernel is at most 1: statistics this close are equal but for rounding
+RELATIVE_TIE = 1e-11  # of the means whose difference is MMD²: statistics this close are equal but for rounding
 
 
 def mmd_test(
@@ -94,34 +94,35 @@ def mmd_test(
     if bandwidth is not None:
         check_number("bandwidth", bandwidth, "in (0, inf)", lambda bandwidth: 0 < bandwidth < float("inf"))
     check_count("n_permutations", n_permutations, 1)
-    n = len(x)
+    n, m = sorted((len(x), len(y)))
     rows = pooled(x, y)
     unit = float(largest_of(torch.stack([x.detach().abs().max(), y.detach().abs().max()]).double()))  # of the rows
     sigma = _median_distance(rows, generator) if bandwidth is None else float(bandwidth) / unit
     z = (rows / sigma).clamp(-MAX_BANDWIDTHS, MAX_BANDWIDTHS)
-    in_x = torch.cat([*draw_splits(n, len(z), n_permutations, generator, x.device)])
+    in_x = torch.cat([*draw_splits(len(x), len(z), n_permutations, generator, x.device)])
+    in_smaller = in_x if len(x) == n else ~in_x  # the sum within the larger sample is what is left of the whole
+    less_one = float(z.square().sum(1).max()) < 1 / 4  # kernels are all near 1, which MMD² does not depend on
     many = len(z) > MAX_KERNEL_ROWS  # then the same, in memory that grows linearly
-    mmd2 = blockwise_mmd2(z, in_x, MAX_KERNEL_ROWS) if many else _mmd2(gaussian_kernel(z, z), in_x)
+    xx, xy, yy = (blockwise_sums if many else _sums)(z, in_smaller, less_one, MAX_KERNEL_ROWS)
+    within, between = xx / (n * (n - 1)) + yy / (m * (m - 1)), 2 * xy / (n * m)
+    mmd2 = within - between
     return ShiftTest(
         name="MMD²",
         statistic=mmd2[0].item(),
-        p_value=permutation_p_value(mmd2, ABSOLUTE_TIE),
-        sizes=(n, len(y)),
+        p_value=permutation_p_value(mmd2, RELATIVE_TIE * float((within + between).abs().max())),
+        sizes=(len(x), len(y)),
         null=mmd2[1:],
         bandwidth=sigma * unit,
     )
 
 
-def _mmd2(k: Tensor, in_x: Tensor) -> Tensor:
-    """Return the statistic of each split, (B + 1,), of rows with the kernel matrix k, (n + m, n + m)."""
-    k = k.clone().fill_diagonal_(0)  # the sums within a sample leave out i = j
+def _sums(z: Tensor, in_x: Tensor, less_one: bool, _: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sums of the kernel over the pairs within x, between x and y, and within y, (B + 1,) for all splits."""
+    k = gaussian_kernel(z, z, less_one).fill_diagonal_(0)  # the sums within a sample leave out i = j
     x = in_x.to(k.dtype)
-    y = 1 - x
-    n, m = x.sum(1), y.sum(1)
     x_k = x @ k
-    xx, xy = (x_k * x).sum(1), (x_k * y).sum(1)
-    yy = k.sum() - xx - 2 * xy
-    return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+    xx, xy = (x_k * x).sum(1), (x_k * (1 - x)).sum(1)
+    return xx, xy, k.sum() - xx - 2 * xy
 
 
 def _median_distance(rows: Tensor, generator: Generator | None) -> float:
