@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpmath import mp
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -32,6 +33,7 @@ from dlcore.shift.covariate import (
     _repeats,
     _ulsif,
 )
+from tests.oracle import exact
 
 
 def matched(source: Tensor, target: Tensor, *, generator: Generator | None = None) -> covariate.DensityRatio:
@@ -488,6 +490,25 @@ def test_constant_columns_are_balanced_unless_their_constants_differ(weights: Te
     assert found.columns.tolist() == [1, 0]
     assert found.difference[0] < -1e6
     assert (found.difference[1], found.z[1]) == (0, 0)
+
+
+def test_balance_of_domains_a_million_standard_deviations_apart_keeps_its_digits() -> None:
+    source, target = (torch.randn(100, 1, dtype=torch.float64) + sign * 1e6 for sign in (1, -1))
+    columns, weights = _features.standardize(source, target), torch.rand(100, dtype=torch.float64)
+
+    found = _balance.balance_of(source, target, weights, columns)
+
+    xs, ys, ws = exact(source), exact(target), exact(weights)
+
+    def mean(values: list[mp.mpf], about: mp.mpf | None = None) -> mp.mpf:
+        return mp.fsum(v if about is None else (v - about) ** 2 for v in values) / len(values)
+
+    weighted = mp.fsum(w * x for w, x in zip(ws, xs, strict=True)) / mp.fsum(ws)
+    noise = mp.fsum((w * (x - weighted)) ** 2 for w, x in zip(ws, xs, strict=True)) / mp.fsum(ws) ** 2
+    of_source, of_target = mean(xs, mean(xs)), mean(ys, mean(ys))
+    gap = weighted - mean(ys)
+    assert found.difference.item() == pytest.approx(float(gap / mp.sqrt((of_source + of_target) / 2)), rel=1e-9)
+    assert found.z.item() == pytest.approx(float(gap / mp.sqrt(noise + of_target / 100)), rel=1e-9)
 
 
 def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:

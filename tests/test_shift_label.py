@@ -13,6 +13,7 @@ import scipy.optimize
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpmath import mp
 from scipy import stats
 from torch import Generator, Tensor
 
@@ -21,8 +22,10 @@ from dlcore._numerics import simplex_projection
 from dlcore._torch import cholesky
 from dlcore.shift import label
 from dlcore.shift.label import LabelShift, LabelShiftReport, _calibration, _expectation, _fused
+from dlcore.shift.label._assumptions import accuracy_gain
 from dlcore.shift.label._interval import prior_interval
-from dlcore.shift.label._rows import resampled_counts, resampled_means
+from dlcore.shift.label._rows import ClassifierOutputs, resampled_counts, resampled_means
+from tests.oracle import exact
 
 ESTIMATES: list[Callable[..., LabelShift]] = [label.bbse, label.rlls, label.saerens_em]
 Sample = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -1065,6 +1068,21 @@ def test_accuracy_of_the_weighted_source_is_that_of_the_target() -> None:
     before, after = (metrics.accuracy(target_labels, x.argmax(dim=1)) for x in (target, shift.correct(target)))
     assert shift.report.accuracy_gain == pytest.approx(float(after - before), abs=0.01)
     assert shift.report.accuracy_gain > 0.05
+
+
+def test_noise_of_a_gain_in_a_class_that_nearly_all_rows_are_of_keeps_its_digits() -> None:
+    prior = torch.tensor([1 - 1e-9, 1e-9], dtype=torch.float64)
+    wrong, sure = torch.tensor([[0.4, 0.6]] * 20).double(), torch.tensor([[1e-12, 1 - 1e-12]] * 20).double()
+    labels = torch.tensor([0] * 20 + [1] * 20)
+    outputs = ClassifierOutputs(torch.cat([wrong, sure]), labels, torch.zeros(30, 2).double(), torch.float64)
+
+    gain, standard_error = accuracy_gain(outputs, prior, torch.tensor([0.5, 0.5]).double())
+
+    p = exact(prior)
+    assert gain == prior[0].item()
+    assert standard_error == pytest.approx(
+        float(mp.sqrt((p[0] * (1 - p[0]) ** 2 + p[1] * p[0] ** 2) / 30)), rel=1e-14, abs=0
+    )
 
 
 def test_results_are_compared_as_objects_and_not_entry_by_entry() -> None:

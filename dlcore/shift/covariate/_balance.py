@@ -105,13 +105,12 @@ class Balance:
 def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standard) -> Balance:
     """Return the balance of all rows; means and variances are those of the standardized columns."""
     weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)  # weights that are all 0 count alike
-    share, equal = weights / weights.sum(), torch.ones_like(weights) / len(weights)
-    share_of_noise = share.square() / share.square().sum()
-    _, source_variance = _moments(source, equal, columns)
-    target_mean, target_variance = _moments(target, weights.new_full((len(target),), 1 / len(target)), columns)
-    mean, _ = _moments(source, share, columns)
-    noise_mean, noise_variance = _moments(source, share_of_noise, columns)
-    noise = share.square().sum() * (noise_variance + (noise_mean - mean).square()) + target_variance / len(target)
+    share = weights / weights.sum()
+    equal, equal_in_target = (weights.new_full((len(x),), 1 / len(x)) for x in (source, target))
+    source_variance = _mean(source, equal, columns, about=_mean(source, equal, columns))
+    target_mean, mean = _mean(target, equal_in_target, columns), _mean(source, share, columns)
+    target_variance = _mean(target, equal_in_target, columns, about=target_mean)
+    noise = _mean(source, share.square(), columns, about=mean) + target_variance / len(target)
     gap = torch.where((mean - target_mean).abs() > ROUNDING, mean - target_mean, 0)
     difference = torch.where(gap == 0, 0, gap / ((source_variance + target_variance) / 2).sqrt())
     order = difference.abs().argsort(descending=True, stable=True)
@@ -124,11 +123,10 @@ def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standar
     )
 
 
-def _moments(x: Tensor, share: Tensor, columns: Standard) -> tuple[Tensor, Tensor]:
-    """Return the mean and the variance of each standardized column, under shares of the rows that sum to 1."""
-    mean, squares = torch.zeros_like(columns.mean), torch.zeros_like(columns.mean)
+def _mean(x: Tensor, share: Tensor, columns: Standard, about: Tensor | None = None) -> Tensor:
+    """Return the sum of shares of each standardized column, or of its squared distance from a number."""
+    total = torch.zeros_like(columns.mean)
     for rows, part in paired_row_blocks(x, share, columns.size):
         z = columns(rows)
-        mean += part @ z
-        squares += part @ z.square()
-    return mean, (squares - mean.square()).clamp_min(0)
+        total += part @ (z if about is None else (z - about).square())
+    return total

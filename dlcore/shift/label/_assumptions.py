@@ -145,8 +145,8 @@ def accuracy_gain(outputs: ClassifierOutputs, prior: Tensor, source_prior: Tenso
     squares = torch.zeros_like(prior).index_add(0, outputs.labels, gains.square())
     g = sums / n
     gain = prior @ g
-    variance = prior.square() @ ((squares / n - g.square()) / n) + (prior @ g.square() - gain**2) / len(outputs.target)
-    return float(gain), float(variance.clamp_min(0).sqrt())
+    variance = prior.square() @ ((squares / n - g.square()) / n) + prior @ (g - gain).square() / len(outputs.target)
+    return float(gain), float(variance.sqrt())
 
 
 def _chi2_tail(statistic: Tensor, degrees: int) -> float:
