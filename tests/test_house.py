@@ -166,6 +166,22 @@ def test_no_generated_file_is_tracked() -> None:
     assert not [name for name in names if name.startswith(generated) or "__pycache__" in name]
 
 
+def test_source_distribution_has_every_tracked_file() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert {*build} == {"targets"}
+    assert {*build["targets"]} == {"wheel"}  # without options for the sdist, hatchling leaves out what git ignores
+
+    assert {ROOT / name for name in ("conftest.py", "tests/library.py", "docs/_ext/folding.py")} <= {*tracked_files()}
+    ignored = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert ignored.stdout == "", "these files would be missing from the source distribution; see .gitignore"
+
+
 def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = re.findall(
         r"^ {0,4}(python3? -m pip install tox && tox run .*)$", (ROOT / "README.md").read_text(), re.M

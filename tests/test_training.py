@@ -1246,6 +1246,32 @@ def test_a_module_learns_under_autocast(*, inside: bool) -> None:
     assert net.weight.dtype == torch.float32
 
 
+def test_float16_loses_small_gradients_which_a_loop_with_a_scaler_keeps() -> None:
+    x, scaler = torch.ones(4, 3), torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    nets = {name: torch.nn.Linear(3, 1) for name in ("float32", "bfloat16", "float16", "scaled")}
+    start = torch.zeros(1, 3)
+    for net in nets.values():
+        torch.nn.init.zeros_(net.weight)
+
+    def loss(net: torch.nn.Module, x: Tensor) -> Tensor:
+        return net(x)[:, 0].float() * 2.0**-26
+
+    train_module(nets["float32"], x, loss, epochs=1, batch_size=4, lr=1.0)
+    for name, dtype in {"bfloat16": torch.bfloat16, "float16": torch.float16}.items():
+        with torch.autocast("cpu", dtype=dtype):
+            train_module(nets[name], x, loss, epochs=1, batch_size=4, lr=1.0)
+    optimizer = torch.optim.SGD(nets["scaled"].parameters(), lr=1.0)
+    with torch.autocast("cpu", dtype=torch.float16):
+        mean = loss(nets["scaled"], x).mean()
+    scaler.scale(mean).backward()
+    scaler.step(optimizer)
+
+    weights = {name: net.weight.detach() for name, net in nets.items()}
+    torch.testing.assert_close(weights.pop("float16"), start, rtol=0.0, atol=0.0)
+    for weight in weights.values():
+        torch.testing.assert_close(weight, start - 2.0**-26, rtol=1e-6, atol=0.0)
+
+
 def test_a_diverged_module_has_its_last_finite_parameters_and_buffers() -> None:
     net = a_network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)

@@ -54,7 +54,9 @@ def fit_(
     :math:`l^{(i)}` the loss and :math:`\beta_i` the weight of example :math:`i`, and the step is the optimizer's: that
     of stochastic gradient descent, :math:`\mathbf{w} - \eta\mathbf{g}`, by default. The module is in training mode
     during the steps and in evaluation mode for the validation data; afterwards each of its parts has the mode that it
-    had. A module of :func:`torch.compile` is trained like any other, also under autocast.
+    had. A module of :func:`torch.compile` is trained like any other, also under autocast. Autocast to bfloat16 needs
+    nothing else. Autocast to float16 turns gradients below 6e-8 into 0, and this function does not scale the loss: call
+    :class:`torch.amp.GradScaler` in a loop of your own.
 
     With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit:
     the state holds the buffers and that of the optimizer, too, and what the module draws from torch's global generator,
