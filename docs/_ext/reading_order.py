@@ -16,6 +16,7 @@ ORDER = [
     "plot_from_scratch_to_module",
     "plot_polynomial_degree",
     "plot_k_fold_done_right",
+    "plot_which_rows_share_a_fold",
     "plot_weight_decay",
     "plot_weight_decay_prior",
     "plot_weight_decay_in_adam",

@@ -35,6 +35,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
     # 05
+    "05_generalization/plot_which_rows_share_a_fold": [
+        {"seed": 1, "n_walks": 20},
+        {"k": 4, "n_rare": 3},
+        {"n_writers": 13, "gap": 0, "n_times": 60},
+    ],
     # 06
     "06_regularization/plot_dropout": [{"seed": 1}, {"lr": 0.16}, {"n_steps": 80}],
     "06_regularization/plot_smoothness": [{"seed": 1}, {"n_hidden": 25}, {"epochs": 6}],
