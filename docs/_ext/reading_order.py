@@ -29,6 +29,7 @@ ORDER = [
     "plot_xavier_understood",
     "plot_covariate_shift",
     "plot_importance_weights",
+    "plot_which_density_ratio",
     "plot_label_shift",
     "plot_when_correction_hurts",
     "plot_detecting_a_shift",

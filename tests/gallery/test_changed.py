@@ -53,6 +53,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
     "07_propagation/plot_vanishing_and_exploding": [{"seed": 1}, {"lr": 0.004}, {"n_steps": 80}],
     "07_propagation/plot_xavier_understood": [{"seed": 1}, {"wide": 160}, {"n_networks": 3}],
     # 08
+    "08_shift/plot_which_density_ratio": [
+        {"seed": 1, "n_samples": 2},
+        {"n_source": 100, "n_target": 80, "n_samples": 2},
+        {"share": 0.6, "halving": 6.0, "n_samples": 2},
+    ],
     "08_shift/plot_importance_weights": [
         {"seed": 1, "n_samples": 20},
         {"n": 200, "n_samples": 20},
