@@ -10,6 +10,7 @@ ORDER = [
     "plot_where_exp_breaks",
     "plot_softmax_regression_on_digits",
     "plot_surprise",
+    "plot_mutual_information",
     "plot_activations",
     "plot_mlp_looked_into",
     "plot_learning_rate",

@@ -31,6 +31,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"outlier_share": 0.0, "n": 20, "n_sets": 10, "n_splits": 2},
     ],
     # 03
+    "03_softmax/plot_mutual_information": [
+        {"seed": 1, "n_shuffles": 2},
+        {"threshold": 3, "n_shuffles": 2},
+        {"n_best": 3, "n_shuffles": 2},
+    ],
     # 04
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
