@@ -1,10 +1,12 @@
 """What holds for the text of every tutorial, and scripts with a fault each, to see that it is found."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.library import public_functions
 from tests.tutorials import SCRIPTS, UNCONVERTED, cells, faults, lines_of, name_of, settings
 
 GOOD = '''\
@@ -120,3 +122,23 @@ def test_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
 
     assert old in GOOD
     assert any(re.match(re.escape(fault), text) for text in found), found
+
+
+def functions_used(code: str) -> set[str]:
+    """Return the public functions that a piece of code names, like ``norms.lp_norm``; prose does not count."""
+    named = {ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
+    return {name for name in public_functions() if ".".join(name.split(".")[-2:]) in named}
+
+
+def test_every_function_is_used_in_a_tutorial() -> None:
+    used = functions_used("\n".join(script.read_text(encoding="utf-8") for script in SCRIPTS))
+    in_place = {f"{name}_" for name in used}  # the same in a tensor of the caller
+
+    missing = public_functions().keys() - used - in_place
+    assert missing == set(), "use them in code where they teach something; a link in the text is not enough"
+
+
+def test_a_function_that_is_only_mentioned_is_not_used() -> None:
+    code = '"""See :func:`dlcore.norms.l1_norm`."""\nx = norms.l2_norm(a)  # not norms.max_norm\ny = label.bbse'
+
+    assert functions_used(code) == {"norms.l2_norm", "shift.label.bbse"}

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_diabetes
 
-from dlcore import batches, linear, losses, optim, training
+from dlcore import batches, linear, losses, optim, risk, training
 
 # Change these numbers and run the script again.
 seed = 0
@@ -357,6 +357,24 @@ whole = gradient(start, x[:32], y[:32])
 parts = [gradient(start, x[i : i + 8], y[i : i + 8])[0] for i in (0, 8, 16, 24)]
 right = torch.allclose(sum(parts) / 4, whole[0])
 assert right, "divide the sum of the four mean gradients by the number of batches, 4"
+
+# %%
+# **3.** Several processes hold some of the rows each, and one of them fewer than the others. Each
+# computes the mean loss of its own rows, and you average these means. What is wrong with this, and how
+# does :func:`dlcore.batches.shard_rows` help? (Here is one process; start several with ``torchrun``.)
+
+# Solution
+own, other = per_example(best, x[:88], y[:88]), per_example(best, x[88:90], y[88:90])
+both = torch.cat([own, other])
+claims["The average of two means is not the mean"] = not torch.isclose(
+    (own.mean() + other.mean()) / 2, both.mean(), rtol=0.01
+)
+store = torch.distributed.HashStore()
+torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+mesh = torch.distributed.init_device_mesh("cpu", (1,))
+mean = risk.empirical_risk(batches.shard_rows(both, mesh))
+torch.distributed.destroy_process_group()
+assert mean.isclose(both.mean()), "the mean over the rows, wherever they are"
 
 # %%
 # If you change the settings, the script tells you here which of its claims no longer hold.
