@@ -36,6 +36,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"threshold": 3, "n_shuffles": 2},
         {"n_best": 3, "n_shuffles": 2},
     ],
+    "03_softmax/plot_softmax_family": [
+        {"seed": 1, "n_distributions": 100},
+        {"logits_apart": [1.0, 1.0, -3.0], "entropy_weight": 0.05},
+        {"logits_tied": [0.0, 0.0, 0.0], "penalty": 1e-3},
+    ],
     # 04
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
