@@ -41,6 +41,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"logits_apart": [1.0, 1.0, -3.0], "entropy_weight": 0.05},
         {"logits_tied": [0.0, 0.0, 0.0], "penalty": 1e-3},
     ],
+    "03_softmax/plot_softmax_regression_on_digits": [
+        {"seed": 1, "epochs": 1},
+        {"lr": 20.0, "epochs": 3, "batch_size": 1000},
+        {"n_test": 100, "init_std": 1.0, "epochs": 2},
+    ],
     # 04
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
