@@ -18,7 +18,7 @@ regression on digits reduces the surprise of a class from 3.3 bits to less than 
     D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P) .
 
 *Prerequisites:* probabilities and logarithms; for the last sections, :doc:`softmax regression
-</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 12 minutes.
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 14 minutes.
 
 Surprise and its expectations
 -----------------------------
@@ -39,8 +39,15 @@ from sklearn.datasets import load_digits
 
 from dlcore import activations, information, likelihood, linear, losses, metrics
 
-generator = torch.Generator().manual_seed(0)
-ink = plt.rcParams["text.color"]
+# Change these numbers and run the script again.
+seed = 0
+n_letters = 100_000
+modes = [-2.0, 2.5]
+mode_std = 0.7
+n_test = 599
+penalty = 1.0
+weak_penalty = 1e-3
+claims = {}
 
 # %%
 # Surprise as code length
@@ -53,22 +60,24 @@ ink = plt.rcParams["text.color"]
 # cross-entropy is that of the second, 2. The divergence is the cost of the wrong belief, a quarter
 # of a digit. A message of 100 000 letters confirms this.
 
+generator = torch.Generator().manual_seed(seed)
 p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
 uniform = torch.full_like(p, 0.25)
 right, wrong = ["0", "10", "110", "111"], ["00", "01", "10", "11"]
 surprise = information.surprisal(p, base=2).tolist()
-averages = {
-    1.75: information.entropy(p, base=2),
-    2.0: information.cross_entropy(p, uniform, base=2),
-    0.25: information.kl_divergence(p, uniform, base=2),
-}
-assert all(map(math.isclose, surprise, map(len, right)))
-assert all(math.isclose(digits, average) for digits, average in averages.items())
+assert all(map(math.isclose, surprise, map(len, right))), "a digit for each bit"
+for n_digits, average in [
+    (1.75, information.entropy(p, base=2)),
+    (2.0, information.cross_entropy(p, uniform, base=2)),
+    (0.25, information.kl_divergence(p, uniform, base=2)),
+]:
+    assert math.isclose(n_digits, average), "digits per letter"
 
-message = torch.multinomial(p, 100_000, replacement=True, generator=generator).tolist()
-per_letter = [len("".join(code[j] for j in message)) / 1e5 for code in (right, wrong)]
-assert abs(per_letter[0] - 1.75) < 0.02
-assert per_letter[1] == 2
+message = torch.multinomial(p, n_letters, replacement=True, generator=generator)
+encoded = ["".join(code[j] for j in message.tolist()) for code in (right, wrong)]
+per_letter = [len(text) / n_letters for text in encoded]
+assert per_letter[1] == 2, "the second code has two digits for each letter"
+claims["The message needs 1.75 digits per letter"] = abs(per_letter[0] - 1.75) < 0.02
 
 # %%
 # For two letters, this is the toss of a coin. The entropy is one bit for a fair coin and falls to 0
@@ -83,25 +92,22 @@ entropy = information.entropy(coins, base=2)
 cross_entropy = information.cross_entropy(coins, fair, base=2)
 of_wrong = information.kl_divergence(coins, fair, base=2)
 backwards = information.kl_divergence(fair, coins, base=2)
-assert math.isclose(entropy[100], 1)
-assert entropy[0] == entropy[-1] == 0
-assert torch.allclose(cross_entropy, torch.ones_like(heads))
-assert torch.allclose(entropy + of_wrong, cross_entropy)
-assert backwards[0] == backwards[-1] == math.inf
+assert math.isclose(entropy[100], 1), "one bit for a fair coin"
+assert entropy[0] == entropy[-1] == 0, "none for a certain one"
+assert torch.allclose(cross_entropy, torch.ones_like(heads)), "whatever the coin"
+assert torch.allclose(entropy + of_wrong, cross_entropy), "the excess is the divergence"
+assert backwards[0] == backwards[-1] == math.inf, "the impossible happens"
 
-fig, ax = plt.subplots(figsize=(5.2, 3.9), layout="constrained")
-ax.fill_between(heads, entropy, color="C0", alpha=0.15, linewidth=0)
-ax.fill_between(heads, entropy, cross_entropy, color="C1", alpha=0.15, linewidth=0)
-ax.plot(heads, entropy, color="C0")
-ax.plot(heads, cross_entropy, color="C1")
-ax.text(0.5, 0.4, "entropy: surprise if you\nknow the coin", color="C0", ha="center")
-ax.text(0.5, 1.04, "cross-entropy: if you believe it is fair", color="C1", ha="center")
-ax.text(0.02, 0.86, "divergence", color="C1")
-ax.set(
-    xlim=(0, 1), ylim=(0, 1.2), xlabel="probability of heads", ylabel="bits per toss"
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+ax.plot(heads, cross_entropy, color="C1", label="if you believe it is fair")
+ax.plot(heads, entropy, color="C0", label="if you know the coin")
+ax.fill_between(
+    heads, entropy, cross_entropy, color="C1", alpha=0.2, label="divergence"
 )
-ax.set_yticks([0, 0.5, 1], labels=["0", "½", "1"])
+ax.set(xlabel="probability of heads", ylabel="bits per toss")
 ax.set_title("Entropy plus divergence is cross-entropy")
+ax.legend(loc="lower center")
 fig.set_label(
     "Against the probability of heads: the entropy, an arch from 0 through 1 bit at "
     "one half back to 0, and the cross-entropy of an observer who believes that the "
@@ -127,7 +133,7 @@ def on_grid(density):
     return density / density.sum(dim=-1, keepdim=True)
 
 
-humps = [likelihood.normal_density(x, mean=m, std=0.7) for m in (-2.0, 2.5)]
+humps = [likelihood.normal_density(x, mean=m, std=mode_std) for m in modes]
 truth = on_grid(0.6 * humps[0] + 0.4 * humps[1])
 means = torch.linspace(-4, 4, 81, dtype=torch.float64)
 stds = torch.linspace(0.3, 4, 75, dtype=torch.float64)
@@ -150,35 +156,39 @@ reverse = information.kl_divergence(normals, target)
 # parts of :math:`P`. The best :math:`Q` covers only the higher mode, and a local minimum covers the
 # other.
 
-mean, std = table[forward.argmin()].tolist()
 true_mean = float((truth * x).sum())
 true_std = math.sqrt(float((truth * (x - true_mean) ** 2).sum()))
-assert abs(mean - true_mean) <= 0.1
-assert abs(std - true_std) <= 0.05
-valley = truth[(x > -0.5) & (x < 0.5)].sum()
-assert normals[forward.argmin()][(x > -0.5) & (x < 0.5)].sum() > 4 * valley
+covering, choosing = forward.argmin(), reverse.argmin()
+mean, std = table[covering].tolist()
+claims["The best Q of the forward divergence has the mean and deviation of P"] = (
+    abs(mean - true_mean) <= 0.1 and abs(std - true_std) <= 0.05
+)
+valley = (x - sum(modes) / 2).abs() < 0.5
+claims["In the valley, this Q is four times as large as P"] = (
+    normals[covering][valley].sum() > 4 * truth[valley].sum()
+)
 
-mean, std = table[reverse.argmin()].tolist()
-assert abs(mean + 2) <= 0.1
-assert abs(std - 0.7) <= 0.1
-second = torch.where(table[:, 0] > 1, reverse, math.inf).argmin()
-assert abs(table[second, 0] - 2.5) <= 0.1
-assert reverse[second] > reverse.min()
+mean, std = table[choosing].tolist()
+claims["The best Q of the reverse divergence is the higher mode"] = (
+    abs(mean - modes[0]) <= 0.1 and abs(std - mode_std) <= 0.1
+)
+second = torch.where(table[:, 0] > modes[1] - 1.5, reverse, math.inf).argmin()
 nearby = (table - table[second]).abs().amax(dim=1) < 0.3
-assert (reverse[nearby] >= reverse[second]).all()
+claims["A local minimum of the reverse divergence is the other mode"] = (
+    abs(table[second, 0] - modes[1]) <= 0.1
+    and reverse[second] > reverse.min()
+    and (reverse[nearby] >= reverse[second]).all()
+)
 
-width = float(x[1] - x[0])
+# Figure
 fig, ax = plt.subplots(figsize=(5.4, 3.9), layout="constrained")
-ax.fill_between(x, truth / width, color=ink, alpha=0.15, linewidth=0)
-ax.plot(x, normals[forward.argmin()] / width, color="C0")
-ax.plot(x, normals[reverse.argmin()] / width, color="C1")
-ax.plot(x, normals[second] / width, color="C1", linestyle="--")
-ax.text(-6.8, 0.12, "min D(P‖Q):\ncovers both", color="C0")
-ax.text(-2.7, 0.5, "min D(Q‖P):\ncovers one mode", color="C1", ha="right")
-ax.text(3.1, 0.5, "local minimum", color="C1")
-ax.text(-2, 0.08, "P", ha="center")
-ax.set(xlim=(-7, 7), ylim=(0, 0.65), xlabel="x", ylabel="density")
+ax.fill_between(x, truth, color="C3", alpha=0.3, label="P")
+ax.plot(x, normals[covering], "C0", label="min D(P‖Q): covers both")
+ax.plot(x, normals[choosing], "C1", label="min D(Q‖P): covers one")
+ax.plot(x, normals[second], "--C1", label="its local minimum")
+ax.set(xlabel="x", ylabel="probability", yticks=[])
 ax.set_title("A normal distribution fitted to two modes")
+fig.legend(loc="outside lower center", ncols=2)
 fig.set_label(
     "A density with two modes, shaded, and three normal densities. One is low and "
     "wide and covers both modes. One is narrow and covers the higher mode, on the "
@@ -199,26 +209,29 @@ digits = load_digits()
 pixels = torch.as_tensor(digits.data) / 16
 labels = torch.as_tensor(digits.target)
 order = torch.randperm(len(pixels), generator=generator)
-train, test = order[:-599], order[-599:]
-weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=1.0)
+train, test = order[:-n_test], order[-n_test:]
+weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=penalty)
 logits = linear.linear(pixels[test], weight, bias)
 bits = losses.cross_entropy(logits, labels[test]) / math.log(2)
 
 shares = labels[train].bincount() / len(train)
-prior = losses.cross_entropy_from_probabilities(shares.expand(599, -1), labels[test])
+prior = losses.cross_entropy_from_probabilities(shares.expand(n_test, -1), labels[test])
 prior_bits = float(prior.mean()) / math.log(2)
 left = float(bits.mean())
-assert abs(prior_bits - math.log2(10)) < 0.05
-assert left < 0.4
+claims["Without the pixels, the surprise is nearly 3.32 bits"] = (
+    abs(prior_bits - math.log2(10)) < 0.05
+)
+claims["With them, less than 0.4 bits remain"] = left < 0.4
 
 # %%
 # Less than 0.4 of the 3.32 bits remain: the pixels carry at least 2.9 bits about the digit. Two to
 # the power of the loss is the *perplexity*: the classifier is as uncertain as in a fair choice
 # between fewer than 1.3 classes, down from ten.
 
-assert prior_bits - left > 2.9
-assert 2**left < 1.3
-assert abs(float(information.perplexity(shares)) - 10) < 0.1
+claims["The pixels carry at least 2.9 bits"] = prior_bits - left > 2.9
+claims["The perplexity falls from ten to below 1.3"] = (
+    abs(float(information.perplexity(shares)) - 10) < 0.1 and 2**left < 1.3
+)
 
 # %%
 # The mean hides how uneven the surprise is. More than half of all digits cost less than a tenth of
@@ -228,16 +241,21 @@ assert abs(float(information.perplexity(shares)) - 10) < 0.1
 
 order = bits.argsort(descending=True)
 read_as = logits.argmax(dim=1)
-wrong = read_as != labels[test]
-assert (bits < 0.1).double().mean() > 0.5
-assert 0.4 < bits[order[:30]].sum() / bits.sum() < 0.55
-assert (bits[wrong] > 1).all()
+is_wrong = read_as != labels[test]
+assert (bits[is_wrong] >= 0.999).all(), "a mistake costs more than one bit"
+claims["More than half of the digits cost less than a tenth of a bit"] = (
+    bits < 0.1
+).double().mean() > 0.5
+share_of_few = bits[order[: n_test // 20]].sum() / bits.sum()
+claims["One digit in twenty contributes nearly half of the surprise"] = (
+    0.4 < share_of_few < 0.55
+)
 
-fig, axes = plt.subplots(2, 4, figsize=(5.4, 3.9), layout="constrained")
+# Figure
+fig, axes = plt.subplots(2, 4, figsize=(5.4, 3.6), layout="constrained")
 for ax, k in zip(axes.flat, order.tolist(), strict=False):
     ax.imshow(pixels[test[k]].reshape(8, 8), cmap="Greys")
     ax.set(xticks=[], yticks=[], xlabel=f"{bits[k]:.1f} bits")
-    ax.spines[:].set_visible(True)
     ax.set_title(f"{labels[test[k]]} or {read_as[k]}?")
 fig.set_label(
     "The eight test digits with the largest surprise, as grey images, each with its "
@@ -255,7 +273,9 @@ plt.show()
 # overconfident, because it overfits: this model expects less than half of the surprise that it
 # observes.
 
-weight, bias = linear.softmax_regression(pixels[train], labels[train], penalty=1e-3)
+weight, bias = linear.softmax_regression(
+    pixels[train], labels[train], penalty=weak_penalty
+)
 logits = linear.linear(pixels[test], weight, bias)
 temperatures = [k / 20 for k in range(10, 101)]
 
@@ -264,13 +284,16 @@ def in_bits(rows):
     """Return the mean expected and the mean observed surprise in bits, at each temperature."""
     warm = torch.stack([logits[rows] / t for t in temperatures])
     expected = information.entropy(activations.softmax(warm), base=2)
-    met = losses.cross_entropy(warm, labels[test][rows].expand(91, -1)) / math.log(2)
+    truth = labels[test][rows].expand(len(temperatures), -1)
+    met = losses.cross_entropy(warm, truth) / math.log(2)
     return expected.mean(dim=1), met.mean(dim=1)
 
 
 expected, met = in_bits(slice(None))
 at_one = temperatures.index(1.0)
-assert expected[at_one] < 0.5 * met[at_one]
+claims["The model expects less than half of the surprise that it observes"] = (
+    expected[at_one] < 0.5 * met[at_one]
+)
 
 # %%
 # A temperature above 1 reduces the confidence. As it rises, the expected surprise rises, and the
@@ -281,45 +304,41 @@ assert expected[at_one] < 0.5 * met[at_one]
 # error, the gap between confidence and accuracy, is smaller.
 
 best = int(met.argmin())
-assert temperatures[best] > 1.3
-assert (expected.diff() > 0).all()
-assert (met[: best + 1].diff() < 0).all()
-assert abs(expected[best] - met[best]) < 0.01
-assert met[best] < 0.9 * met[at_one]
+assert (expected.diff() >= 0).all(), "the expected surprise rises with the temperature"
+assert (met[: best + 1].diff() <= 0).all(), "the observed one falls at first"
+claims["The best temperature is above 1.3"] = temperatures[best] > 1.3
+claims["At the best temperature, the two surprises are equal"] = (
+    abs(expected[best] - met[best]) < 0.01
+)
+claims["The best temperature removes a tenth of the surprise"] = (
+    met[best] < 0.9 * met[at_one]
+)
 errors = [
-    metrics.calibration_error(
-        labels[test], activations.softmax(logits, temperature=temperatures[k])
-    )
-    for k in (at_one, best)
+    metrics.calibration_error(labels[test], activations.softmax(logits, temperature=t))
+    for t in (1.0, temperatures[best])
 ]
-assert errors[1] < errors[0]
+claims["The calibration error is smaller"] = errors[1] < errors[0]
 
 # %%
 # Here we chose the temperature on the test rows, to show its effect. In practice, choose it on
 # other rows than those you report: a temperature chosen on one half of the rows also helps on the
 # other.
 
-_, of_first = in_bits(slice(0, 300))
-_, of_second = in_bits(slice(300, None))
-assert of_second[of_first.argmin()] < of_second[at_one]
-assert of_first[of_second.argmin()] < of_first[at_one]
-
-fig, ax = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
-ax.plot(temperatures, met, color="C1")
-ax.plot(temperatures, expected, color="C0")
-ax.plot(temperatures[best], met[best], "o", color=ink, markersize=8)
-ax.annotate(
-    "minimum: observed\nequals expected surprise",
-    (temperatures[best], float(met[best])),
-    (0, -14),
-    textcoords="offset points",
-    va="top",
+_, of_first = in_bits(slice(0, n_test // 2))
+_, of_second = in_bits(slice(n_test // 2, None))
+claims["A temperature chosen on one half helps on the other"] = (
+    of_second[of_first.argmin()] < of_second[at_one]
+    and of_first[of_second.argmin()] < of_first[at_one]
 )
-ax.text(0.7, 0.37, "observed", color="C1")
-ax.text(3.4, 0.6, "expected", color="C0", ha="right")
-ax.set(ylim=(0, 0.8), xlim=(0.5, 4), xlabel="temperature", ylabel="bits per digit")
-ax.set_yticks([0, 0.25, 0.5, 0.75], labels=["0", "¼", "½", "¾"])
+
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+ax.plot(temperatures, met, "C1", label="observed")
+ax.plot(temperatures, expected, "C0", label="expected")
+ax.plot(temperatures[best], met[best], "oC2", label="minimum: equal")
+ax.set(xlim=(0.5, 4), ylim=(0, 0.8), xlabel="temperature", ylabel="bits per digit")
 ax.set_title("At the best temperature, surprise is as expected")
+ax.legend(loc="upper left")
 fig.set_label(
     "The mean surprise on the test digits against the temperature of the softmax. The "
     "expected surprise rises from almost 0. The observed surprise falls from over 0.4 "
@@ -343,6 +362,48 @@ plt.show()
 # measures whether the confidence matches the accuracy; the :doc:`softmax temperature
 # </auto_gallery/03_softmax/plot_softmax_family>` corrects it.
 
-likelihoods = -losses.cross_entropy(logits, labels[test])
-total = likelihood.negative_log_likelihood(likelihoods)
-assert torch.isclose(total / len(test), math.log(2) * met[at_one])
+log_likelihoods = -losses.cross_entropy(logits, labels[test])
+total = likelihood.negative_log_likelihood(log_likelihoods)
+assert torch.isclose(total / n_test, math.log(2) * met[at_one]), "the same, in nats"
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** All four letters are equally likely, but you use the code for ½, ¼, ⅛ and ⅛. How many
+# digits does a letter need on average, and what does the wrong belief cost?
+
+# Solution
+mean_length = sum(len(word) for word in right) / 4
+assert mean_length == 2.25, "the mean of 1, 2, 3 and 3"
+crossed = information.cross_entropy(uniform, p, base=2)
+assert math.isclose(crossed, mean_length), "the cross-entropy, the other way round"
+cost = information.kl_divergence(uniform, p, base=2)
+assert math.isclose(cost, 0.25), "D(Q‖P) is a quarter of a digit, here as D(P‖Q)"
+
+# %%
+# **2.** You toss two different coins. What is the entropy of both results together?
+
+# Solution
+bent, bad = coins[60], coins[140]
+both = torch.outer(bent, bad).flatten()
+sum_of_two = information.entropy(bent, base=2) + information.entropy(bad, base=2)
+assert torch.isclose(information.entropy(both, base=2), sum_of_two), "the sum of both"
+
+# %%
+# **3.** Which belief about the ten classes, without looking at the pixels, has the smallest mean
+# surprise on the training digits? Compare a thousand random beliefs.
+
+# Solution
+beliefs = torch.randn(1000, 10, generator=generator, dtype=pixels.dtype).softmax(dim=1)
+observed = shares.to(beliefs.dtype).expand_as(beliefs)
+surprises = information.cross_entropy(observed, beliefs)
+least = information.entropy(observed[0])
+assert (surprises >= least).all(), "the frequencies themselves: no divergence is < 0"
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

@@ -46,6 +46,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"lr": 20.0, "epochs": 3, "batch_size": 1000},
         {"n_test": 100, "init_std": 1.0, "epochs": 2},
     ],
+    "03_softmax/plot_surprise": [
+        {"seed": 1, "n_letters": 100},
+        {"modes": [-1.0, 0.0], "mode_std": 2.0, "weak_penalty": 10.0},
+        {"n_test": 100, "penalty": 100.0},
+    ],
     # 04
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
