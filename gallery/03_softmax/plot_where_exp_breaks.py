@@ -16,7 +16,7 @@ log-sum-exp instead; value and gradient are then correct for every gap that the 
     l(\mathbf{o}, y) = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o), \qquad \bar o = \max_k o_k .
 
 *Prerequisites:* :doc:`softmax </auto_gallery/03_softmax/plot_softmax_family>` and floating-point
-numbers. *Reading time:* 10 minutes.
+numbers. *Reading time:* 12 minutes.
 
 The loss and the limits of float32
 ----------------------------------
@@ -41,6 +41,16 @@ import torch
 
 from dlcore import activations, losses
 
+# Change these numbers and run the script again.
+seed = 0
+precision = "float32"
+max_gap = 150
+formats = ["float16", "bfloat16", "float32", "float64"]
+tolerance = 0.02
+batch_size = 32
+bad_gap = 95.0
+claims = {}
+
 # %%
 # Naive, shifted and fused loss
 # -----------------------------
@@ -51,28 +61,29 @@ from dlcore import activations, losses
 # o} - (o_y - \bar o)` with :math:`\bar o = \max_k o_k`, and computes the result.
 
 
-def naive(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def naive(logits, labels):
     """Return the loss by exp, sum, division and log, as in the formula."""
     exps = logits.exp()
     probabilities = exps / exps.sum(-1, keepdim=True)
     return -probabilities.gather(-1, labels[:, None])[:, 0].log()
 
 
-def shifted(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def shifted(logits, labels):
     """Return the naive loss after subtracting the largest logit."""
     return naive(logits - logits.amax(-1, keepdim=True), labels)
 
 
-ways = {"naive": naive, "shifted": shifted, "fused": losses.cross_entropy}
+ways = {"fused": losses.cross_entropy, "shifted": shifted, "naive": naive}
 
 # %%
 # For moderate logits the three agree.
 
-generator = torch.Generator().manual_seed(0)
+generator = torch.Generator().manual_seed(seed)
 logits = torch.randn(100, 10, generator=generator, dtype=torch.float64)
 labels = torch.randint(10, (100,), generator=generator)
-for loss in ways.values():
-    assert torch.allclose(loss(logits, labels), naive(logits, labels), rtol=1e-12)
+for name, loss in ways.items():
+    same = torch.allclose(loss(logits, labels), naive(logits, labels), rtol=1e-12)
+    assert same, f"the {name} loss of moderate logits"
 
 # %%
 # The naive loss fails even for a correct prediction. At the logits (100, 0) the first class is
@@ -81,9 +92,9 @@ for loss in ways.values():
 
 sure = torch.tensor([[100.0, 0.0]])
 first, second = torch.tensor([0]), torch.tensor([1])
-assert naive(sure, first).isnan()
-assert shifted(sure, first) == 0
-assert activations.softmax(sure)[0, 0] == 1
+assert naive(sure, first).isnan(), "∞ / ∞"
+assert shifted(sure, first) == 0, "1 / 1"
+assert activations.softmax(sure)[0, 0] == 1, "the softmax shifts, too"
 
 # %%
 # The value: overflow and underflow
@@ -95,7 +106,7 @@ assert activations.softmax(sure)[0, 0] == 1
 # :math:`(1, -1)`.
 
 
-def measure(name: str, gaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def measure(name, gaps):
     """Return the loss, and its gradient at the larger logit, for each gap."""
     logits = torch.stack([gaps, torch.zeros_like(gaps)], dim=-1).requires_grad_()
     loss = ways[name](logits, torch.ones(len(gaps), dtype=torch.int64))
@@ -103,7 +114,13 @@ def measure(name: str, gaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return loss.detach(), gradient[:, 0]
 
 
-gaps = torch.arange(1.0, 151.0)
+def limits(dtype):
+    """Return the gaps g at which exp(g) overflows and exp(-g) underflows to 0."""
+    info = torch.finfo(dtype)
+    return math.log(info.max), -math.log(info.smallest_normal * info.eps)
+
+
+gaps = torch.arange(1, max_gap + 1).to(getattr(torch, precision))
 measured = {name: measure(name, gaps) for name in ways}
 truth = gaps + torch.log1p(torch.exp(-gaps))
 
@@ -112,42 +129,42 @@ truth = gaps + torch.log1p(torch.exp(-gaps))
 # fails from 104 on, where :math:`e^{-g}` underflows to 0. Both then return ∞. Subtracting the
 # largest logit only moves the limit; the fused loss has none.
 
-limits = torch.finfo(torch.float32)
-overflow = math.log(limits.max)
-underflow = -math.log(limits.smallest_normal * limits.eps)
-assert 88 < overflow < 89
-assert 103 < underflow < 104
-for name, last in [("naive", overflow), ("shifted", underflow), ("fused", math.inf)]:
+overflow, underflow = limits(gaps.dtype)
+claims["The format overflows from 89 on and underflows from 104 on"] = (
+    88 < overflow < 89 and 103 < underflow < 104
+)
+last_gaps = {"fused": math.inf, "shifted": underflow, "naive": overflow}
+for name, last in last_gaps.items():
     loss, _ = measured[name]
-    assert torch.allclose(loss[gaps < last], truth[gaps < last], rtol=0.01)
-    assert (loss[gaps > last] == math.inf).all()
+    claims[f"Up to its limit, the {name} loss is correct, and then infinite"] = (
+        torch.allclose(loss[gaps < last], truth[gaps < last], rtol=0.01)
+        and (loss[gaps > last] == math.inf).all()
+    )
 
 # %%
 # In the figures the three lines coincide as long as the losses agree. The fused line is the widest
-# and lies below the others.
+# and lies below the others. A dot marks the last finite number.
 
+# Figure
 widths = {"fused": 12, "shifted": 6, "naive": 2}
-colors = {"fused": "C0", "shifted": "C1", "naive": "C2"}
 
 
-def draw(ax: plt.Axes, values: dict[str, torch.Tensor]) -> None:
+def draw(values, title, ylim):
     """Draw the finite part of each line over the gaps, and mark its end."""
-    for name, width in widths.items():
-        finite = values[name].isfinite()
-        x, y = gaps[finite], values[name][finite]
-        alpha = 0.4 if name == "fused" else 1
-        ax.plot(x, y, color=colors[name], linewidth=width, alpha=alpha)
-        if name != "fused":
-            ax.plot(x[-1], y[-1], "o", markersize=width + 4, color=colors[name])
+    fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+    for i, (name, of_name) in enumerate(values.items()):
+        x, y = torch.stack([gaps, of_name])[:, of_name.isfinite()].float()
+        style = {"color": f"C{i}", "alpha": 0.4 if name == "fused" else 1}
+        ax.plot(x, y, linewidth=widths[name], label=name, **style)
+        ax.plot(x[-1:], y[-1:], "o", markersize=widths[name] + 4, **style)
+    ax.set(xlabel="gap between the logits", title=title, ylim=ylim)
+    ax.legend()
+    return fig
 
 
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-draw(ax, {name: loss for name, (loss, _) in measured.items()})
-ax.text(91, 78, "naive: ∞ from 89 on", color="C2")
-ax.text(110, 97, "shifted: ∞\nfrom 104 on", color="C1", va="center")
-ax.text(116, 127, "fused", color="C0", ha="right", va="center")
-ax.set(xlim=(0, 150), ylim=(0, 150), xlabel="gap between the logits", ylabel="loss")
-ax.set(title="In float32 two of the three losses become infinite")
+values = {name: loss for name, (loss, _) in measured.items()}
+title = f"In {precision}, two of three losses become infinite"
+fig = draw(values, title, (0, 1.1 * max_gap))
 fig.set_label(
     "The loss against the gap between the logits, in float32. All three losses follow "
     "the same rising line. The naive one ends at a gap of 88, the shifted one at 103, "
@@ -168,27 +185,28 @@ plt.show()
 # over a probability, overflows, and :math:`\infty\cdot 0` is NaN, although the loss is correct up
 # to 103.
 
-_, of_naive = measured["naive"]
-assert torch.allclose(of_naive[4:43], torch.ones(39), atol=0.01)
-assert 1.1 < of_naive[50] < 1.15
-assert (of_naive[(gaps > underflow / 2) & (gaps < overflow)] == 0).all()
-assert of_naive[gaps > overflow].isnan().all()
-_, of_shifted = measured["shifted"]
-assert torch.allclose(of_shifted[gaps < overflow], gaps[gaps < overflow].sigmoid())
-assert of_shifted[gaps > overflow].isnan().all()
-_, of_fused = measured["fused"]
-assert torch.allclose(of_fused, gaps.sigmoid())
+of_fused, of_shifted, of_naive = (gradient for _, gradient in measured.values())
+sigmoids = gaps.sigmoid()
+right = (gaps > 4) & (gaps < underflow / 2 - 8)
+vanished = (gaps > underflow / 2) & (gaps < overflow)
+claims["The naive gradient is right at first"] = torch.allclose(
+    of_naive[right], sigmoids[right], atol=0.01
+)
+claims["It is a tenth too large just before half the gap"] = (
+    (of_naive[gaps == 51] > 1.1) & (of_naive[gaps == 51] < 1.15)
+).all()
+claims["It is zero from half the gap on"] = (of_naive[vanished] == 0).all()
+claims["The naive gradient ends in NaN"] = of_naive[gaps > overflow].isnan().all()
+claims["The shifted gradient is right up to 88 and ends in NaN"] = (
+    torch.allclose(of_shifted[gaps < overflow], sigmoids[gaps < overflow])
+    and of_shifted[gaps > overflow].isnan().all()
+)
+assert torch.allclose(of_fused, sigmoids, rtol=0.01), "the fused gradient is right"
 
 # sphinx_gallery_thumbnail_number = 2
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-draw(ax, {name: gradient for name, (_, gradient) in measured.items()})
-ax.text(92, 0, "naive: NaN\nfrom 89 on", color="C2", va="center")
-ax.text(55, 0.1, "zero from 52 on", color="C2")
-ax.text(92, 0.9, "shifted: NaN\nfrom 89 on", color="C1", va="top")
-ax.text(130, 1.07, "fused", color="C0", ha="right", va="center")
-ax.set(xlim=(0, 150), ylim=(-0.1, 1.15), yticks=[0, 0.5, 1])
-ax.set(xlabel="gap between the logits", ylabel="gradient at the larger logit")
-ax.set_title("The gradients fail earlier, one with a silent zero")
+# Figure
+gradients = {name: gradient for name, (_, gradient) in measured.items()}
+fig = draw(gradients, "Gradients fail earlier, one with a silent zero", (-0.1, 1.15))
 fig.set_label(
     "The gradient at the larger logit against the gap, in float32. The fused gradient "
     "rises to 1 and stays there up to the edge at 150. The shifted gradient does so "
@@ -207,59 +225,58 @@ plt.show()
 # gap are both the value and the gradient correct to 2 %?
 
 
-def reach(name: str, dtype: torch.dtype, gaps: torch.Tensor) -> float:
-    """Return the largest gap up to which value and gradient are correct to 2 %."""
+def reach(name, dtype, gaps):
+    """Return the largest gap up to which value and gradient are correct."""
     loss, gradient = measure(name, gaps.to(dtype))
     gaps = gaps.to(dtype).double()
-    right = (loss.double() - gaps - torch.log1p(torch.exp(-gaps))).abs() <= 0.02 * gaps
-    right &= (gradient.double() - gaps.sigmoid()).abs() <= 0.02
-    return float(gaps[right.long().cumprod(0).bool()][-1])
+    right = (
+        loss.double() - gaps - torch.log1p(torch.exp(-gaps))
+    ).abs() <= tolerance * gaps
+    right &= (gradient.double() - gaps.sigmoid()).abs() <= tolerance
+    return float((gaps * right.long().cumprod(0)).max())
 
 
-formats = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 steps = torch.arange(1.0, 801.0, dtype=torch.float64)
+dtypes = [getattr(torch, name) for name in formats]
 reached = {
-    dtype: [reach(name, dtype, steps) for name in ("naive", "shifted")]
-    for dtype in formats
+    name: [reach(name, dtype, steps) for dtype in dtypes]
+    for name in ("shifted", "naive")
 }
-for dtype, (of_naive, of_shifted) in reached.items():
-    limits = torch.finfo(dtype)
-    overflow = math.log(limits.max)
-    underflow = -math.log(limits.smallest_normal * limits.eps)
-    assert math.floor(overflow) == of_shifted
-    assert underflow / 2 - 5 < of_naive < underflow / 2
-print({str(dtype).removeprefix("torch."): gaps for dtype, gaps in reached.items()})
+for i, dtype in enumerate(dtypes):
+    overflow, underflow = limits(dtype)
+    claims[f"In {formats[i]}, the shifted loss is correct up to the overflow"] = (
+        reached["shifted"][i] == math.floor(overflow)
+    )
+    claims[f"In {formats[i]}, the naive loss is correct up to half the underflow"] = (
+        underflow / 2 - 5 < reached["naive"][i] < underflow / 2
+    )
+print(reached)
 
 # %%
 # The fused loss has no such limit. It is correct at every power of ten that the format can hold.
 
-for dtype in formats:
+for name, dtype in zip(formats, dtypes, strict=True):
     largest = math.floor(math.log10(torch.finfo(dtype).max))
     powers = 10 ** torch.arange(0.0, largest + 1, dtype=torch.float64)
-    assert reach("fused", dtype, powers) == float(powers.to(dtype)[-1])
+    claims[f"In {name}, the fused loss is correct up to the largest power of ten"] = (
+        reach("fused", dtype, powers) == float(powers.to(dtype)[-1])
+    )
 
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-for row, last in enumerate(reached.values()):
-    ax.plot([2, 4e3], [row, row], color=colors["fused"], linewidth=12, alpha=0.4)
-    for name, gap in [("shifted", last[1]), ("naive", last[0])]:
-        ax.plot([2, gap], [row, row], color=colors[name], linewidth=widths[name])
-        ax.plot(gap, row, "o", markersize=widths[name] + 4, color=colors[name])
-        text = f"{name} {gap:.0f}" if row == 0 else f"{gap:.0f}"
-        align = "right" if name == "naive" else "left"
-        place = {"xytext": (0, 11), "textcoords": "offset points", "ha": align}
-        ax.annotate(text, (gap, row), color=colors[name], **place)
-ax.annotate("fused: no limit", (4e3, 0), color=colors["fused"], **place)
-ax.texts[-1].set(ha="right")
-ax.set(xscale="log", xlim=(2, 4e3), xticks=[10, 100, 1000])
-ax.set_xticklabels(["10", "100", "1000"])
-ax.set_yticks(range(4), [str(dtype).removeprefix("torch.") for dtype in formats])
-ax.set(ylim=(3.4, -0.6), xlabel="gap between the logits")
-ax.set_title("Gaps at which value and gradient are correct")
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
+for color, side, name in [("C1", "left", "shifted"), ("C2", "right", "naive")]:
+    ax.plot(reached[name], formats, "o", color=color, label=name)
+    for end, row in zip(reached[name], formats, strict=True):
+        ax.text(end, row, f"  {end:g}  ", color=color, ha=side, va="center")
+ax.set(xscale="log", xlim=(1, 3000), xlabel="last gap that is correct")
+ax.margins(y=0.2)
+ax.set_title("How far the naive and the shifted loss reach")
+ax.invert_yaxis()
+fig.legend(loc="outside lower center", ncols=2)
 fig.set_label(
     "The largest gap at which value and gradient are correct, for each format, on a "
     "logarithmic axis. naive and shifted: 7 and 11 in float16, 45 and 88 in bfloat16, "
-    "50 and 88 in float32, 370 and 709 in float64. The line of the fused loss reaches "
-    "the right edge in all four."
+    "50 and 88 in float32, 370 and 709 in float64."
 )
 plt.show()
 
@@ -271,17 +288,21 @@ plt.show()
 # gradient of NaN. The mean over the batch propagates this NaN to the weights, and the training is
 # lost after the next step. With the fused loss it continues.
 
-x = torch.rand(32, 4, generator=generator)
-labels = torch.randint(10, (32,), generator=generator)
-logits = torch.randn(32, 10, generator=generator)
-logits[7] = 0
-logits[7, labels[7] - 1] = 95.0
+x = torch.rand(batch_size, 4, generator=generator)
+labels = torch.randint(10, (batch_size,), generator=generator)
+logits = torch.randn(batch_size, 10, generator=generator)
+logits[-1] = 0
+logits[-1, labels[-1] - 1] = bad_gap
 for name, loss in ways.items():
     leaf = logits.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(leaf, labels).mean(), leaf)
     of_weights = x.T @ gradient
-    assert of_weights.isnan().any() == (name != "fused")
-    assert of_weights.isfinite().all() == (name == "fused")
+    if name == "fused":
+        assert of_weights.isfinite().all(), "the fused loss goes on"
+    else:
+        claims[f"One example turns weights into NaN with the {name} loss"] = (
+            of_weights.isnan().any()
+        )
 
 # %%
 # Conclusion
@@ -296,8 +317,51 @@ for name, loss in ways.items():
 # are 0.
 
 hopeless = torch.tensor([[1e4, 0.0]])
-assert losses.cross_entropy(hopeless, second) == 1e4
-assert losses.logistic_loss(hopeless[0, 0], torch.tensor(0.0)) == 1e4
-assert activations.log_softmax(hopeless)[0, 1] == -1e4
+assert losses.cross_entropy(hopeless, second) == 1e4, "the gap"
+assert losses.logistic_loss(hopeless[0, 0], torch.tensor(0.0)) == 1e4, "for two classes"
+assert activations.log_softmax(hopeless)[0, 1] == -1e4, "the logarithm"
 rounded = activations.softmax(hopeless)
-assert losses.cross_entropy_from_probabilities(rounded, second) == math.inf
+too_late = losses.cross_entropy_from_probabilities(rounded, second)
+assert too_late == math.inf, "a probability that was rounded to 0"
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** Someone subtracts the *smallest* logit instead of the largest. Each probability is the same
+# on paper. Up to which gap does this work in float32?
+
+# Solution
+logits = torch.tensor([[88.0, 0.0], [89.0, 0.0]])
+from_smallest = naive(logits - logits.amin(-1, keepdim=True), torch.tensor([1, 1]))
+assert from_smallest.isfinite().tolist() == [True, False], "88: exp still overflows"
+
+# %%
+# **2.** With two classes, the probability of class 1 is the sigmoid of the logit :math:`o`. In
+# float32, from about which :math:`o` on is :math:`-\log(1 - \sigma(o))` infinite? It is much
+# smaller than 89: why?
+
+# Solution
+logits = torch.arange(1.0, 30.0)
+loss = -(1 - activations.sigmoid(logits)).log()
+first_infinite = float(logits[loss == math.inf][0])
+assert 16 <= first_infinite <= 19, "σ is rounded to 1 as soon as e⁻ᵒ is below 2⁻²⁵"
+right = losses.logistic_loss(logits, torch.zeros_like(logits))
+assert torch.allclose(right, logits.double().exp().log1p().float()), "from the logit"
+
+# %%
+# **3.** PyTorch's ``CrossEntropyLoss`` takes logits. Someone passes it the softmax of the logits.
+# What is the smallest loss that ten classes can then reach?
+
+# Solution
+perfect = torch.eye(10)[:1]
+twice = torch.nn.CrossEntropyLoss()(perfect, first)
+assert math.isclose(twice, math.log(math.e + 9) - 1, rel_tol=1e-5), "log(e + 9) − 1"
+claims["Even a perfect classifier stays at a loss of 1.46"] = abs(twice - 1.46) < 0.01
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

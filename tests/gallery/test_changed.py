@@ -51,6 +51,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"modes": [-1.0, 0.0], "mode_std": 2.0, "weak_penalty": 10.0},
         {"n_test": 100, "penalty": 100.0},
     ],
+    "03_softmax/plot_where_exp_breaks": [
+        {"seed": 1, "precision": "float16"},
+        {"max_gap": 20, "formats": ["bfloat16"], "bad_gap": 5.0},
+        {"precision": "float64", "tolerance": 1e-12, "batch_size": 1},
+    ],
     # 04
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
