@@ -13,7 +13,6 @@ from tests.library import code_lines
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("*/plot_*.py"))
 UNCONVERTED = {  # scripts that do not have this form yet
-    "04_mlp/plot_activations",
     "04_mlp/plot_mlp_looked_into",
     "05_generalization/plot_k_fold_done_right",
     "05_generalization/plot_polynomial_degree",

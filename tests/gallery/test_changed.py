@@ -57,6 +57,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"precision": "float64", "tolerance": 1e-12, "batch_size": 1},
     ],
     # 04
+    "04_mlp/plot_activations": [
+        {"seed": 1, "width": 1, "max_depth": 100},
+        {"alpha": 0.9, "lr": 0.01, "n_steps": 20},
+        {"long_step": 1.0, "max_depth": 1},
+    ],
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
     # 05
