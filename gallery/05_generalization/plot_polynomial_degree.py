@@ -16,152 +16,140 @@ loss on new examples can.
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
     R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr] .
 
-*Prerequisites:* least squares, mean and variance. *Reading time:* 12 minutes.
-
-Risk and empirical risk
------------------------
-
-We fit a model to the examples we have, and use it on others. The *empirical risk*
-:math:`R_\text{emp}` is its mean loss on the :math:`n` examples that it was fitted to; the *risk*
-:math:`R` is its expected loss on a new example, and only the risk matters. Here the model is a
-polynomial, so a single number, its degree, controls its flexibility. The data come from a cubic
-with normal noise, so the truth is known. We draw 200 samples, to see not only what one fit does,
-but how fits vary. Which degree should you choose?
+*Prerequisites:* least squares, mean and variance. *Reading time:* 14 minutes.
 """
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.animation import FuncAnimation
 
 from dlcore import datasets, linear, losses, norms, risk
 
-generator = torch.Generator().manual_seed(0)
+# Change these numbers and run the script again.
+seed = 0
+truth = [-0.5, -3.0, 1.5, 4.0]  # the coefficients of 1, x, x² and x³
+noise_std = 0.5
+n = 40  # examples in each sample
+n_samples = 200
+penalty = 0.05
+claims = {}
 
 # %%
 # Underfitting and overfitting
 # ----------------------------
 #
-# A polynomial of degree :math:`K` is a linear model of the powers :math:`x, \dots, x^K`. So least
-# squares fits it, and :func:`torch.vmap` fits all 200 samples at once.
+# We fit a model to the examples we have, and use it on others. The *empirical risk*
+# :math:`R_\text{emp}` is its mean loss on the :math:`n` examples that it was fitted to. The *risk*
+# :math:`R` is its expected loss on a new example, and only the risk matters.
+#
+# Here the model is a polynomial, so one number, its degree, controls its flexibility. The data come
+# from a cubic with normal noise, so the truth is known. A polynomial of degree :math:`K` is a
+# linear model of the powers :math:`x, \dots, x^K`. So least squares fits it, and
+# :func:`torch.vmap` fits 200 samples at once. As many new samples measure the risk.
 
-truth = torch.tensor([-0.5, -3.0, 1.5, 4.0], dtype=torch.float64)
-noise_std = 0.5
-n_samples, degrees = 200, range(1, 11)
+generator = torch.Generator().manual_seed(seed)
+coefficients = torch.tensor(truth, dtype=torch.float64)
+true_degree = len(truth) - 1
+degrees = range(1, 11)
 
 
-def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return 200 samples of n examples."""
+def draw(n):
+    """Return n_samples samples of n examples."""
     data = datasets.polynomial_regression(
-        truth, n_samples * n, noise_std=noise_std, generator=generator
+        coefficients, n_samples * n, noise_std=noise_std, generator=generator
     )
     return data.x.reshape(n_samples, n), data.y.reshape(n_samples, n)
 
 
-def powers(x: torch.Tensor, degree: int) -> torch.Tensor:
+def powers(x, degree):
     """Return x, ..., x^degree in a new last dimension."""
     return x[..., None] ** torch.arange(1, degree + 1)
 
 
+def true_curve(x):
+    """Return the polynomial without noise."""
+    return sum(c * x**k for k, c in enumerate(coefficients))
+
+
 fit = torch.vmap(linear.least_squares)
 predict = torch.vmap(linear.linear)
-
-x, y = draw(40)
-fits = {degree: fit(powers(x, degree), y) for degree in degrees}
-
-# %%
-# The line cannot follow the data: it *underfits*. The cubic follows them and is close to the truth,
-# the dashed curve. The polynomial of degree 10 comes closer to the points than either, but has
-# false bends at the edges: it *overfits*. It has the smallest loss on the sample, but its mean
-# squared distance from the truth is more than four times that of the cubic.
-
-grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
-curve = sum(c * grid**k for k, c in enumerate(truth))
-curves = {
-    degree: predict(powers(grid.expand(n_samples, -1), degree), *params)
-    for degree, params in fits.items()
-}
-train_losses = {
-    degree: losses.squared_loss(predict(powers(x, degree), *params), y)
-    for degree, params in fits.items()
-}
-
-one = 10
-on_sample, from_truth = (
-    [float(values[degree][one].mean()) for degree in (1, 3, 10)]
-    for values in (
-        train_losses,
-        {degree: (of_fits - curve) ** 2 for degree, of_fits in curves.items()},
-    )
-)
-assert on_sample[2] < on_sample[1] < on_sample[0]
-assert 4 * from_truth[1] < from_truth[2] < from_truth[0]
-
-ink = plt.rcParams["text.color"]
-colors = {1: "C0", 3: "C1", 10: "C2"}
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-ax.plot(x[one], y[one], "o", color=ink, markersize=4)
-ax.plot(grid, curve, color=ink, linewidth=1, linestyle="--")
-for degree, color in colors.items():
-    ax.plot(grid, curves[degree][one], color=color)
-ax.text(0.25, -0.1, "degree 1", color="C0")
-ax.text(0.94, 2.3, "degree 3", color="C1", ha="right")
-ax.text(-0.45, 1.25, "degree 10", color="C2")
-ax.set(xlabel="x", ylabel="y", ylim=(-2.6, 2.6))
-ax.set_title("Three fits to one sample of 40 points")
-fig.set_label(
-    "Forty points scattered around a dashed cubic curve, and three fits. The line of "
-    "degree 1 misses the curve's bends, the fit of degree 3 stays close to the curve, "
-    "and the one of degree 10 oscillates around it and turns down at the right edge, "
-    "where the curve goes up."
-)
-plt.show()
-
-# %%
-# Risk and empirical risk against the degree
-# ------------------------------------------
-#
-# Now we use all 200 samples, and 200 new ones to test on. The empirical risk falls with each
-# degree, in every single sample, because a higher degree includes all lower ones. The risk falls up
-# to degree 3, and then rises, first slowly and then steeply. At degree 10 its mean is more than
-# three times its median, because a few samples have an extreme risk.
-
-x_new, y_new = draw(1000)
-test_losses = {
-    degree: losses.squared_loss(predict(powers(x_new, degree), *params), y_new)
-    for degree, params in fits.items()
-}
 mean = torch.vmap(risk.empirical_risk)
-train_risks = torch.stack([mean(train_losses[degree]) for degree in degrees])
-test_risks = torch.stack([mean(test_losses[degree]) for degree in degrees])
-assert (train_risks[1:] <= train_risks[:-1] + 1e-12).all()
-means = test_risks.mean(1)
-assert means.argmin() == degrees.index(3)
-assert (means[3:] > means[2:-1]).all()
-assert means[3] < 1.1 * means[2]
-assert means[-1] > 2 * means[-2]
-assert means[-1] > 3 * test_risks[-1].median()
 
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-for risks, color in [(test_risks, "C1"), (train_risks, "C0")]:
-    low, high = risks.quantile(torch.tensor([0.1, 0.9], dtype=risks.dtype), dim=1)
-    ax.fill_between(degrees, low, high, color=color, alpha=0.2, linewidth=0)
-    ax.plot(degrees, risks.mean(1), ".-", color=color)
-ax.axhline(noise_std**2 / 2, color=ink, linewidth=1, linestyle="--")
-ax.text(7.2, 0.5, "risk", color="C1", ha="right")
-ax.text(8, 0.06, "empirical risk", color="C0", ha="center", va="top")
-ax.text(1, 0.12, "noise", va="top")
-ax.set(yscale="log", ylim=(0.04, 4), xticks=degrees, xlabel="degree")
-ax.set_yticks([0.1, 1], ["0.1", "1"])
-ax.set(
-    ylabel="squared loss, with ½",
-    title="The risk rises again, the empirical risk does not",
-)
+(x, y), (x_new, y_new) = draw(n), draw(1000)
+grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
+fits, curves, train_risks, test_risks = {}, {}, [], []
+for degree in degrees:
+    fits[degree] = fit(powers(x, degree), y)
+    curves[degree] = predict(powers(grid.expand(n_samples, -1), degree), *fits[degree])
+    for risks, inputs, targets in ((train_risks, x, y), (test_risks, x_new, y_new)):
+        predictions = predict(powers(inputs, degree), *fits[degree])
+        risks.append(mean(losses.squared_loss(predictions, targets)))
+train_risks, test_risks = torch.stack(train_risks), torch.stack(test_risks)
+means = test_risks.mean(1)
+one = min(10, n_samples - 1)  # the sample that the figure shows
+
+
+# Figure
+ink = plt.rcParams["text.color"]
+fig, (ax, below) = plt.subplots(2, 1, figsize=(5.4, 5.8), layout="constrained")
+ax.plot(x[one], y[one], "o", color=ink, markersize=4)
+ax.plot(grid, true_curve(grid), "--", color=ink, linewidth=1, label="truth")
+(line,) = ax.plot(grid, grid, "C1", label="fit")
+ax.set(xlabel="x", ylabel="y", ylim=(-2.9, 2.9), xticks=[-1, 0, 1])
+below.plot(degrees, means, ".-C1", label="risk")
+below.plot(degrees, train_risks.mean(1), ".-C0", label="empirical risk")
+marker = below.axvline(1, color=ink, linewidth=8, alpha=0.25)
+below.set(yscale="log", xlabel="degree", ylabel="squared loss, with ½")
+ax.legend(), below.legend()
+
+
+def move(degree):
+    line.set_ydata(curves[degree][one])
+    marker.set_xdata([degree, degree])
+    ax.set_title(f"degree {degree}: risk {means[degree - 1]:.2f}")
+
+
+film = FuncAnimation(fig, move, degrees)
 fig.set_label(
-    "Mean and middle 80 percent of the risk and the empirical risk over 200 samples, "
-    "against the degree, on a logarithmic axis. The empirical risk falls throughout, "
-    "from 0.4 to just below the noise. The risk falls from 0.4 to 0.14 at degree 3 "
-    "and then rises, its mean to above 3 at degree 10."
+    "Two panels. Top, forty points scattered around a dashed cubic curve, and the fit of the "
+    "degree that the slider selects. The line of degree 1 misses the bends of the curve, the "
+    "fit of degree 3 stays close to it, and the fit of degree 10 oscillates and turns "
+    "down at the right edge, where the curve goes up. Bottom, on a logarithmic axis, the "
+    "empirical risk falls with the degree, and the risk falls from 0.4 to 0.14 at degree 3 "
+    "and then rises to above 3 at degree 10."
 )
 plt.show()
+
+# %%
+# Move the degree. The line of degree 1 cannot follow the data: it *underfits*. The cubic follows
+# them and is close to the truth. The polynomial of degree 10 comes closer to the points than
+# either, but has false bends at the edges: it *overfits*.
+
+from_truth = [
+    float((curves[d][one] - true_curve(grid)).square().mean()) for d in degrees
+]
+claims[
+    "On the sample shown, degree 10 is four times as far from the truth as the cubic"
+] = from_truth[0] > from_truth[-1] > 4 * from_truth[true_degree - 1]
+
+# %%
+# The empirical risk falls with each degree, in every single sample, because a higher degree
+# includes all lower ones. The risk falls up to degree 3, and then rises, first slowly and then
+# steeply. At degree 10 its mean is more than three times its median, because a few samples have an
+# extreme risk.
+
+assert (train_risks.diff(dim=0) <= 1e-9).all(), (
+    "the empirical risk falls in each sample"
+)
+claims["The risk is smallest at the degree of the truth"] = (
+    means.argmin() == true_degree - 1
+)
+claims["Beyond the degree of the truth, the risk rises, first by less than 10 %"] = (
+    means[true_degree - 1 :].diff() > 0
+).all() and means[true_degree] < 1.1 * means[true_degree - 1]
+claims["At degree 10, the mean risk is more than three times the median"] = (
+    means[-1] > 3 * test_risks[-1].median()
+)
 
 # %%
 # Bias and variance
@@ -171,15 +159,14 @@ plt.show()
 # but not with the truth. The fits of degree 10 agree with the truth on average, but not with each
 # other.
 
-errors = {1: "bias", 3: "neither", 10: "variance"}
+# Figure
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.8), sharey=True, layout="constrained")
-for ax, (degree, color) in zip(axes, colors.items(), strict=True):
-    ax.plot(grid, curves[degree].T, color=color, linewidth=0.5, alpha=0.25)
-    ax.plot(grid, curve, color=ink, linewidth=1.5, linestyle="--")
-    ax.set(ylim=(-3, 4), xticks=[-1, 0, 1])
-    ax.set_title(f"degree {degree}:\n{errors[degree]}")
+errors = {1: "bias", true_degree: "neither", 10: "variance"}
+for ax, (degree, error) in zip(axes, errors.items(), strict=False):
+    ax.plot(grid, curves[degree].T, "C0", linewidth=0.5, alpha=0.25)
+    ax.plot(grid, true_curve(grid), "--C1")
+    ax.set(ylim=(-3, 4), xlabel="x", title=f"degree {degree}:\n{error}")
 axes[0].set_ylabel("y")
-axes[1].set_xlabel("x")
 fig.set_label(
     "Two hundred fits of degree 1, 3 and 10, each panel with the true curve, dashed. "
     "The lines form a narrow band that misses the curve; the cubics lie close around "
@@ -202,38 +189,44 @@ plt.show()
 # which does not use the truth. Beyond degree 6, a few samples dominate.
 
 points = x_new[0]
-target = sum(c * points**k for k, c in enumerate(truth))
-parts = {}
-for degree, params in fits.items():
-    values = predict(powers(points.expand(n_samples, -1), degree), *params)
-    bias = losses.squared_loss(values.mean(0), target).mean()
-    variance = losses.squared_loss(values, values.mean(0).expand_as(values)).mean()
-    parts[degree] = (float(bias), float(variance))
-biases, variances = torch.tensor(list(parts.values()), dtype=torch.float64).T
+biases, variances = torch.zeros(2, len(degrees), dtype=torch.float64)
+for i, degree in enumerate(degrees):
+    values = predict(powers(points.expand(n_samples, -1), degree), *fits[degree])
+    middle = values.mean(0)
+    biases[i] = losses.squared_loss(middle, true_curve(points)).mean()
+    variances[i] = losses.squared_loss(values, middle.expand_as(values)).mean()
 sums = noise_std**2 / 2 + biases + variances
-assert torch.allclose(sums[:6], means[:6], rtol=0.1)
+claims["Up to degree 6, noise, bias and variance sum to the risk within a tenth"] = (
+    torch.allclose(sums[:6], means[:6], rtol=0.1)
+)
 
 # %%
 # Up to degree 3, each degree reduces the bias. Then no bias is left, and each further degree only
 # adds variance. From there on, the bias in the figure is an artefact: a mean of 200 fits has a
 # 200th of their variance, the dotted line.
 
-assert biases[0] > biases[1] > 100 * biases[2]
-assert (biases[2:] < 3 * variances[2:] / n_samples).all()
-assert (variances[3:] > variances[2:-1]).all()
+claims[
+    "Up to the degree of the truth, the bias falls, and then to less than a hundredth"
+] = (biases[:true_degree].diff() < 0).all() and (
+    biases[true_degree - 1] < biases[0] / 100
+)
+claims["From there on, the measured bias is less than three 200ths of the variance"] = (
+    biases[true_degree - 1 :] < 3 * variances[true_degree - 1 :] / n_samples
+).all()
+claims["From there on, each degree adds variance"] = (
+    variances[true_degree - 1 :].diff() > 0
+).all()
 
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-for values, color in [(biases, "C0"), (variances, "C1"), (sums, "C2")]:
-    ax.plot(degrees, values, ".-", color=color)
-ax.plot(degrees, variances / n_samples, color="C1", linewidth=1, linestyle=":")
-ax.axhline(noise_std**2 / 2, color=ink, linewidth=1, linestyle="--")
-ax.text(2.8, 0.0015, "bias, squared", color="C0")
-ax.text(5.2, 0.025, "variance", color="C1", va="top")
-ax.text(7.4, 0.0004, "variance / 200", color="C1", va="top")
-ax.text(6, 0.25, "their sum with the noise", color="C2", ha="right", va="bottom")
-ax.text(1, 0.115, "noise", va="top")
-ax.set(yscale="log", xticks=degrees, xlabel="degree")
-ax.set(ylabel="part of the risk", title="First the bias falls, then the variance rises")
+# Figure
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(degrees, sums, ".-C2", label="sum with the noise")
+ax.plot(degrees, variances, ".-C1", label="variance")
+ax.plot(degrees, biases, ".-C0", label="bias, squared")
+ax.plot(degrees, variances / n_samples, ":C1", label="variance / samples")
+ax.axhline(noise_std**2 / 2, color=ink, linestyle="--", label="noise")
+ax.set(yscale="log", xlabel="degree", ylabel="part of the risk")
+ax.set_title("First the bias falls, then the variance rises")
+fig.legend(loc="outside lower center", ncols=2)
 fig.set_label(
     "Squared bias, variance, and their sum with the noise, against the degree, on a "
     "logarithmic axis. The bias falls from 0.3 to 0.0001 at degree 3, and from there "
@@ -258,75 +251,159 @@ plt.show()
 #
 # Half of this is the optimism of the training error, and half is the excess risk of the fit. So
 # degree 9, with its 10 parameters, needs 2.5 times as many examples as degree 3 for the same gap.
-# The number :math:`n = 40` is not large enough for degree 9: its gap is far above the formula, and
-# a few samples dominate it.
+# With 320 or 640 examples, the formula is right for both degrees. With 40, it is far too small for
+# degree 9, because a few samples dominate the mean.
 
-sizes = [40, 80, 160, 320, 640]
-gaps = {3: [], 9: []}
-for n in sizes:
-    x, y, x_new, y_new = (
+gaps = {}
+for size in (40, 320, 640):
+    inputs, targets, new_inputs, new_targets = (
         torch.cat(draws)
-        for draws in zip(*(draw(n) + draw(n) for _ in range(5)), strict=True)
+        for draws in zip(*(draw(size) + draw(size) for _ in range(5)), strict=True)
     )
-    for degree, of_sizes in gaps.items():
-        params = fit(powers(x, degree), y)
+    for degree in (3, 9):
+        params = fit(powers(inputs, degree), targets)
         train, test = (
-            losses.squared_loss(predict(powers(inputs, degree), *params), targets)
-            for inputs, targets in ((x, y), (x_new, y_new))
+            losses.squared_loss(predict(powers(x, degree), *params), y)
+            for x, y in ((inputs, targets), (new_inputs, new_targets))
         )
-        of_sizes.append(torch.vmap(risk.generalization_gap)(train, test))
+        gap = torch.vmap(risk.generalization_gap)(train, test)
+        gaps[degree, size] = gap.mean(), gap.std() / len(gap) ** 0.5
+print({key: f"{float(gap):.4f}" for key, (gap, _) in gaps.items()})
 
-formula = {d: (d + 1) * noise_std**2 / torch.tensor(sizes) for d in gaps}
-mean_gaps = {d: torch.stack(of_sizes).mean(1) for d, of_sizes in gaps.items()}
-spread = {
-    d: torch.stack(of_sizes).std(1) / len(x) ** 0.5 for d, of_sizes in gaps.items()
-}
-for degree, gap in mean_gaps.items():
-    error = (gap - formula[degree]).abs()
-    assert (error[3:] < 4 * spread[degree][3:]).all()
-    assert (gap > 0).all()
-assert mean_gaps[9][0] > 5 * formula[9][0]
+for (degree, size), (gap, standard_error) in gaps.items():
+    formula = (degree + 1) * noise_std**2 / size
+    if size > 40:
+        claims[f"With {size} examples, the gap of degree {degree} is p σ² / n"] = (
+            abs(gap - formula) < 4 * standard_error
+        )
+claims["With 40 examples, the gap of degree 9 is five times the formula"] = (
+    gaps[9, 40][0] > 5 * 10 * noise_std**2 / 40
+)
 
-fig, ax = plt.subplots(figsize=(5.4, 4), layout="constrained")
-for degree, color in [(3, "C1"), (9, "C2")]:
-    ax.plot(sizes, formula[degree], color=color, linewidth=1, linestyle="--")
-    bars = {"yerr": 2 * spread[degree], "fmt": "o", "color": color}
-    ax.errorbar(sizes, mean_gaps[degree], **bars)
-ax.annotate("degree 9", (80, mean_gaps[9][1]), (8, 4), textcoords="offset points")
-ax.annotate("degree 3", (80, mean_gaps[3][1]), (-8, -4), textcoords="offset points")
-ax.texts[0].set(color="C2")
-ax.texts[1].set(color="C1", ha="right", va="top")
-ax.set(xscale="log", yscale="log", xlabel="examples", ylabel="risk − empirical risk")
-ax.set_xticks(sizes, [str(n) for n in sizes])
-ax.minorticks_off()
-ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
-ax.set_title("The gap is proportional to parameters per example")
+# %%
+# A penalty instead of a lower degree
+# -----------------------------------
+#
+# The third cause suggests a remedy. The fits of degree 10 that vary most have large coefficients,
+# so you can keep the degree and penalize the coefficients instead. A ridge penalty of
+# :math:`\lambda = 0.05` reduces their norm from about 300 to about 4, and the risk from above 1 to
+# nearly that of the cubic. Move :math:`\lambda`: with a large penalty, the fit is nearly constant, so
+# it underfits.
+
+penalties = [0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
+
+
+def fit_ridge(strength):
+    """Return the ridge regressions of degree 10, their mean risk, and one of the curves."""
+    ridge = torch.vmap(lambda x, y: linear.ridge(x, y, penalty=strength))
+    params = ridge(powers(x, 10), y)
+    predictions = predict(powers(x_new, 10), *params)
+    curve = powers(grid, 10) @ params.weight[one] + params.bias[one]
+    return params, losses.squared_loss(predictions, y_new).mean(), curve
+
+
+small, risk_of_small, _ = fit_ridge(penalty)
+sizes = [norms.l2_norm(params.weight, dim=1).median() for params in (fits[10], small)]
+claims["The penalty reduces the norm of the coefficients from over 200 to below 10"] = (
+    sizes[0] > 200 and sizes[1] < 10
+)
+claims["The penalty reduces the risk to nearly that of the true degree"] = (
+    risk_of_small < 1.25 * means[true_degree - 1] < means[-1] / 5
+)
+ridges = {p: fit_ridge(p) for p in [*penalties, penalty]}
+claims["A penalty of 100 has a larger risk than the penalty set above"] = (
+    ridges[100.0][1] > 2 * risk_of_small
+)
+
+
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.5), layout="constrained")
+ax.plot(x[one], y[one], "o", color=ink, markersize=4)
+ax.plot(grid, true_curve(grid), "--", color=ink, linewidth=1, label="truth")
+for strength in (0.0, penalty):
+    ax.plot(grid, ridges[strength][2], linewidth=1, label=f"λ = {strength:g}")
+(line,) = ax.plot(grid, grid, "C2", linewidth=3)
+ax.set(xlabel="x", ylabel="y", ylim=(-2.9, 2.9), xticks=[-1, 0, 1])
+ax.legend()
+
+
+def penalize(strength):
+    line.set_ydata(ridges[strength][2])
+    ax.set_title(f"λ = {strength:g}: risk {ridges[strength][1]:.2f}")
+
+
+steps = FuncAnimation(fig, penalize, sorted(ridges))
 fig.set_label(
-    "The mean gap over 1000 samples against the number of examples, from 40 to 640, "
-    "both logarithmic, for degree 3 and 9, each with the line of the formula. The "
-    "points of degree 3 lie on their line. Those of degree 9 reach theirs at 320 "
-    "examples; at 40 they are far above it."
+    "The same forty points and the dashed cubic, with fits of degree 10. Without a "
+    "penalty the fit oscillates. With the penalty 0.05 it is close to the cubic. The slider "
+    "moves a third fit from the first to the second and on to a nearly horizontal line."
 )
 plt.show()
 
 # %%
-# The third cause suggests a remedy. The fits of degree 10 that vary most have large coefficients,
-# so you can keep the degree and penalize the coefficients instead. A small ridge penalty reduces
-# their norm from about 300 to about 4, and the risk from above 1 to nearly that of the cubic.
+# Double descent: more parameters than examples
+# ---------------------------------------------
+#
+# Large neural networks have more parameters than examples, and yet they generalize. The risk rises
+# only until the model can fit every example exactly, when the number of parameters is about
+# :math:`n`. Beyond, many models fit exactly. A tiny penalty, here :math:`10^{-8}`, selects the one
+# with the smallest weights, and with more parameters to choose from, the smallest weights become
+# smaller: the risk *falls* again. To see it, we fit 20 examples with up to 400 polynomials, each
+# orthogonal to the others (Legendre) and scaled to penalize bends. The peak is not a law: the small
+# penalty of the last section nearly removes it.
 
-x, y = draw(40)
-x_new, y_new = draw(1000)
-sizes_of_weights, risks = [], []
-for penalty in (0.0, 0.05):
-    penalized = torch.vmap(lambda x, y, p=penalty: linear.ridge(x, y, penalty=p))
-    params = penalized(powers(x, 10), y)
-    sizes_of_weights.append(norms.l2_norm(params.weight, dim=1).median())
-    predictions = predict(powers(x_new, 10), *params)
-    risks.append(losses.squared_loss(predictions, y_new).mean())
-assert sizes_of_weights[0] > 200
-assert sizes_of_weights[1] < 10
-assert risks[0] > 1
-assert risks[1] < 1.25 * means[degrees.index(3)]
+numbers = [1, 2, 3, 4, 6, 8, 10, 14, 19, 25, 35, 50, 70, 100, 200, 400]
+few = min(n, 20)
+few_x, few_y = x[:50, :few], y[:50, :few]
+
+
+def legendre(x):
+    """Return the first Legendre polynomials of x, which are orthogonal on [-1, 1]."""
+    values = [torch.ones_like(x), x]
+    for k in range(1, numbers[-1]):
+        values.append(((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1))
+    k = torch.arange(1, len(values))
+    return torch.stack(values[1:], dim=-1) * (2 + 1 / k).sqrt()
+
+
+features, new_features = legendre(few_x), legendre(points)
+descent = {}
+for strength in (1e-8, penalty):
+    ridge = torch.vmap(lambda x, y, p=strength: linear.ridge(x, y, penalty=p))
+    for number in numbers:
+        w, b = ridge(features[..., :number], few_y)
+        predictions = w @ new_features[:, :number].T + b[:, None]
+        errors = losses.squared_loss(predictions, y_new[0].expand_as(predictions))
+        descent.setdefault(strength, []).append(errors.mean(1).median())
+bare, penalized = (torch.stack(found) for found in descent.values())
+peak = numbers[int(bare.argmax())]
+
+claims[
+    "The risk peaks where the number of parameters is about that of the examples"
+] = 10 <= peak <= 25
+claims["Beyond the peak, the risk falls to less than a hundredth of it"] = (
+    bare[-1] < bare.max() / 100
+)
+claims["The second descent does not reach the risk of the true degree here"] = (
+    bare[-1] > bare.min()
+)
+claims["With the penalty, the risk has no peak"] = penalized.max() < 5 * penalized.min()
+
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+for strength, found in descent.items():
+    ax.plot(numbers, found, ".-", label=f"λ = {strength:g}")
+ax.axvline(few, color=ink, linestyle="--", label=f"{few} examples")
+ax.set(xscale="log", yscale="log", xlabel="polynomials", ylabel="median risk")
+ax.set_title("The risk peaks where the fit becomes exact")
+ax.legend(loc="upper right")
+fig.set_label(
+    "The median risk against the number of polynomials, both on logarithmic axes. With "
+    "nearly no penalty, the risk falls, rises to a peak of about 100 000 near 20, the "
+    "number of examples, and falls to about 0.2 at 400. With the penalty 0.05, it stays "
+    "between 0.1 and 0.5."
+)
+plt.show()
 
 # %%
 # Conclusion
@@ -341,3 +418,53 @@ assert risks[1] < 1.25 * means[degrees.index(3)]
 # in :doc:`K-fold cross-validation </auto_gallery/05_generalization/plot_k_fold_done_right>`. If
 # there are too few examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the
 # same degree, by :doc:`weight decay </auto_gallery/06_regularization/plot_weight_decay>`.
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** Choose the degree from one sample of 40: fit to 30 of its examples and measure the loss on
+# the other 10. Which degree do most of the 200 samples choose?
+
+# Solution
+cut = 3 * n // 4
+held_out = []
+for degree in degrees:
+    params = fit(powers(x[:, :cut], degree), y[:, :cut])
+    predictions = predict(powers(x[:, cut:], degree), *params)
+    held_out.append(mean(losses.squared_loss(predictions, y[:, cut:])))
+chosen = torch.stack(held_out).argmin(0) + 1
+claims["Most samples choose the degree of the truth"] = chosen.mode()[0] == true_degree
+claims["Hardly any sample chooses a lower degree"] = (
+    chosen < true_degree
+).double().mean() < 0.1
+
+# %%
+# **2.** Use the mean of all 200 predictions of degree 10. Can its loss be larger than the mean loss
+# of the 200 fits?
+
+# Solution
+predictions = predict(powers(points.expand(n_samples, -1), 10), *fits[10])
+targets = y_new[0].expand_as(predictions)
+of_mean = losses.squared_loss(predictions.mean(0), y_new[0]).mean()
+of_each = losses.squared_loss(predictions, targets).mean()
+assert of_mean <= of_each, "the squared loss is convex: averaging never hurts"
+claims["The mean of the fits removes most of the risk"] = of_mean < of_each / 5
+
+# %%
+# **3.** The empirical risk of the cubic is below the noise, :math:`\sigma^2/2`. By what share? Guess
+# a formula with :math:`p` and :math:`n`.
+
+# Solution
+below_noise = 1 - train_risks[true_degree - 1] / (noise_std**2 / 2)
+standard_error = below_noise.std() / n_samples**0.5
+claims["The empirical risk of the true degree is p/n below the noise"] = (
+    abs(below_noise.mean() - (true_degree + 1) / n) < 4 * standard_error
+)
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

@@ -70,6 +70,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"k": 4, "n_rare": 3},
         {"n_writers": 13, "gap": 0, "n_times": 60},
     ],
+    "05_generalization/plot_polynomial_degree": [
+        {"seed": 1, "n_samples": 20},
+        {"truth": [0.0, 2.0], "n_samples": 20},
+        {"n": 15, "noise_std": 0.1, "penalty": 1.0, "n_samples": 20},
+    ],
     # 06
     "06_regularization/plot_dropout": [{"seed": 1}, {"lr": 0.16}, {"n_steps": 80}],
     "06_regularization/plot_smoothness": [{"seed": 1}, {"n_hidden": 25}, {"epochs": 6}],
