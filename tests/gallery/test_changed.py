@@ -98,6 +98,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"n": 200, "n_samples": 20},
         {"stds": [1.1, 3.0], "level": 0.5, "n_samples": 20},
     ],
+    "08_shift/plot_concept_drift": [
+        {"seed": 1, "n_streams": 1, "step": 200},
+        {"change": 1300, "n_streams": 1, "step": 200},
+        {"n_known": 200, "threshold": 2.0, "delta": 0.2, "n_streams": 1, "step": 200},
+    ],
 }
 
 
