@@ -70,6 +70,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"k": 4, "n_rare": 3},
         {"n_writers": 13, "gap": 0, "n_times": 60},
     ],
+    "05_generalization/plot_k_fold_done_right": [
+        {"seed": 1, "n_sets": 4, "n_shuffles": 4, "n_samples": 40},
+        {"k": 3, "n_columns": 200, "n_sets": 4, "n_shuffles": 4, "n_samples": 40},
+        {"n_chosen": 2, "n_sets": 4, "n_shuffles": 4, "n_samples": 40},
+    ],
     "05_generalization/plot_polynomial_degree": [
         {"seed": 1, "n_samples": 20},
         {"truth": [0.0, 2.0], "n_samples": 20},
