@@ -29,6 +29,7 @@ ORDER = [
     "plot_symmetry",
     "plot_xavier_understood",
     "plot_covariate_shift",
+    "plot_sample_selection_bias",
     "plot_importance_weights",
     "plot_which_density_ratio",
     "plot_label_shift",

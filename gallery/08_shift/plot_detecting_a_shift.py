@@ -20,19 +20,9 @@ Gaussian kernel is 0 only if :math:`p = q`, but it detects some shifts only when
     \qquad \mathbf{x}, \mathbf{x}' \sim p, \quad \mathbf{y}, \mathbf{y}' \sim q .
 
 *Prerequisites:* p-values and the level of a test. *Reading time:* 10 minutes.
-
-Setting
--------
-
-A model was fitted to one sample and is used on another. Before we correct anything, we ask whether
-both samples could come from one distribution. A *two-sample test* answers with a p-value: the
-probability of a difference at least this large if they do. It only needs a statistic that grows
-with the difference, such as the maximum mean discrepancy. Which differences does such a test
-detect, and how often does it raise a false alarm?
 """
 
 import math
-from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import torch
@@ -40,46 +30,52 @@ from sklearn.datasets import load_digits
 
 from dlcore.shift import detect
 
-generator = torch.Generator().manual_seed(0)
-ink = plt.rcParams["text.color"]
+# Change these numbers and run the script again.
+seed = 0
+n_images = 500  # at each end of the digits
+n_rows = 80  # in each sample of the power figure
+n_permutations = 39
+n_draws = 150  # pairs of samples without a shift
+n_repeats = 20  # pairs of samples for each strength of a shift
+claims = {}
 
 # %%
 # A permutation test on the order of the digits
 # ---------------------------------------------
+#
+# A model was fitted to one sample and is used on another. Before we correct anything, we ask whether
+# both samples could come from one distribution. A *two-sample test* answers with a p-value: the
+# probability of a difference at least this large if they do. It only needs a statistic that grows
+# with the difference, such as the maximum mean discrepancy.
 #
 # scikit-learn's digits come in the order in which they were collected. We compare the first 500
 # images with the last 500. If the order had no effect, it would not matter which 500 images come
 # first. So we permute the images at random 999 times and compare the statistic of the true order
 # with those of the random orders.
 
+generator = torch.Generator().manual_seed(seed)
 digits = load_digits()
 x = torch.as_tensor(digits.data, dtype=torch.float32) / 16
 labels = torch.as_tensor(digits.target)
-first, last = slice(None, 500), slice(-500, None)
-order = detect.mmd_test(x[first], x[last], n_permutations=999, generator=generator)
+first, last = slice(None, n_images), slice(-n_images, None)
+many = {"n_permutations": 999, "generator": generator}
+order = detect.mmd_test(x[first], x[last], **many)
 
-assert order.rejects(0.05)
-assert order.statistic > order.threshold(0.05)
+assert order.rejects(0.05) == bool(order.statistic > order.threshold(0.05)), (
+    "a statistic above the threshold is what a test rejects"
+)
+claims["The true order differs more than 95 % of the random orders"] = order.rejects(
+    0.05
+)
 
+# Figure
 fig, ax = plt.subplots(figsize=(5.4, 3.8), layout="constrained")
-ax.hist(1000 * order.null, bins=40, color="C0", alpha=0.5)
-ax.axvline(1000 * order.threshold(0.05), color=ink, linestyle="--", linewidth=1)
-ax.axvline(1000 * order.statistic, color="C1")
-top = ax.get_ylim()[1]
-at = {"textcoords": "offset points", "va": "top"}
-ax.annotate(
-    "5 % of the random\norders are larger",
-    (1000 * order.threshold(0.05), top),
-    (6, 0),
-    **at,
-)
-at |= {"ha": "right", "color": "C1"}
-ax.annotate("the true order", (1000 * order.statistic, 0.7 * top), (-6, 0), **at)
-ax.set(
-    xlabel="squared mean discrepancy, in thousandths", ylabel="number of random orders"
-)
-ax.set(xlim=(None, 1150 * order.statistic))
+ax.hist(1000 * order.null, bins=40, color="C0", alpha=0.5, label="random orders")
+ax.axvline(1000 * order.threshold(0.05), color="C2", linestyle="--", label="5 % larger")
+ax.axvline(1000 * order.statistic, color="C1", label="true order")
+ax.set(xlabel="squared mean discrepancy, in thousandths", ylabel="random orders")
 ax.set_title("Few random orders differ as much as the true one")
+fig.legend(loc="outside lower center", ncols=3)
 fig.set_label(
     "A histogram of the squared mean discrepancy of 999 random orders, most of them around "
     "0, with a tail to the right. A dashed line marks the upper 5 percent. The line of the "
@@ -94,24 +90,25 @@ plt.show()
 # that differ. The *labels*, however, have the same distribution in both parts. In a random order,
 # the test finds no difference.
 
-told = detect.classifier_test(
-    x[first], x[last], features="linear", n_permutations=999, generator=generator
-)
+scored = detect.classifier_test(x[first], x[last], features="linear", **many)
 counts = detect.label_test(labels[first], labels[last], generator=generator)
 pixels = detect.ks_test(x[first], x[last])
 shuffled = torch.randperm(len(x), generator=generator)
-quiet = detect.mmd_test(
-    x[shuffled[first]], x[shuffled[last]], n_permutations=999, generator=generator
-)
-
-assert told.rejects(0.01)
-assert 0.55 < told.accuracy < 0.7
-assert not counts.rejects(0.5)
-assert 1 <= (pixels.feature_p_values <= 0.05).sum() <= 12
-assert not quiet.rejects(0.05)
-
-for test in (order, told, counts, pixels):
+quiet = detect.mmd_test(x[shuffled[first]], x[shuffled[last]], **many)
+for test in (order, scored, counts, pixels):
     print(test)
+
+claims["A classifier tells the parts apart better than by chance"] = scored.rejects(
+    0.01
+)
+claims["The classifier is right for 55 to 70 % of the images"] = (
+    0.55 < scored.accuracy < 0.7
+)
+claims["The labels have not changed"] = not counts.rejects(0.5)
+claims["A few pixels differ, at most 12"] = (
+    1 <= (pixels.feature_p_values <= 0.05).sum() <= 12
+)
+claims["In a random order, the test finds no difference"] = not quiet.rejects(0.05)
 
 # %%
 # False alarms: does a test keep its level?
@@ -125,62 +122,60 @@ for test in (order, told, counts, pixels):
 # well; here :math:`k` of the :math:`B` permutations reach the observed statistic.
 
 
-def normal(n: int, d: int) -> torch.Tensor:
+def normal(n, d):
     """Draw rows of independent standard normal entries."""
     return torch.randn(n, d, generator=generator)
 
 
-def classes(n: int) -> torch.Tensor:
+def classes(n):
     """Draw labels of three classes."""
     return torch.randint(3, (n,), generator=generator)
 
 
-draws = 200
-options = {"n_permutations": 39, "generator": generator}
-tests: dict[str, Callable[..., detect.ShiftTest]] = {
-    "mean discrepancy": lambda x, y: detect.mmd_test(x, y, **options),
+options = {"n_permutations": n_permutations, "generator": generator}
+tests = {
+    "MMD": lambda x, y: detect.mmd_test(x, y, **options),
     "classifier": lambda x, y: detect.classifier_test(x, y, **options),
     "Kolmogorov–Smirnov": detect.ks_test,
 }
-alarms = {}
-for name, test in tests.items():
-    rejected = [test(normal(27, 2), normal(20, 2)).rejects(0.05) for _ in range(draws)]
-    alarms[name] = sum(rejected) / draws
-rejected = [
+alarms = {
+    name: [test(normal(27, 2), normal(20, 2)).rejects(0.05) for _ in range(n_draws)]
+    for name, test in tests.items()
+}
+alarms["labels"] = [
     detect.label_test(classes(27), classes(20), **options).rejects(0.05)
-    for _ in range(draws)
+    for _ in range(n_draws)
 ]
-alarms["labels"] = sum(rejected) / draws
 few = {"n_permutations": 10, "generator": generator}
-null_tests = [detect.mmd_test(normal(10, 1), normal(10, 1), **few) for _ in range(1500)]
-bare = sum(
-    float((test.null >= test.statistic).float().mean()) <= 0.05 for test in null_tests
-)
-alarms["10 permutations,\nwithout the 1"] = bare / 1500
-errors = {name: math.sqrt(0.05 * 0.95 / draws) for name in alarms}
-errors["10 permutations,\nwithout the 1"] = math.sqrt(0.05 * 0.95 / 1500)
+null_tests = [
+    detect.mmd_test(normal(10, 1), normal(10, 1), **few) for _ in range(6 * n_draws)
+]
+bare = "MMD, 10 permutations,\nwithout the 1"
+alarms[bare] = [
+    float((test.null >= test.statistic).double().mean()) <= 0.05 for test in null_tests
+]
+rates = {name: sum(found) / len(found) for name, found in alarms.items()}
+errors = {name: math.sqrt(0.05 * 0.95 / len(found)) for name, found in alarms.items()}
 
 for name in [*tests, "labels"]:
-    assert alarms[name] <= 0.05 + 2 * errors[name]
-name = "10 permutations,\nwithout the 1"
-assert alarms[name] > 0.05 + 3 * errors[name]
-assert not any(test.rejects(0.05) for test in null_tests)
+    claims[f"{name}: the test keeps its level"] = rates[name] <= 0.05 + 2 * errors[name]
+claims["Without the 1, the test does not keep its level"] = (
+    rates[bare] > 0.05 + 3 * errors[bare]
+)
+assert not any(test.rejects(0.05) for test in null_tests), "1/11 is the least p-value"
 
+# Figure
 fig, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-ax.axvline(0.05, color=ink, linestyle="--", linewidth=1)
-for place, (name, rate) in enumerate(alarms.items()):
-    chance = [0.05 - 2 * errors[name], 0.05 + 2 * errors[name]]
-    ax.plot(chance, [-place, -place], color=ink, linewidth=9, alpha=0.2)
-    ax.plot(rate, -place, "o", color="C1" if "without" in name else "C0")
-ax.text(0.086, 0, "expected range\nat level 0.05", va="center")
-ax.set(xlim=(0, 0.125), ylim=(-4.6, 0.5), xlabel="share of false alarms")
-ax.set_yticks([-place for place in range(len(alarms))], labels=list(alarms))
-ax.set_title("Without the 1, the test does not keep its level")
+band = {"xerr": [2 * error for error in errors.values()], "elinewidth": 9, "alpha": 0.3}
+ax.errorbar([0.05] * 5, list(rates), fmt="|C2", label="expected at level 0.05", **band)
+ax.plot(list(rates.values()), list(rates), "oC1", label="measured")
+ax.set(xlabel="share of false alarms", xlim=(0, None), ylim=(4.6, -0.6))
+fig.legend(loc="outside upper right", ncols=2)
 fig.set_label(
-    "Shares of false alarms, one point for each test, on a grey bar around 0.05 of two "
-    "standard errors to each side. The mean discrepancy, the classifier, the "
-    "Kolmogorov-Smirnov and the label test lie within their bars or below. The share of "
-    "10 permutations without the added 1, about 0.09, lies above its bar."
+    "Shares of false alarms, one point for each test, on a bar around 0.05 of two "
+    "standard errors to each side. The MMD, the classifier, the Kolmogorov-Smirnov and the "
+    "label test lie within their bars or to the left. The share of 10 permutations without "
+    "the added 1, about 0.09, lies to the right of its bar."
 )
 plt.show()
 
@@ -193,10 +188,16 @@ plt.show()
 # distribution of each column unchanged. The *power* of a test is the probability that it detects
 # the shift.
 
+strengths = {
+    "means": [0.0, 0.15, 0.3, 0.45, 0.6],
+    "one scale": [0.0, 0.5, 1.0, 1.5, 2.0],
+    "correlation": [0.0, 0.25, 0.5, 0.75, 0.95],
+}
 
-def shifted(kind: str, strength: float) -> torch.Tensor:
+
+def shifted(kind, strength):
     """Draw a sample that is shifted in one of three ways."""
-    y = normal(80, 3)
+    y = normal(n_rows, 3)
     if kind == "means":
         return y + strength
     if kind == "one scale":
@@ -206,68 +207,56 @@ def shifted(kind: str, strength: float) -> torch.Tensor:
     return y
 
 
-strengths = {
-    "means": [0.0, 0.15, 0.3, 0.45, 0.6],
-    "one scale": [0.0, 0.4, 0.8, 1.2, 1.6],
-    "one correlation": [0.0, 0.25, 0.5, 0.75, 0.95],
-}
-repeats = 40
-power = {
-    kind: {
-        name: [
-            sum(
-                test(normal(80, 3), shifted(kind, s)).rejects(0.05)
-                for _ in range(repeats)
-            )
-            / repeats
-            for s in values
-        ]
-        for name, test in tests.items()
-    }
+def power(test, kind, strength):
+    """Return the share of pairs of samples in which a test detects a shift."""
+    pairs = [(normal(n_rows, 3), shifted(kind, strength)) for _ in range(n_repeats)]
+    return sum(test(x, y).rejects(0.05) for x, y in pairs) / n_repeats
+
+
+powers = {
+    (kind, name): torch.tensor([power(test, kind, strength) for strength in values])
     for kind, values in strengths.items()
+    for name, test in tests.items()
 }
 
 # %%
 # All tests detect shifts of means and of scale, and the two tests that look at all columns together
 # detect them earlier. A test that looks at one column at a time cannot detect the correlation,
-# however strong it is. The mean discrepancy detects it late. The classifier, whose features include
-# products of columns, detects it first.
+# however strong it is. MMD detects it late. The classifier, whose features include products of
+# columns, detects it first.
 
-for kind in strengths:
-    for name in tests:
-        assert power[kind][name][0] <= 0.2  # no shift yet
-        if kind != "one correlation" or name == "classifier":
-            assert power[kind][name][-1] >= 0.8
-assert max(power["one correlation"]["Kolmogorov–Smirnov"]) <= 0.2
-sums = {
-    kind: {name: sum(rates) for name, rates in power[kind].items()} for kind in power
-}
+for (kind, name), found in powers.items():
+    claims[f"{name}: without a shift, few alarms ({kind})"] = found[0] <= 0.2
+    if kind != "correlation" or name == "classifier":
+        claims[f"{name}: detects the strongest shift ({kind})"] = found[-1] >= 0.8
+sums = {key: float(found.sum()) for key, found in powers.items()}
+ks = "Kolmogorov–Smirnov"
 for kind in ("means", "one scale"):
-    assert sums[kind]["Kolmogorov–Smirnov"] == min(sums[kind].values())
-assert sums["one correlation"]["classifier"] == max(sums["one correlation"].values())
+    claims[f"Kolmogorov–Smirnov detects a shift last ({kind})"] = sums[kind, ks] == min(
+        sums[kind, name] for name in tests
+    )
+claims["Kolmogorov–Smirnov cannot detect a correlation"] = (
+    powers["correlation", ks].max() <= 0.2
+)
+claims["The classifier detects the correlation first"] = sums[
+    "correlation", "classifier"
+] == max(sums["correlation", name] for name in tests)
 
+# Figure
+# sphinx_gallery_thumbnail_number = 3
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 3.7), sharey=True, layout="constrained")
 for ax, (kind, values) in zip(axes, strengths.items(), strict=True):
-    ax.axhline(0.05, color=ink, linestyle="--", linewidth=1)
-    for i, (name, rates) in enumerate(power[kind].items()):
-        ax.plot(values, rates, "o-", markersize=4, color=f"C{i}", label=name)
-    ax.set(title=kind, ylim=(-0.03, 1.03))
-    ax.set_xticks([0, values[2], values[4]], ["0", f"{values[2]:g}", f"{values[4]:g}"])
+    for name in tests:
+        ax.plot(values, powers[kind, name], "o-", markersize=4)
+    ax.set(title=kind, xticks=[0, values[-1]])
 axes[0].set_ylabel("power at level 0.05")
-axes[0].set_xlabel("shift of each")
-axes[1].set_xlabel("std − 1")
-axes[2].set_xlabel("correlation")
-key = {"loc": "outside lower center", "ncols": 3, "labelcolor": "linecolor"}
-key |= {"handlelength": 1, "columnspacing": 1.2}
-fig.legend(*axes[0].get_legend_handles_labels(), **key)
-fig.suptitle(
-    "Each test misses some shift or detects it late", x=0.01, ha="left", size="medium"
-)
+axes[1].set_xlabel("strength of the shift")
+fig.legend(axes[0].lines, list(tests), loc="outside lower left", ncols=2)
 fig.set_label(
     "Three panels of the power of three tests against the strength of the shift. For the "
-    "means and for one scale, all rise, the mean discrepancy and the classifier before the "
-    "Kolmogorov-Smirnov test. For one correlation, the classifier rises first and the mean "
-    "discrepancy later, and the Kolmogorov-Smirnov test stays near 0."
+    "means and for one scale, all rise, the MMD and the classifier before the "
+    "Kolmogorov-Smirnov test. For one correlation, the classifier rises first and the MMD "
+    "later, and the Kolmogorov-Smirnov test stays near 0."
 )
 plt.show()
 
@@ -283,3 +272,51 @@ plt.show()
 # level, so you can trust an alarm. You cannot trust the absence of an alarm, because a small sample
 # does not reveal a small shift. If the classes have changed,
 # :doc:`/auto_gallery/08_shift/plot_label_shift` estimates by how much.
+
+# %%
+# Exercises
+# ---------
+#
+# **1.** What is the least p-value that 39 permutations can give, and how many do you need to reject
+# at level 0.001?
+
+# Solution
+for count in (39, 998, 999):
+    far = detect.mmd_test(
+        normal(30, 1), normal(30, 1) + 9, n_permutations=count, generator=generator
+    )
+    assert math.isclose(far.p_value, 1 / (1 + count)), "no permutation reaches it"
+    assert far.rejects(0.001) == (count >= 999), "999 are needed"
+
+# %%
+# **2.** Compute the squared MMD of two small samples from its formula, with the kernel
+# :math:`k(x, y) = xy`. To which difference of the two samples does it reduce, if the pairs of equal
+# indices are kept?
+
+# Solution
+a, b = normal(8, 1), normal(8, 1) + 1
+linear_mmd = (a @ a.T).mean() + (b @ b.T).mean() - 2 * (a @ b.T).mean()
+assert torch.isclose(linear_mmd, (a.mean() - b.mean()).square(), atol=1e-6), (
+    "the squared difference of the means: this kernel sees nothing else"
+)
+
+# %%
+# **3.** Rotate two correlated columns by 45 degrees before you test each column. Does the
+# Kolmogorov–Smirnov test now detect the correlation?
+
+# Solution
+turn = torch.tensor([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+rotated = [
+    detect.ks_test(normal(n_rows, 3) @ turn, shifted("correlation", 0.95) @ turn)
+    for _ in range(n_repeats)
+]
+claims["After a rotation, the Kolmogorov–Smirnov test detects the correlation"] = (
+    sum(test.rejects(0.05) for test in rotated) > 0.8 * n_repeats
+)
+
+# %%
+# If you change the settings, the script tells you here which of its claims no longer hold.
+
+for claim, holds in claims.items():
+    if not holds:
+        print(f"No longer true with these settings: {claim}.")

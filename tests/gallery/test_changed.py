@@ -103,6 +103,21 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"n": 200, "n_samples": 20},
         {"stds": [1.1, 3.0], "level": 0.5, "n_samples": 20},
     ],
+    "08_shift/plot_covariate_shift": [
+        {"seed": 1, "n_draws": 20},
+        {"target_mean": 2.5, "n_draws": 20},
+        {"noise_std": 2.0, "n_source": 100, "n_target": 30, "n_draws": 20},
+    ],
+    "08_shift/plot_sample_selection_bias": [
+        {"seed": 1, "n_draws": 5},
+        {"halving": 1.0, "n_draws": 5},
+        {"noise_std": 2.0, "n_source": 100, "n_target": 300, "n_draws": 5},
+    ],
+    "08_shift/plot_detecting_a_shift": [
+        {"seed": 1, "n_draws": 20, "n_repeats": 5},
+        {"n_images": 100, "n_draws": 20, "n_repeats": 5},
+        {"n_permutations": 19, "n_rows": 30, "n_draws": 20, "n_repeats": 5},
+    ],
     "08_shift/plot_concept_drift": [
         {"seed": 1, "n_streams": 1, "step": 200},
         {"change": 1300, "n_streams": 1, "step": 200},
