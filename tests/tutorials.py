@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("*/plot_*.py"))
 UNCONVERTED = {  # scripts that do not have this form yet
     "04_mlp/plot_mlp_looked_into",
-    "08_shift/plot_label_shift",
-    "08_shift/plot_when_correction_hurts",
 }
 SETTINGS = "# Change these numbers and run the script again."
 CLOSING = """\

@@ -33,6 +33,7 @@ ORDER = [
     "plot_importance_weights",
     "plot_which_density_ratio",
     "plot_label_shift",
+    "plot_prior_correction",
     "plot_when_correction_hurts",
     "plot_detecting_a_shift",
     "plot_concept_drift",

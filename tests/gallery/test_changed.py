@@ -113,6 +113,21 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"halving": 1.0, "n_draws": 5},
         {"noise_std": 2.0, "n_source": 100, "n_target": 300, "n_draws": 5},
     ],
+    "08_shift/plot_label_shift": [
+        {"seed": 1, "n_draws": 3},
+        {"spread": 0.5, "shown": 2, "n_draws": 3},
+        {"n_train": 300, "n_rows": 200, "n_draws": 3},
+    ],
+    "08_shift/plot_prior_correction": [
+        {"seed": 1, "n_draws": 3},
+        {"penalty": 0.1, "n_draws": 3},
+        {"n_train": 300, "n_rows": 200, "spread": 0.5, "n_draws": 3},
+    ],
+    "08_shift/plot_when_correction_hurts": [
+        {"seed": 1, "n_draws": 5},
+        {"tilt": 0.5, "maximum": 2.0, "n_draws": 5},
+        {"n": 1000, "tilt": 4.0, "n_draws": 5},
+    ],
     "08_shift/plot_detecting_a_shift": [
         {"seed": 1, "n_draws": 20, "n_repeats": 5},
         {"n_images": 100, "n_draws": 20, "n_repeats": 5},
