@@ -28,9 +28,8 @@ __all__ = [
 ]
 
 
-# of |p - q| / (p + q)
-MAX_RELATIVE_GAP = 0.1  # below it, p ln(p / q) - p + q loses a digit or more
-MAX_COMPARABLE_GAP = 0.9  # below it, ln p - ln q does
+MAX_RELATIVE_GAP = 0.1  # of |p - q| / (p + q); below it, p ln(p / q) - p + q loses a digit or more
+MAX_COMPARABLE_GAP = 0.9  # the same of ln p - ln q
 SERIES_TERMS = 9  # MAX_RELATIVE_GAP ** 18 is below the rounding error of float64
 
 
@@ -317,9 +316,8 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     check_floating(joint=joint)
     check_rank("joint", joint, 2, "(*, m, n)")
     unit = _unit(base)
-    wide = (
-        joint.double()
-    )  # float64: the marginals of a slight dependence differ from those of none in their last digits
+    # The marginals of a slight dependence differ from those of none in the last digits of float64 at most.
+    wide = joint.double()
     rows, columns = wide.sum(-1, keepdim=True), _column_sums(wide)
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)  # the product of marginals may underflow
     nats = _never_negative(_sum_of_matrix(_divergence_terms(wide, rows * columns, log_ratio)))

@@ -328,10 +328,8 @@ def fold_errors(
 
 
 def _standard_error(errors: Tensor) -> Tensor:
-    k, deviations = (
-        errors.shape[-1],
-        errors - errors[..., :1].detach(),
-    )  # errors that are nearly equal have no such mean
+    k = errors.shape[-1]
+    deviations = errors - errors[..., :1].detach()  # nearly equal errors lose digits in their mean
     return l2_norm(deviations - deviations.mean(-1, keepdim=True), dim=-1) / math.sqrt(k * (k - 1))
 
 

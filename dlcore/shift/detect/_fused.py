@@ -23,6 +23,14 @@ def gaussian_kernel(a: Tensor, b: Tensor, less_one: bool) -> Tensor:
 
 
 def blockwise_sums(z: Tensor, in_x: Tensor, less_one: bool, block_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return the sums of the kernel within x, between x and y, and within y, (B + 1,) for all splits.
+
+    At any time only ``block_rows`` rows and columns of the kernel matrix K, whose diagonal counts as 0, exist. For the
+    indicator :math:`\mathbf{s}` of the first sample, the blocks on and above the diagonal add up to
+    :math:`\mathbf{s}^\top\mathbf{K}\mathbf{s}` and to the row sums :math:`\mathbf{K}\mathbf{1}`; the other two sums
+    are the remainders of :math:`\mathbf{s}^\top\mathbf{K}\mathbf{1}` and
+    :math:`\mathbf{1}^\top\mathbf{K}\mathbf{1}`.
+    """
     blocks = [slice(i, i + block_rows) for i in range(0, len(z), block_rows)]
     xx = z.new_zeros(len(in_x))
     row_sums = z.new_zeros(len(z))
