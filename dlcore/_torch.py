@@ -50,6 +50,7 @@ __all__ = [
     "pinv",
     "pytree",
     "qr",
+    "select_rows",
     "singular_values",
     "solve",
     "solve_triangular",
@@ -88,6 +89,12 @@ def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition."""
     u, s, vt = torch.linalg.svd(x, full_matrices=False)
     return u, s, vt
+
+
+def select_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Return the rows at these indices; torch's fast way lacks the wide unsigned integers."""
+    index = index.to(x.device)
+    return x[index] if x.dtype in {torch.uint16, torch.uint32, torch.uint64} else x.index_select(0, index)
 
 
 def unique_with_counts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from ._checks import check_count, check_rank, number_of_rows
 from ._shards import shards_in_chunks
-from ._torch import generator_option, split
+from ._torch import generator_option, select_rows, split
 
 __all__ = ["minibatches", "shard_rows"]
 
@@ -119,11 +119,11 @@ def minibatches(
 
 
 def _shuffled_batches(columns: list[Tensor], order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches in this order; one call of index_select gathers several of them."""
+    """Yield the batches in this order; one selection gathers several of them."""
     widest = max(x[0].numel() for x in columns)
     at_a_time = batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)
     for rows in split(order, at_a_time):
-        yield from zip(*(split(x.index_select(0, rows.to(x.device)), batch_size) for x in columns), strict=True)
+        yield from zip(*(split(select_rows(x, rows), batch_size) for x in columns), strict=True)
 
 
 def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[Tensor, "n ..."]:

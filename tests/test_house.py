@@ -61,6 +61,15 @@ def test_version_has_one_source() -> None:
     assert citation[1] == dlcore.__version__
 
 
+def test_the_oldest_torch_that_is_allowed_is_the_oldest_that_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    allowed = [found[1] for found in (re.fullmatch(r"torch>=([\d.]+)", x) for x in project["dependencies"]) if found]
+    tested = re.findall(r"^ *torcholdest: torch==([\d.]+)\.\*$", (ROOT / "tox.ini").read_text(), re.M)
+    assert len(allowed) == 1
+    assert tested == allowed
+
+
 def test_annotation_checker_refuses_a_wrong_shape_when_asked_for(pytestconfig: pytest.Config) -> None:
     refusal = "Type-check error" if pytestconfig.getoption("--checked") else "must have the same shape"
 

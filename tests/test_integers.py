@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlcore import losses, metrics, mlp, model_selection
+from dlcore import batches, losses, metrics, mlp, model_selection, training
 from dlcore.linear import softmax_regression
 from dlcore.shift import detect, label
 from tests.library import public_functions
@@ -49,6 +49,39 @@ CLASSES: dict[str, Callable[[Tensor], Any]] = {
 CALLS = INDICES | CLASSES
 
 
+# Each maps rows of integers to tensors or batches of them, without a look at the values.
+ROWS: dict[str, Callable[[Tensor], Any]] = {
+    "batches.minibatches": lambda y: list(batches.minibatches(y, batch_size=5, generator=seeded())),
+    "model_selection.cross_validate": lambda y: model_selection.cross_validate(first_label, is_other, P, y, k=3),
+    "model_selection.cross_validate_vectorized": lambda y: model_selection.cross_validate_vectorized(
+        cross_entropy_of_shifted, torch.zeros(3), P, y, k=3, epochs=2, batch_size=5, lr=0.1, generator=seeded()
+    ),
+    "model_selection.importance_weighted_cross_validation": lambda y: (
+        model_selection.importance_weighted_cross_validation(
+            lambda x, y, _: first_label(x, y), is_other, P, y, weights=P[:, 0], k=3
+        )
+    ),
+    "model_selection.train_test_split": lambda y: model_selection.train_test_split(y, generator=seeded()),
+    "training.fit": lambda y: (
+        training.fit(
+            cross_entropy_of_shifted, torch.zeros(3), (P, y), epochs=2, batch_size=5, lr=0.1, generator=seeded()
+        ).params
+    ),
+}
+
+
+def first_label(_: Tensor, y: Tensor) -> Tensor:
+    return y[0]
+
+
+def is_other(label: Tensor, _: Tensor, y: Tensor) -> Tensor:
+    return (y.long() != label.long()).double()
+
+
+def cross_entropy_of_shifted(shift: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return losses.cross_entropy(x + shift, y.long())
+
+
 def flat(value: Any) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else [tensor for part in value for tensor in flat(part)]
 
@@ -71,6 +104,16 @@ def test_each_kind_of_integer_gives_what_int64_gives(name: str, kind: torch.dtyp
     assert len(found) == len(expected) > 0
     for x, y in zip(found, expected, strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_rows_of_each_kind_of_integer_are_those_of_int64(name: str, kind: torch.dtype) -> None:
+    found, expected = flat(ROWS[name](LABELS.to(kind))), flat(ROWS[name](LABELS))
+
+    assert len(found) == len(expected) > 0
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x.to(y.dtype), y)
 
 
 @pytest.mark.parametrize("name", sorted(INDICES))

@@ -793,6 +793,18 @@ def test_many_classes_take_no_matrix_for_each() -> None:
     assert softmax_gradient(x, labels, weights, 0.1, params).norm() < 1e-8
 
 
+def test_a_search_over_many_classes_does_not_hold_a_matrix_for_each() -> None:
+    n, d, k = 200, 100, 200
+    x = torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        linear.softmax_regression(x, torch.arange(n) % k, penalty=10.0)
+
+    events: Any = profile.profiler
+    held = torch.tensor([x.nbytes() for x in events.kineto_results.events() if x.name() == "[memory]"]).cumsum(0)
+    assert 8 * n * k <= held.max() < 8 * k * d**2 / 2
+
+
 @pytest.mark.parametrize("penalty", [1e-14, 1e-8])
 def test_duplicated_columns_share_a_tiny_penalty(penalty: float) -> None:
     x, labels, _ = random_classes(100, 3, 2)

@@ -1,6 +1,7 @@
 """Norms against their formulas, their laws and their extremes."""
 
 import math
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -237,6 +238,15 @@ def test_a_matrix_that_is_not_finite_does_not_affect_others_in_its_batch(norm: o
     assert values[0].isnan()
     assert values[1] == math.inf
     torch.testing.assert_close(values[2], norm(torch.eye(2)))
+
+
+@pytest.mark.parametrize("size", [3, 100])
+@pytest.mark.parametrize("name", ["l1_norm", "l2_norm", "lp_norm", "max_norm"])
+def test_a_dimension_may_be_a_numpy_integer(name: str, size: int, plain: ModuleType) -> None:
+    norm, x = getattr(plain.norms, name), torch.randn(size, size)
+
+    for dim, same in ((np.int64(1), 1), ((np.int8(0), np.int64(1)), (0, 1))):
+        assert torch.equal(norm(x, dim=dim), norm(x, dim=same))
 
 
 # Norms of many entries that need no derivative are fused

@@ -413,6 +413,17 @@ def test_nan_in_a_factor_gives_nan() -> None:
     assert log_singular_values(torch.tensor([[[math.nan, 1.0], [1.0, 2.0]]])).isnan().any()
 
 
+def test_a_product_that_is_not_finite_does_not_affect_others_in_its_batch() -> None:
+    matrices = torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    finite = log_singular_values(matrices[2])
+    matrices[0, 1, 0, 0], matrices[1, 0, 2, 1] = math.nan, math.inf
+
+    logs = log_singular_values(matrices)
+
+    assert logs[:2].isnan().all()
+    torch.testing.assert_close(logs[2], finite)
+
+
 def test_log_singular_values_raise_where_the_rotations_do_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlcore.propagation._stable.MAX_JACOBI_SWEEPS", 0)
     with pytest.raises(RuntimeError, match="matrices: no singular values found in 0 sweeps"):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_losses, check_number, number_of_rows
-from dlcore._torch import loadable
+from dlcore._torch import loadable, select_rows
 from dlcore.norms import l2_norm
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "fold_errors",
     "k_fold",
     "random_or_given_order",
-    "rows_at",
     "train_test_split",
 ]
 
@@ -147,7 +146,7 @@ def train_test_split(
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
     index = random_or_given_order(n, shuffle=shuffle, generator=generator)
-    return tuple(rows_at(x, part) for x in given for part in (index[:n_train], index[n_train:]))
+    return tuple(select_rows(x, part) for x in given for part in (index[:n_train], index[n_train:]))
 
 
 def k_fold(
@@ -304,7 +303,7 @@ def cross_validate(
     elif folds is None or k is not None:
         raise ValueError("either k or folds must be given, got " + ("none" if folds is None else "both"))
     errors = [
-        fold_errors(loss, fit(rows_at(x, train), rows_at(y, train)), x, y, train, validation)
+        fold_errors(loss, fit(select_rows(x, train), select_rows(y, train)), x, y, train, validation)
         for train, validation in folds
     ]
     check_count("len(folds)", len(errors), 2)
@@ -321,7 +320,7 @@ def fold_errors(
     """Return the mean loss of a model on each of several sets of rows, given by their indices."""
     errors: list[Tensor] = []
     for index in indices:
-        losses = loss(model, rows_at(x, index), rows_at(y, index))
+        losses = loss(model, select_rows(x, index), select_rows(y, index))
         check_losses(losses, len(index))
         errors.append(losses.mean())
     return tuple(errors)
@@ -338,8 +337,3 @@ def random_or_given_order(n: int, *, shuffle: bool, generator: Generator | None)
     if not shuffle:
         return torch.arange(n)
     return torch.randperm(n, generator=generator, device=None if generator is None else generator.device)
-
-
-def rows_at(x: Tensor, index: Tensor) -> Tensor:
-    """Return the rows of a tensor at these indices, on its device."""
-    return x.index_select(0, index.to(x.device))

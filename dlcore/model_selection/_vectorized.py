@@ -8,10 +8,10 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_losses, check_nonnegative, check_number, number_of_rows
 from dlcore._descent import decay_of_leaves, descend_
-from dlcore._torch import PyTree, split
+from dlcore._torch import PyTree, select_rows, split
 from dlcore._trees import floating_leaves
 
-from ._folds import CrossValidation, fold_errors, k_fold, rows_at
+from ._folds import CrossValidation, fold_errors, k_fold
 
 __all__ = ["cross_validate_vectorized"]
 
@@ -150,7 +150,7 @@ def cross_validate_vectorized(
 
 def _batch_rows(x: Tensor, index: Tensor) -> Tensor:
     """Return the rows of the batch of each fold; one selection is faster than indexing by a matrix."""
-    return rows_at(x, index.flatten()).reshape(*index.shape, *x.shape[1:])
+    return select_rows(x, index.flatten()).reshape(*index.shape, *x.shape[1:])
 
 
 def _batches(

@@ -8,9 +8,10 @@ from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
 from dlcore._checks import check_losses, check_weights, number_of_rows
+from dlcore._torch import select_rows
 from dlcore.importance._weights import scaled_to_mean_one
 
-from ._folds import CrossValidation, k_fold, rows_at
+from ._folds import CrossValidation, k_fold
 
 __all__ = ["importance_weighted_cross_validation"]
 
@@ -114,10 +115,10 @@ def importance_weighted_cross_validation(
     check_weights("weights", weights)
     errors: list[tuple[Tensor, ...]] = []
     for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
-        model = fit(rows_at(x, train), rows_at(y, train), rows_at(weights, train))
+        model = fit(select_rows(x, train), select_rows(y, train), select_rows(weights, train))
         fold: list[Tensor] = []
         for index in (train, validation):
-            losses, w = loss(model, rows_at(x, index), rows_at(y, index)), rows_at(weights, index)
+            losses, w = loss(model, select_rows(x, index), select_rows(y, index)), select_rows(weights, index)
             check_losses(losses, len(index))
             if normalize:
                 w = scaled_to_mean_one("weights of a fold", w).to(w.dtype)

@@ -101,7 +101,8 @@ def _is_short(x: Tensor, p: float, dim: Dim) -> bool:
     """Return whether torch's single pass is accurate; for the Euclidean norm, only the length of one vector matters."""
     if p != 2 or dim is None:
         return x.numel() <= SHORT_SUM_ENTRIES
-    return (x.shape[dim] if isinstance(dim, int) else math.prod([x.shape[d] for d in dim])) <= SHORT_SUM_ENTRIES
+    dims = dim if isinstance(dim, tuple) else (dim,)
+    return math.prod([x.shape[d] for d in dims]) <= SHORT_SUM_ENTRIES
 
 
 def _is_plain(x: Tensor) -> bool:
