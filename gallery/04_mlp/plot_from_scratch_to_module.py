@@ -32,6 +32,8 @@ code, and as a call of :mod:`torch.nn`. We take their snippets one after another
 regression and then a network that reads digits, and hold the forms against each other.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
@@ -275,16 +277,46 @@ claims["With MSELoss, the weights are those of half the decay"] = torch.dist(
 # A network: nn.Sequential and a sequence of parameters
 # -----------------------------------------------------
 #
-# A module of layers and activations is :func:`dlcore.mlp.mlp` with a sequence of parameters. Trained
-# on the same batches from the same weights, both read the same digits. The training differs in one
-# way: :func:`dlcore.training.fit` returns new parameters and leaves the old ones as they are, and
+# The network has one hidden layer. Each pixel of the input is connected with each hidden unit by a
+# weight, and each hidden unit with each logit; the figure shows a few of them. The shape of a weight
+# matrix is (from, to). A module of layers and activations is :func:`dlcore.mlp.mlp` with a sequence of
+# parameters.
+
+start = mlp.init_mlp([64, width, 10], scheme="he_normal", generator=generator)
+shapes = [tuple(weight.shape) for weight, _ in start]
+assert shapes == [(64, width), (width, 10)], "(from, to), and 10 logits at the end"
+
+# Figure
+fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
+units = [torch.linspace(-1, 1, n_shown) for n_shown in (5, 6, 4)]
+for place, (left, right) in enumerate(pairwise(units)):
+    for unit in left:
+        ax.plot([place, place + 1], [[unit] * len(right), right], "C3", linewidth=0.6)
+    ax.text(place + 0.5, 1.3, f"W{'₁₂'[place]} {shapes[place]}", ha="center")
+names = ["input x", "hidden h", "logits o"]
+for place, (name, size) in enumerate(zip(names, [64, width, 10], strict=True)):
+    ax.plot([place] * len(units[place]), units[place], f"oC{place}", markersize=16)
+    ax.text(place, -1.5, f"{name}\n{size} units", ha="center", va="top")
+ax.set(xlim=(-0.35, 2.35), ylim=(-2.1, 1.5))
+ax.axis("off")
+fig.set_label(
+    "A network with one hidden layer: a column of circles for the 64 inputs, one for the 64 hidden "
+    "units and one for the 10 logits, of which some are drawn. Lines connect each circle with all "
+    "circles of the next column; above them stand the shapes of the weights, (64, 64) and (64, 10)."
+)
+plt.show()
+
+# %%
+# In formulas, :math:`\mathbf{h} = \operatorname{ReLU}(\mathbf{x}\mathbf{W}_1 + \mathbf{b}_1)` and
+# :math:`\mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2`. Trained on the same batches from the same
+# weights, both forms read the same digits. The training differs in one way:
+# :func:`dlcore.training.fit` returns new parameters and leaves the old ones as they are, and
 # :func:`dlcore.training.fit_` changes the module.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data, dtype=torch.float32) / 16
 classes = torch.as_tensor(digits.target)
 known, new = slice(0, 1200), slice(1200, None)
-start = mlp.init_mlp([64, width, 10], scheme="he_normal", generator=generator)
 net = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 for layer, (weight, bias) in zip((net[0], net[2]), start, strict=True):
     layer.weight.data, layer.bias.data = weight.T.contiguous(), bias.clone()
