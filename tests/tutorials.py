@@ -12,9 +12,7 @@ from tests.library import code_lines
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("*/plot_*.py"))
-UNCONVERTED = {  # scripts that do not have this form yet
-    "04_mlp/plot_mlp_looked_into",
-}
+UNCONVERTED: set[str] = set()
 SETTINGS = "# Change these numbers and run the script again."
 CLOSING = """\
 for claim, holds in claims.items():

@@ -13,6 +13,7 @@ ORDER = [
     "plot_mutual_information",
     "plot_activations",
     "plot_mlp_looked_into",
+    "plot_universal_approximation",
     "plot_learning_rate",
     "plot_from_scratch_to_module",
     "plot_polynomial_degree",

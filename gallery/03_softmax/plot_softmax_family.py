@@ -119,7 +119,7 @@ dots = ax.scatter(*curves[:, -1].T, s=120, c=["C0", "C1", "C2"], clip_on=False)
 def move(k):
     dots.set_offsets(curves[:, k])
     at_k = ", ".join(f"{p:.2f}" for p in soft_max[k])
-    ax.set_title(f"T = {temperatures[k]:.2g}: softmax ({at_k})")
+    dots.axes.set_title(f"T = {temperatures[k]:.2g}: softmax ({at_k})")
 
 
 film = FuncAnimation(fig, move, [0, *range(110, 270, 9)])
@@ -244,7 +244,9 @@ wines = ax.scatter(*(clouds[1] @ corners).T, s=25, c=colors, alpha=0.7, clip_on=
 
 def warm(t):
     wines.set_offsets(clouds[t] @ corners)
-    ax.set_title(f"T = {t:g}: confidence {confidence[t]:.2f}, {n_correct} correct")
+    wines.axes.set_title(
+        f"T = {t:g}: confidence {confidence[t]:.2f}, {n_correct} correct"
+    )
 
 
 wine_film = FuncAnimation(fig, warm, rising)

@@ -326,7 +326,9 @@ fig.legend(loc="outside lower center", ncols=3)
 def deepen(depth):
     usual_dots.set_xdata([factor**depth for factor in usual])
     best_dots.set_xdata([factor**depth for factor in best_case])
-    ax.set_title(f"Depth {depth}: a sigmoid leaves at most {0.25**depth:.2g}")
+    best_dots.axes.set_title(
+        f"Depth {depth}: a sigmoid leaves at most {0.25**depth:.2g}"
+    )
 
 
 film = FuncAnimation(fig, deepen, depths)

@@ -64,6 +64,16 @@ CHANGES: dict[str, list[dict[str, object]]] = {
     ],
     "04_mlp/plot_from_scratch_to_module": [{"seed": 1}, {"epochs": 4}, {"width": 25}],
     "04_mlp/plot_learning_rate": [{"seed": 1}, {"epochs": 4}, {"batch_size": 12}],
+    "04_mlp/plot_mlp_looked_into": [
+        {"seed": 1, "epochs": 3, "digit_epochs": 1},
+        {"width": 2, "n_points": 60, "epochs": 20, "digit_epochs": 2},
+        {"lr": 0.01, "epochs": 5, "digit_widths": [2, 4, 8], "digit_epochs": 2},
+    ],
+    "04_mlp/plot_universal_approximation": [
+        {"seed": 1, "n_networks": 5, "max_depth": 1},
+        {"frequencies": [30.0, 0.0], "max_units": 5},
+        {"jump_at": -2.0, "far_away": 1.0, "max_depth": 9},
+    ],
     # 05
     "05_generalization/plot_which_rows_share_a_fold": [
         {"seed": 1, "n_walks": 20},
