@@ -50,8 +50,8 @@ claims = {}
 #
 # Three probabilities that sum to 1 are a point of a triangle: at each corner one class is certain,
 # in the centre all classes are equally likely, and on an edge one class is excluded. As the
-# temperature falls from ∞ to 0, the softmax moves from the centre to a corner. Only differences of
-# logits matter: a constant added to all logits changes nothing.
+# temperature falls from ∞ to 0, the softmax moves from the centre to a corner: move :math:`T` in the
+# figure below. Only differences of logits matter: a constant added to all logits changes nothing.
 
 corners = torch.tensor([[0, 0], [1, 0], [0.5, math.sqrt(0.75)]], dtype=torch.float64)
 temperatures = torch.logspace(3, -3, 400, dtype=torch.float64).tolist()
@@ -215,11 +215,11 @@ plt.show()
 # Confidence changes, decisions do not
 # ------------------------------------
 #
-# A higher temperature moves all wines towards the centre, and a lower one towards the corners. But
-# the order of the probabilities is that of the logits at *every* temperature, so no wine crosses a
-# decision boundary. The temperature changes only the confidence, not the accuracy. The confidence,
-# the mean of the largest probability, is above 0.97 at :math:`T = \frac14` and below 0.75 at
-# :math:`T = 4`.
+# A higher temperature moves all wines towards the centre, and a lower one towards the corners, as
+# the slider below shows. But the order of the probabilities is that of the logits at *every*
+# temperature, so no wine crosses a decision boundary. The temperature changes only the confidence,
+# not the accuracy. The confidence, the mean of the largest probability, is above 0.97 at :math:`T =
+# \frac14` and below 0.75 at :math:`T = 4`.
 
 rising = [0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5]
 clouds = {t: activations.softmax(logits, temperature=t) for t in rising}

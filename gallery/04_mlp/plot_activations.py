@@ -293,8 +293,8 @@ print({name: round(size, 3) for name, size in typical.items()})
 # smallest positive number of float32. Its typical slope is 0.21. In the best case, all the others
 # keep the gradient, and their typical slopes are between 0.5 and 0.75. The weights have to make up
 # for this: ReLU's typical slope is :math:`\sqrt{1/2}`, the reason for the factor :math:`\sqrt2` in
-# He initialization. Move the depth in the figure: with weights that change nothing, a layer
-# multiplies the gradient by such a factor.
+# He initialization. Move the depth in the figure: with weights that keep the size of a gradient,
+# each layer multiplies it by such a factor.
 
 assert math.isclose(largest["sigmoid"], 0.25), "at best a quarter"
 assert 0.25**10 < 1e-6, "ten layers divide by a million"
@@ -351,8 +351,9 @@ plt.show()
 # :func:`dlcore.propagation.signal_propagation` measures the joint effect of weights and slopes in a
 # whole network; the tutorial on :doc:`Xavier initialization
 # </auto_gallery/07_propagation/plot_xavier_understood>` uses it. The tutorial on :doc:`multilayer
-# perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` shows what a network can represent with
-# these functions.
+# perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` shows what hidden units learn, and that on
+# :doc:`universal approximation </auto_gallery/04_mlp/plot_universal_approximation>` what they can
+# represent.
 
 # %%
 # Exercises

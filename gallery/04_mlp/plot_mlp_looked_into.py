@@ -99,9 +99,10 @@ claims["Two units are right for fewer than nine points in ten"] = max(found[2]) 
 claims["Three units enclose the disc from each start"] = min(found[3]) > 0.98
 
 # %%
-# With eight units, we follow the decision boundary from the start to epoch 60. A thin line is the
-# border of a unit, where it turns on. The decision boundary is straight between the borders, and
-# has a corner where it meets one. So it is a polygon, and more units make it rounder.
+# With eight units, we follow the decision boundary from the start to epoch 60; move the epoch in
+# the figure. A thin line is the border of a unit, where it turns on. The decision boundary is
+# straight between the borders, and has a corner where it meets one. So it is a polygon, and more
+# units make it rounder.
 #
 # All borders start at the centre, because all biases start at 0. Each border moves away from the
 # centre to a different side. The borders rotate and shift, and the corners of the decision
