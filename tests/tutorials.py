@@ -12,7 +12,6 @@ from tests.library import code_lines
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("*/plot_*.py"))
-UNCONVERTED: set[str] = set()
 SETTINGS = "# Change these numbers and run the script again."
 CLOSING = """\
 for claim, holds in claims.items():
