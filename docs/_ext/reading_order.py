@@ -17,6 +17,7 @@ ORDER = [
     "plot_learning_rate",
     "plot_from_scratch_to_module",
     "plot_polynomial_degree",
+    "plot_double_descent",
     "plot_k_fold_done_right",
     "plot_which_rows_share_a_fold",
     "plot_weight_decay",

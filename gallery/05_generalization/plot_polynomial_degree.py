@@ -16,14 +16,14 @@ loss on new examples can.
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
     R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr] .
 
-*Prerequisites:* least squares, mean and variance. *Reading time:* 14 minutes.
+*Prerequisites:* least squares, mean and variance. *Reading time:* 10 minutes.
 """
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.animation import FuncAnimation
 
-from dlcore import datasets, linear, losses, norms, risk
+from dlcore import datasets, linear, losses, risk
 
 # Change these numbers and run the script again.
 seed = 0
@@ -31,7 +31,6 @@ truth = [-0.5, -3.0, 1.5, 4.0]  # the coefficients of 1, x, x² and x³
 noise_std = 0.5
 n = 40  # examples in each sample
 n_samples = 200
-penalty = 0.05
 claims = {}
 
 # %%
@@ -159,9 +158,10 @@ claims["At degree 10, the mean risk is more than three times the median"] = (
 # but not with the truth. The fits of degree 10 agree with the truth on average, but not with each
 # other.
 
+errors = {1: "bias", true_degree: "neither", 10: "variance"}
+
 # Figure
 fig, axes = plt.subplots(1, 3, figsize=(5.4, 2.8), sharey=True, layout="constrained")
-errors = {1: "bias", true_degree: "neither", 10: "variance"}
 for ax, (degree, error) in zip(axes, errors.items(), strict=False):
     ax.plot(grid, curves[degree].T, "C0", linewidth=0.5, alpha=0.25)
     ax.plot(grid, true_curve(grid), "--C1")
@@ -237,187 +237,17 @@ fig.set_label(
 plt.show()
 
 # %%
-# More examples, fewer parameters
-# -------------------------------
-#
-# Many parameters alone do not make a model overfit. The rule of thumb names three causes: many
-# parameters, few examples, and large parameters. One formula contains the first two. If a linear
-# model of :math:`p` parameters can express the truth, and the number :math:`n` of examples is
-# large, then
-#
-# .. math::
-#
-#     \mathrm{E}[R - R_\text{emp}] \approx \frac{p\,\sigma^2}{n} .
-#
-# Half of this is the optimism of the training error, and half is the excess risk of the fit. So
-# degree 9, with its 10 parameters, needs 2.5 times as many examples as degree 3 for the same gap.
-# With 320 or 640 examples, the formula is right for both degrees. With 40, it is far too small for
-# degree 9, because a few samples dominate the mean.
-
-gaps = {}
-for size in (40, 320, 640):
-    inputs, targets, new_inputs, new_targets = (
-        torch.cat(draws)
-        for draws in zip(*(draw(size) + draw(size) for _ in range(5)), strict=True)
-    )
-    for degree in (3, 9):
-        params = fit(powers(inputs, degree), targets)
-        train, test = (
-            losses.squared_loss(predict(powers(x, degree), *params), y)
-            for x, y in ((inputs, targets), (new_inputs, new_targets))
-        )
-        gap = torch.vmap(risk.generalization_gap)(train, test)
-        gaps[degree, size] = gap.mean(), gap.std() / len(gap) ** 0.5
-print({key: f"{float(gap):.4f}" for key, (gap, _) in gaps.items()})
-
-for (degree, size), (gap, standard_error) in gaps.items():
-    formula = (degree + 1) * noise_std**2 / size
-    if size > 40:
-        claims[f"With {size} examples, the gap of degree {degree} is p σ² / n"] = (
-            abs(gap - formula) < 4 * standard_error
-        )
-claims["With 40 examples, the gap of degree 9 is five times the formula"] = (
-    gaps[9, 40][0] > 5 * 10 * noise_std**2 / 40
-)
-
-# %%
-# A penalty instead of a lower degree
-# -----------------------------------
-#
-# The third cause suggests a remedy. The fits of degree 10 that vary most have large coefficients,
-# so you can keep the degree and penalize the coefficients instead. A ridge penalty of
-# :math:`\lambda = 0.05` reduces their norm from about 300 to about 4, and the risk from above 1 to
-# nearly that of the cubic. Move :math:`\lambda`: with a large penalty, the fit is nearly constant, so
-# it underfits.
-
-penalties = [0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
-
-
-def fit_ridge(strength):
-    """Return the ridge regressions of degree 10, their mean risk, and one of the curves."""
-    ridge = torch.vmap(lambda x, y: linear.ridge(x, y, penalty=strength))
-    params = ridge(powers(x, 10), y)
-    predictions = predict(powers(x_new, 10), *params)
-    curve = powers(grid, 10) @ params.weight[one] + params.bias[one]
-    return params, losses.squared_loss(predictions, y_new).mean(), curve
-
-
-small, risk_of_small, _ = fit_ridge(penalty)
-sizes = [norms.l2_norm(params.weight, dim=1).median() for params in (fits[10], small)]
-claims["The penalty reduces the norm of the coefficients from over 200 to below 10"] = (
-    sizes[0] > 200 and sizes[1] < 10
-)
-claims["The penalty reduces the risk to nearly that of the true degree"] = (
-    risk_of_small < 1.25 * means[true_degree - 1] < means[-1] / 5
-)
-ridges = {p: fit_ridge(p) for p in [*penalties, penalty]}
-claims["A penalty of 100 has a larger risk than the penalty set above"] = (
-    ridges[100.0][1] > 2 * risk_of_small
-)
-
-
-# Figure
-fig, ax = plt.subplots(figsize=(5.4, 3.5), layout="constrained")
-ax.plot(x[one], y[one], "o", color=ink, markersize=4)
-ax.plot(grid, true_curve(grid), "--", color=ink, linewidth=1, label="truth")
-for strength in (0.0, penalty):
-    ax.plot(grid, ridges[strength][2], linewidth=1, label=f"λ = {strength:g}")
-(line,) = ax.plot(grid, grid, "C2", linewidth=3)
-ax.set(xlabel="x", ylabel="y", ylim=(-2.9, 2.9), xticks=[-1, 0, 1])
-ax.legend()
-
-
-def penalize(strength):
-    line.set_ydata(ridges[strength][2])
-    ax.set_title(f"λ = {strength:g}: risk {ridges[strength][1]:.2f}")
-
-
-steps = FuncAnimation(fig, penalize, sorted(ridges))
-fig.set_label(
-    "The same forty points and the dashed cubic, with fits of degree 10. Without a "
-    "penalty the fit oscillates. With the penalty 0.05 it is close to the cubic. The slider "
-    "moves a third fit from the first to the second and on to a nearly horizontal line."
-)
-plt.show()
-
-# %%
-# Double descent: more parameters than examples
-# ---------------------------------------------
-#
-# Large neural networks have more parameters than examples, and yet they generalize. The risk rises
-# only until the model can fit every example exactly, when the number of parameters is about
-# :math:`n`. Beyond, many models fit exactly. A tiny penalty, here :math:`10^{-8}`, selects the one
-# with the smallest weights, and with more parameters to choose from, the smallest weights become
-# smaller: the risk *falls* again. To see it, we fit 20 examples with up to 400 polynomials, each
-# orthogonal to the others (Legendre) and scaled to penalize bends. The peak is not a law: the small
-# penalty of the last section nearly removes it.
-
-numbers = [1, 2, 3, 4, 6, 8, 10, 14, 19, 25, 35, 50, 70, 100, 200, 400]
-few = min(n, 20)
-few_x, few_y = x[:50, :few], y[:50, :few]
-
-
-def legendre(x):
-    """Return the first Legendre polynomials of x, which are orthogonal on [-1, 1]."""
-    values = [torch.ones_like(x), x]
-    for k in range(1, numbers[-1]):
-        values.append(((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1))
-    k = torch.arange(1, len(values))
-    return torch.stack(values[1:], dim=-1) * (2 + 1 / k).sqrt()
-
-
-features, new_features = legendre(few_x), legendre(points)
-descent = {}
-for strength in (1e-8, penalty):
-    ridge = torch.vmap(lambda x, y, p=strength: linear.ridge(x, y, penalty=p))
-    for number in numbers:
-        w, b = ridge(features[..., :number], few_y)
-        predictions = w @ new_features[:, :number].T + b[:, None]
-        errors = losses.squared_loss(predictions, y_new[0].expand_as(predictions))
-        descent.setdefault(strength, []).append(errors.mean(1).median())
-bare, penalized = (torch.stack(found) for found in descent.values())
-peak = numbers[int(bare.argmax())]
-
-claims[
-    "The risk peaks where the number of parameters is about that of the examples"
-] = 10 <= peak <= 25
-claims["Beyond the peak, the risk falls to less than a hundredth of it"] = (
-    bare[-1] < bare.max() / 100
-)
-claims["The second descent does not reach the risk of the true degree here"] = (
-    bare[-1] > bare.min()
-)
-claims["With the penalty, the risk has no peak"] = penalized.max() < 5 * penalized.min()
-
-# Figure
-fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
-for strength, found in descent.items():
-    ax.plot(numbers, found, ".-", label=f"λ = {strength:g}")
-ax.axvline(few, color=ink, linestyle="--", label=f"{few} examples")
-ax.set(xscale="log", yscale="log", xlabel="polynomials", ylabel="median risk")
-ax.set_title("The risk peaks where the fit becomes exact")
-ax.legend(loc="upper right")
-fig.set_label(
-    "The median risk against the number of polynomials, both on logarithmic axes. With "
-    "nearly no penalty, the risk falls, rises to a peak of about 100 000 near 20, the "
-    "number of examples, and falls to about 0.2 at 400. With the penalty 0.05, it stays "
-    "between 0.1 and 0.5."
-)
-plt.show()
-
-# %%
 # Conclusion
 # ----------
 #
 # A model should be as flexible as the truth, and no more. A less flexible model is wrong in the
 # same way on every sample, and a more flexible one in a different way on each. The empirical risk,
 # :func:`dlcore.risk.empirical_risk`, reveals the first error but not the second, so it cannot
-# choose the degree. The loss on examples that were not used for the fit can;
-# :func:`dlcore.risk.generalization_gap` is the difference of the two. Here we drew new examples
-# with :func:`dlcore.datasets.polynomial_regression`; real data must be held out from the sample, as
-# in :doc:`K-fold cross-validation </auto_gallery/05_generalization/plot_k_fold_done_right>`. If
-# there are too few examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the
-# same degree, by :doc:`weight decay </auto_gallery/06_regularization/plot_weight_decay>`.
+# choose the degree. The loss on examples that were not used for the fit can. Here we drew new
+# examples with :func:`dlcore.datasets.polynomial_regression`; real data must be held out from the
+# sample, as in :doc:`K-fold cross-validation
+# </auto_gallery/05_generalization/plot_k_fold_done_right>`. Many parameters alone do not make a
+# model overfit: :doc:`/auto_gallery/05_generalization/plot_double_descent` shows what else it takes.
 
 # %%
 # Exercises

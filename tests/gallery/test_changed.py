@@ -88,7 +88,12 @@ CHANGES: dict[str, list[dict[str, object]]] = {
     "05_generalization/plot_polynomial_degree": [
         {"seed": 1, "n_samples": 20},
         {"truth": [0.0, 2.0], "n_samples": 20},
-        {"n": 15, "noise_std": 0.1, "penalty": 1.0, "n_samples": 20},
+        {"n": 15, "noise_std": 0.1, "n_samples": 20},
+    ],
+    "05_generalization/plot_double_descent": [
+        {"seed": 1, "n_samples": 20},
+        {"truth": [0.0, 2.0], "few": 10, "n_samples": 20},
+        {"noise_std": 0.1, "penalty": 1.0, "n_samples": 20},
     ],
     # 06
     "06_regularization/plot_dropout": [{"seed": 1}, {"lr": 0.16}, {"n_steps": 80}],
