@@ -5,7 +5,7 @@ checked only where they can be read (see :func:`has_values`).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import cast
 
@@ -16,9 +16,11 @@ from ._rows import first_violation, row_extremes
 from ._torch import FakeTensor, is_compiling, is_functorch_wrapped_tensor
 
 __all__ = [
+    "MAX_OF_ALL_DTYPES",
     "as_int64",
     "check_broadcasts",
     "check_count",
+    "check_finite_in",
     "check_floating",
     "check_indices",
     "check_integer",
@@ -26,6 +28,7 @@ __all__ = [
     "check_nonnegative",
     "check_number",
     "check_pair",
+    "check_positive_in",
     "check_rank",
     "check_same_dtype",
     "check_same_shape",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out by default
+MAX_OF_ALL_DTYPES = torch.finfo(torch.float16).max
 
 
 def has_values(*tensors: Tensor) -> bool:
@@ -105,6 +109,26 @@ def check_number(name: str, value: float, rule: str, holds: Callable[[float], bo
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not holds(value):
         raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def check_finite_in(name: str, value: float, dtypes: Iterable[torch.dtype]) -> None:
+    """Raise ValueError unless a number is finite in all these dtypes."""
+    if abs(value) <= MAX_OF_ALL_DTYPES:  # without a look at them
+        return
+    for dtype in dtypes:
+        if not abs(value) <= torch.finfo(dtype).max:
+            raise ValueError(f"{name} must be finite in {dtype}, got {value}{_cure(dtype)}")
+
+
+def check_positive_in(name: str, value: float, dtype: torch.dtype) -> None:
+    """Raise ValueError unless a number is at least the smallest normal one of a dtype, so that one can divide by it."""
+    smallest = torch.finfo(dtype).tiny
+    if value < smallest:
+        raise ValueError(f"{name} must be >= {smallest:.3g} in {dtype}, got {value}{_cure(dtype)}")
+
+
+def _cure(dtype: torch.dtype) -> str:
+    return "" if dtype == torch.float64 else "; use torch.float64"
 
 
 def check_count(name: str, value: int, at_least: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_floating, check_nonnegative, check_number
+from ._checks import check_count, check_finite_in, check_floating, check_nonnegative, check_number, check_positive_in
 from ._torch import generator_option, loadable
 
 __all__ = [
@@ -129,7 +129,7 @@ class GaussianShift(NamedTuple):
         which is :math:`n\exp(-\lVert\boldsymbol{\mu}\rVert^2)` for :math:`\sigma = 1`. For :math:`\sigma^2 \ge 2` the
         variance of the weights is infinite, and the effective sample size is 0.
         """
-        rest = 2 - self.std**2
+        rest = 2 - self.std * self.std
         if rest <= 0:
             return 0.0
         squared_length = float(self.mean.double().square().sum())
@@ -197,6 +197,8 @@ def linear_regression(
             raise ValueError(f"bias must have shape (), got {tuple(true_bias.shape)}")
     else:
         check_number("bias", bias, "a number", lambda _: True)
+        if math.isfinite(bias):
+            check_finite_in("bias", bias, [true_weight.dtype])
         true_bias = torch.tensor(bias, dtype=true_weight.dtype, device=true_weight.device)
     check_count("n", n, 0)
     x = _standard_normal((n, len(true_weight)), true_weight, generator)
@@ -311,6 +313,8 @@ def gaussian_shift(
     """
     true_mean = _vector("mean", mean)
     check_number("std", std, "> 0 and finite", lambda std: 0 < std < math.inf)
+    check_finite_in("std", std, [true_mean.dtype])
+    check_positive_in("std", std, true_mean.dtype)
     check_count("n_source", n_source, 0)
     check_count("n_target", n_target, 0)
     source = _standard_normal((n_source, len(true_mean)), true_mean, generator)
@@ -332,4 +336,5 @@ def _standard_normal(shape: tuple[int, ...], like: Tensor, generator: Generator 
 
 def _noise(n: int, noise_std: float, like: Tensor, generator: Generator | None) -> Tensor:
     check_nonnegative("noise_std", noise_std)
+    check_finite_in("noise_std", noise_std, [like.dtype])
     return noise_std * _standard_normal((n,), like, generator)

@@ -38,7 +38,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ._checks import check_count, check_floating, check_nonnegative, check_number, sizes_of
+from ._checks import check_count, check_finite_in, check_floating, check_nonnegative, check_number, sizes_of
 from ._torch import generator_option, laid_out_like
 
 __all__ = [
@@ -108,6 +108,7 @@ def normal(
     (torch.Size([784, 10]), 0.01)
     """
     check_nonnegative("std", std)
+    check_finite_in("std", std, [dtype or torch.get_default_dtype()])
     return std * torch.randn(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
 
 
@@ -196,6 +197,8 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
     tensor([[2., 2., 2.]])
     """
     check_number("value", value, "a number", lambda _: True)
+    if math.isfinite(value):
+        check_finite_in("value", value, [dtype or torch.get_default_dtype()])
     return torch.full(_sizes(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
 
 
@@ -245,7 +248,7 @@ def xavier_uniform(
     >>> weight.shape, bool((weight.abs() <= 1).all())
     (torch.Size([2, 4]), True)
     """
-    _check_layer(n_in, n_out, gain)
+    _check_layer(n_in, n_out, gain, dtype)
     bound = gain * math.sqrt(6 / (n_in + n_out))
     return _uniform((n_in, n_out), bound, generator, dtype, device)
 
@@ -295,7 +298,7 @@ def xavier_normal(
     >>> round((300 + 100) / 2 * weight.var().item(), 2)
     1.0
     """
-    _check_layer(n_in, n_out, gain)
+    _check_layer(n_in, n_out, gain, dtype)
     std = gain * math.sqrt(2 / (n_in + n_out))
     return normal((n_in, n_out), std=std, generator=generator, dtype=dtype, device=device)
 
@@ -346,7 +349,7 @@ def he_uniform(
     >>> weight.shape, bool((weight.abs() <= 1).all())
     (torch.Size([6, 4]), True)
     """
-    _check_layer(n_in, n_out, gain)
+    _check_layer(n_in, n_out, gain, dtype)
     bound = gain * math.sqrt(3 / n_in)
     return _uniform((n_in, n_out), bound, generator, dtype, device)
 
@@ -396,7 +399,7 @@ def he_normal(
     >>> round(300 * weight.var().item(), 2)
     2.0
     """
-    _check_layer(n_in, n_out, gain)
+    _check_layer(n_in, n_out, gain, dtype)
     std = gain / math.sqrt(n_in)
     return normal((n_in, n_out), std=std, generator=generator, dtype=dtype, device=device)
 
@@ -623,6 +626,7 @@ def _fans(weight: Tensor, gain: float) -> tuple[int, int]:
     if weight.dim() < 2 or weight.numel() == 0:
         raise ValueError(f"weight must have shape (n_out, n_in, ...) and an entry, got {tuple(weight.shape)}")
     check_nonnegative("gain", gain)
+    check_finite_in("gain", gain, [weight.dtype])
     return math.prod(weight.shape[1:]), len(weight) * math.prod(weight.shape[2:])
 
 
@@ -632,13 +636,15 @@ def _fill_(weight: Tensor, values: Tensor) -> Tensor:
         return weight.copy_(laid_out_like(weight, values.T.reshape(weight.shape)))
 
 
-def _check_layer(n_in: int, n_out: int, gain: float) -> None:
+def _check_layer(n_in: int, n_out: int, gain: float, dtype: DType) -> None:
     check_count("n_in", n_in, 1)
     check_count("n_out", n_out, 1)
     check_nonnegative("gain", gain)
+    check_finite_in("gain", gain, [dtype or torch.get_default_dtype()])
 
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:
+    check_finite_in("bound", bound, [dtype or torch.get_default_dtype()])
     u = torch.rand(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
     return bound * (2 * u - 1)
 

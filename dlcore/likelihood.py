@@ -8,11 +8,10 @@ squared loss, and that of Laplace noise is the absolute loss.
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._checks import check_floating, check_number, check_values
+from ._checks import check_finite_in, check_floating, check_number, check_positive_in, check_values
 from ._numerics import accumulation_dtype
 
 __all__ = [
@@ -297,13 +296,16 @@ def _standardize(x: Tensor, mean: float | Tensor, name: str, scale: float | Tens
     _check_parameter(x, "mean", mean)
     _check_parameter(x, name, scale)
     wide = accumulation_dtype(x.dtype)
+    if not isinstance(mean, Tensor) and math.isfinite(mean):
+        check_finite_in("mean", mean, [wide])
     if isinstance(scale, Tensor):
         check_values(name, scale, "> 0", lambda scale: scale > 0)
+        if scale.dtype != x.dtype:
+            check_values(name, scale.to(wide), f"> 0 in {wide}", lambda scale: scale > 0)
         log_scale = scale.to(wide).log()
     else:
         check_number(name, scale, "> 0", lambda scale: scale > 0)
-        smallest = torch.finfo(wide).tiny
-        check_number(name, scale, f">= {smallest:.3g} in {wide}", lambda scale: scale >= smallest)
+        check_positive_in(name, scale, wide)
         log_scale = math.log(scale)
     return ((x.double() - mean) / scale).to(wide), log_scale
 

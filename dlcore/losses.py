@@ -411,7 +411,10 @@ def _surprise(log_p: Tensor, y: Tensor, dim: int, q: int, smoothing: float) -> T
         loss = surprise_at_labels(log_p, y)
     else:
         loss = -_at_labels(log_p, y, dim, q)
-    return loss if smoothing == 0 else _weighted(1 - smoothing, loss) - (smoothing / q * log_p).sum(dim)
+    if smoothing == 0:
+        return loss
+    share = max(smoothing / q, torch.finfo(log_p.dtype).tiny)  # 0 times an infinite surprise would be NaN
+    return _weighted(1 - smoothing, loss) - (share * log_p).sum(dim)
 
 
 def _at_labels(x: Tensor, y: Tensor, dim: int, q: int) -> Tensor:

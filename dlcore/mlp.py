@@ -19,7 +19,7 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from . import init
-from ._checks import check_number
+from ._checks import check_finite_in, check_number
 from ._network import LOSSES, SCHEMES, activation_of, layer_values, named
 from ._torch import loadable
 from .linear import LinearParams
@@ -163,6 +163,7 @@ def init_mlp(
     if len(sizes) < 2:
         raise ValueError(f"sizes must have at least two entries, got {list(sizes)}")
     check_number("scale", scale, "finite", math.isfinite)
+    check_finite_in("scale", scale, [dtype or torch.get_default_dtype()])
     draw = named("scheme", scheme, SCHEMES)
     return tuple(
         LinearParams(
@@ -340,6 +341,7 @@ def forward(
     z, h, o = layer_values(params, x, activation)
     if x.dim() != 2 or x.shape[0] == 0:
         raise ValueError(f"x must have shape (n, n_in) with n >= 1, got {tuple(x.shape)}")
+    check_finite_in("penalty", penalty, (layer.weight.dtype for layer in params))
     mean_loss = per_example(o, y).mean()
     s = penalty / 2 * torch.stack([layer.weight.square().sum() for layer in params]).sum()
     return Trace(tuple(params), x, y, z, h, o, mean_loss, s, mean_loss + s, activation, loss, penalty)

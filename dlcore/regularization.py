@@ -143,7 +143,10 @@ def dropout_mask(
     """
     _check_probability(p)
     sizes = sizes_of(shape, dtype)
-    return _scale(p) * _draw_kept(sizes, p, generator, device).to(dtype or torch.get_default_dtype())
+    dtype = dtype or torch.get_default_dtype()
+    largest = torch.finfo(dtype).max
+    check_number("p", p, f"1, or have a finite 1 / (1 - p) in {dtype}", lambda p: _scale(p) <= largest)
+    return _scale(p) * _draw_kept(sizes, p, generator, device).to(dtype)
 
 
 def l1_penalty(params: PyTree) -> Float[Tensor, ""]:

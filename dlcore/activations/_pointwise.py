@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
-from dlcore._checks import check_broadcasts, check_floating, check_number, check_same_dtype
+from dlcore._checks import check_broadcasts, check_finite_in, check_floating, check_number, check_same_dtype
 from dlcore._numerics import accumulation_dtype, product_operands, upcast
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
@@ -109,7 +109,8 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     """
     check_floating(x=x)
     if not isinstance(alpha, Tensor):
-        check_number("alpha", alpha, f"finite in {x.dtype}", lambda alpha: abs(alpha) <= torch.finfo(x.dtype).max)
+        check_number("alpha", alpha, "a number", lambda _: True)
+        check_finite_in("alpha", alpha, [x.dtype])
     else:
         x, alpha = product_operands(x, alpha)
         check_floating(alpha=alpha)

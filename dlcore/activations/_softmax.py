@@ -382,7 +382,8 @@ def _over(temperature: float, x: Tensor, dim: int) -> Tensor:
     if temperature == 1 or x.numel() == 0:  # torch subtracts the largest entry itself
         return x
     limits = torch.finfo(x.dtype)
-    return (x - _finite_maximum(x, dim)) / min(max(temperature, limits.tiny), limits.max)
+    scaled = (x - _finite_maximum(x, dim)) / min(max(temperature, limits.tiny), limits.max)
+    return scaled if temperature >= limits.tiny else scaled / max(temperature / limits.tiny, limits.tiny)
 
 
 def _weighted_log_sum_exp(x: Tensor, w: Tensor, dim: int, t: float) -> Tensor:

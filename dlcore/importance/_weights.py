@@ -7,7 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_number, check_pair, check_values, check_weights, has_values
+from dlcore._checks import (
+    check_floating,
+    check_number,
+    check_pair,
+    check_positive_in,
+    check_values,
+    check_weights,
+    has_values,
+)
 from dlcore._numerics import upcast
 from dlcore._rows import (
     replace_rows,
@@ -259,7 +267,8 @@ def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]
     check_rows(w=w, maximum=maximum)
     check_weights("w", w, finite=False)
     check_number("maximum", maximum, "> 0", lambda maximum: maximum > 0)
-    return w.clamp(max=maximum)
+    check_positive_in("maximum", maximum, w.dtype)
+    return w.clamp(max=maximum if maximum <= torch.finfo(w.dtype).max else math.inf)
 
 
 def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
@@ -534,7 +543,9 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     check_rows(w=w, exponent=exponent)
     check_weights("w", w)
     check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
-    return w**exponent
+    wide = upcast(w)
+    power = exponent and max(exponent, torch.finfo(wide.dtype).tiny)  # an exponent that underflows would make 0 to 1
+    return (wide**power).to(w.dtype)
 
 
 def _relative_to_the_largest(w: Tensor) -> Tensor:

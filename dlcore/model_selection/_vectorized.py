@@ -116,7 +116,7 @@ def cross_validate_vectorized(
     check_count("batch_size", batch_size, 1)
     check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
-    decays = decay_of_leaves(structure, weight_decay)
+    decays = decay_of_leaves(initial, structure, weight_decay)
     folds = list(k_fold(number_of_rows(x=x, y=y), k, shuffle=shuffle, generator=generator))
     k, epochs, batch_size = int(k), int(epochs), int(batch_size)  # NumPy's integers too
 

@@ -13,6 +13,8 @@ from dlcore._torch import unpack_dual
 from dlcore.norms._fused import Dim, fused_norm, short_norm
 from dlcore.norms._stable import powers, rescaled_norm
 
+MAX_POWER = 1e20  # beyond it, the norm of any number of entries rounds to the largest magnitude
+MIN_PLAIN_POWER = 0.05  # below it, the norm is the only entry's, or so large that its powers are not summed as they are
 MAX_PLAIN_NORM = 1e12  # the root has about log(norm) units of rounding error
 
 
@@ -77,7 +79,7 @@ def lp_norm(
     check_number("p", p, "> 0", lambda p: p > 0)
     if p == 1:
         return _sum_of_magnitudes(x, dim, keepdim)
-    if p == math.inf:
+    if p > MAX_POWER:
         return _largest_magnitude(x, dim, keepdim)
     return _root_of_powers(x, p, dim, keepdim)
 
@@ -92,7 +94,7 @@ def _root_of_powers(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
         norm = fused_norm(wide, p, dim, keepdim)
     else:
         norm = powers(wide, p).sum(dim=dim, keepdim=keepdim).pow(1 / p)
-    if not (is_readable and _every_power_counts(norm, p, wide.numel())) and x.numel():
+    if not (is_readable and p >= MIN_PLAIN_POWER and _every_power_counts(norm, p, wide.numel())) and x.numel():
         norm = rescaled_norm(wide, p, dim, keepdim)
     return norm if wide is x else norm.to(x.dtype)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from dlcore._checks import check_count, check_nonnegative, check_number
+from dlcore._checks import check_count, check_finite_in, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
 from dlcore._torch import PyTree, TreeSpec, loadable
 from dlcore._trees import aligned_leaves, floating_leaves
@@ -143,13 +143,19 @@ def adam_step(
         check_number(name, beta, "in [0, 1)", lambda beta: 0 <= beta < 1)
     check_nonnegative("eps", eps)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), decay_of_leaves(structure, weight_decay)
+    gradients, decays = (
+        aligned_leaves(leaves, structure, "grads", grads),
+        decay_of_leaves(leaves, structure, weight_decay),
+    )
     t, means, squares = _leaves_of_state(state, leaves, structure)
     t += 1
-    if not decoupled:
-        gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
     rate = lr * scale / (1 - beta_1**t)
+    check_finite_in("lr", lr, (w.dtype for w in leaves))
+    check_finite_in("lr / (1 - betas[0] ** t)", rate, (w.dtype for w in leaves))
+    check_finite_in("lr * weight_decay", lr * max(decays, default=0.0), (w.dtype for w in leaves))
+    if not decoupled:
+        gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     shrink = [1 - lr * decay if decoupled else 1.0 for decay in decays]
     floor, eps = SMALLEST[leaves[0].dtype] if leaves else 0.0, scale * eps
     fused = adam_leaves(leaves, gradients, means, squares, betas=betas, shrink=shrink, floor=floor, eps=eps, rate=rate)

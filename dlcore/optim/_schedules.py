@@ -105,7 +105,8 @@ def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedu
 
     def schedule(step: int) -> float:
         check_count("step", step, 0)
-        return final_lr + (lr - final_lr) * (1 + math.cos(math.pi * min(step, n_steps) / n_steps)) / 2
+        cosine = math.cos(math.pi * min(step, n_steps) / n_steps)
+        return lr * (1 + cosine) / 2 + final_lr * (1 - cosine) / 2  # no difference of rates, which would lose digits
 
     return schedule
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
-from dlcore._checks import check_count, check_floating, check_nonnegative, check_number
+from dlcore._checks import check_count, check_finite_in, check_floating, check_nonnegative, check_number
 from dlcore._descent import decay_of_leaves
 from dlcore._numerics import upcast
 from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, pytree
@@ -88,6 +88,7 @@ def sgd_(params: PyTree, *, lr: float, batch_size: int = 1) -> None:
     check_nonnegative("lr", lr)
     check_count("batch_size", batch_size, 1)
     w, g = _leaves_and_gradients(params)
+    check_finite_in("lr", lr, (x.dtype for x in w))
     with torch.no_grad():
         foreach_add_(w, g, alpha=-lr / batch_size)
         foreach_zero_(g)
@@ -153,7 +154,12 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     """
     check_nonnegative("lr", lr)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), decay_of_leaves(structure, weight_decay)
+    gradients, decays = (
+        aligned_leaves(leaves, structure, "grads", grads),
+        decay_of_leaves(leaves, structure, weight_decay),
+    )
+    check_finite_in("lr", lr, (w.dtype for w in leaves))
+    check_finite_in("lr * weight_decay", lr * max(decays, default=0.0), (w.dtype for w in leaves))
     stepped = [((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     return structure.unflatten(stepped)
 
@@ -238,7 +244,11 @@ def momentum_step(
     check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = aligned_leaves(leaves, structure, "grads", grads), decay_of_leaves(structure, weight_decay)
+    gradients, decays = (
+        aligned_leaves(leaves, structure, "grads", grads),
+        decay_of_leaves(leaves, structure, weight_decay),
+    )
+    check_finite_in("lr", lr, (w.dtype for w in leaves))
     penalized = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     velocities = penalized
     if velocity is not None:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dlcore._checks import check_floating, check_same_shape, check_values
+from dlcore._checks import check_finite_in, check_floating, check_nonnegative, check_same_shape, check_values
 from dlcore._network import ACTIVATIONS, Activation, layer_values
-from dlcore._numerics import upcast
+from dlcore._numerics import accumulation_dtype, upcast
 from dlcore._torch import generator_option, loadable
 from dlcore.linear import LinearParams
 
@@ -131,6 +131,9 @@ def signal_propagation(
         raise ValueError(f"x must have shape (n, n_in) with n >= 1, got {tuple(x.shape)}")
     if variances is not None and len(variances) != len(params):
         raise ValueError(f"variances must have one entry for each of {len(params)} layers, got {len(variances)}")
+    for k, variance in enumerate(variances or ()):
+        check_nonnegative(f"variances[{k}]", variance)
+        check_finite_in(f"variances[{k}]", variance, [accumulation_dtype(x.dtype)])
     if output_gradient is None:
         output_gradient = torch.randn(o.shape, **generator_option(generator), dtype=o.dtype, device=o.device)
     check_floating(output_gradient=output_gradient)

@@ -302,7 +302,7 @@ def epochs(
     leaves, structure = floating_leaves("params", params)
     check_rate(lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
-    decays = decay_of_leaves(structure, weight_decay)
+    decays = decay_of_leaves(leaves, structure, weight_decay)
     if step is not None and (momentum or any(decays)):
         raise ValueError("momentum and weight_decay must be 0 with a step, which has its own: use functools.partial")
     state = initial_state(leaves)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from dlcore._checks import check_count, check_number
+from dlcore._checks import check_count, check_finite_in, check_number
 from dlcore._torch import backward, foreach_copy_, foreach_mul_
 from dlcore.optim import clip_gradients
 
@@ -258,6 +258,7 @@ class ModuleRun:
         if self.max_norm < math.inf:
             foreach_copy_(grads, clip_gradients(grads, max_norm=self.max_norm))
         if lr is not None:
+            check_finite_in("lr", lr, (w.dtype for w in self.trained))
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
         self.optimizer.step()

@@ -63,8 +63,8 @@ ENTRIES = {
                 "alpha must have the dtype of x, torch.float32, got torch.float64",
                 (X, torch.ones(2, dtype=torch.float64)),
             ),
-            Refusal(ValueError, "alpha must be finite in torch.float32, got inf", (X, math.inf)),
-            Refusal(ValueError, "alpha must be finite in torch.float32, got -1e+50", (X, -1e50)),
+            Refusal(ValueError, "alpha must be finite in torch.float32, got inf; use torch.float64", (X, math.inf)),
+            Refusal(ValueError, "alpha must be finite in torch.float32, got -1e+50; use torch.float64", (X, -1e50)),
             Refusal(
                 ValueError,
                 "alpha must broadcast to the shape of x, (1, 2), got (3,)",

@@ -14,6 +14,7 @@ from ._stream import initial_or, read
 
 __all__ = ["Adwin", "adwin"]
 
+LARGEST_LOSS_RANGE = 1e-150, 1e150  # the squares of the losses, and their sums, neither vanish nor overflow
 Bucket = tuple[float, float]  # the sum of successive losses, and their squared deviations from their mean, summed
 
 
@@ -156,6 +157,8 @@ def adwin(
     state = initial_or(Adwin, state)
     check_number("delta", delta, "in (0, 1)", lambda delta: 0 < delta < 1)
     check_number("largest_loss", largest_loss, "> 0 and finite", lambda largest: 0 < largest < math.inf)
+    least, most = LARGEST_LOSS_RANGE
+    check_number("largest_loss", largest_loss, f"in [{least}, {most}]", lambda largest: least <= largest <= most)
     for name, value in (("check_every", check_every), ("max_buckets", max_buckets), ("min_window", min_window)):
         check_count(name, value, 1)
     check_every, max_buckets = int(check_every), int(max_buckets)

@@ -108,6 +108,7 @@ def kernel_mean_matching(
     """
     check_samples(source, target)
     check_number("maximum", maximum, ">= 1", lambda maximum: maximum >= 1)
+    maximum = min(maximum, len(source))  # the largest entry of n weights with mean 1 is n at most
     with torch.no_grad():
         columns = standardize(source, target)
         z = columns(source)

@@ -180,7 +180,7 @@ def target_mean(
         influence = omega * (1 + centred @ solve(a, phi_target.mean(0) - omega @ phi_source))
         variance = (influence * r).square().sum() + f_target.var(correction=0) / len(target)
     standard_error = math.sqrt(float(variance))
-    half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
+    half = -NormalDist().inv_cdf((1 - level) / 2) * standard_error
     return TargetMean(float(mean), standard_error, (float(mean) - half, float(mean) + half), float(level))
 
 

@@ -11,7 +11,7 @@ from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutat
 
 MAX_KERNEL_ROWS = 1024  # rows and columns of the kernel matrix in memory at a time: 8 MB
 BANDWIDTH_ROWS = 1000  # at most so many random rows are used to find the median distance
-MAX_BANDWIDTHS = 1e150  # distance from the median, in bandwidths, at which rows are clipped: squares stay finite
+MIN_BANDWIDTH = 1e-300  # relative to the largest entry: smaller distances count as none
 RELATIVE_TIE = 1e-11  # of the means whose difference is MMD²: statistics this close are equal but for rounding
 
 
@@ -98,7 +98,7 @@ def mmd_test(
     rows = pooled(x, y)
     unit = float(largest_of(torch.stack([x.detach().abs().max(), y.detach().abs().max()]).double()))  # of the rows
     sigma = _median_distance(rows, generator) if bandwidth is None else float(bandwidth) / unit
-    z = (rows / sigma).clamp(-MAX_BANDWIDTHS, MAX_BANDWIDTHS)
+    z = rows / max(sigma, MIN_BANDWIDTH)
     in_x = torch.cat([*draw_splits(len(x), len(z), n_permutations, generator, x.device)])
     in_smaller = in_x if len(x) == n else ~in_x  # the sum within the larger sample is what is left of the whole
     less_one = float(z.square().sum(1).max()) < 1 / 4  # kernels are all near 1, which MMD² does not depend on

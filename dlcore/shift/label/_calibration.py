@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from dlcore._checks import check_floating, check_integer, check_nonnegative, check_values
+from dlcore._checks import check_floating, check_integer, check_nonnegative, check_number, check_values
 from dlcore._newton import Derivatives, Objective, minimize_convex
 from dlcore._numerics import accumulation_dtype
 from dlcore._torch import loadable
@@ -16,6 +16,8 @@ __all__ = ["Calibrator", "bias_corrected_temperature"]
 
 START_RATIO = 4  # of the temperatures of two starts
 TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
+MIN_PENALTY = 1e-12  # below it, rounding would hide the penalty of rows that are classified correctly
+MAX_PENALTY_PER_ROW = 1e9  # beyond it, rounding would hide the labels
 REMEDY = "lower penalty, or the range of logits"
 
 
@@ -82,8 +84,8 @@ def bias_corrected_temperature(
         The logits of held-out rows, or the logarithms of probabilities.
     labels : Tensor of integers, shape (n,), in [0, k)
         Their classes; each class must occur.
-    penalty : float, in [0, inf), default 1.0
-        The penalty :math:`\lambda`; with 0, at least one row must be classified wrong.
+    penalty : float, in [0, 1e9 n], default 1.0
+        The penalty :math:`\lambda`; below 1e-12, at least one row must be classified wrong.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def bias_corrected_temperature(
     ValueError
         If a class is absent: its bias has no bound.
     ValueError
-        If ``penalty`` is 0 and some temperature and biases classify every row correctly: the temperature falls to 0.
+        If ``penalty`` is below 1e-12 and some temperature and biases classify every row correctly: the temperature falls to 0.
     ValueError
         If labels are less likely where their logits are larger: no positive temperature corrects that.
     RuntimeError
@@ -131,6 +133,8 @@ def bias_corrected_temperature(
     check_integer(labels=labels)
     check_logits("logits", logits, "labels", labels)
     check_values("logits", logits, "finite", torch.isfinite)
+    most = MAX_PENALTY_PER_ROW * len(logits)
+    check_number("penalty", penalty, f"<= {most:.3g} for {len(logits)} rows", lambda penalty: penalty <= most)
     inverse, biases = _fit(logits.detach().double(), labels.long(), penalty)
     return Calibrator((1 / inverse).to(logits.dtype), biases.to(logits.dtype))
 
@@ -201,8 +205,8 @@ def _check_bounded(params: Tensor, z: Tensor, factor: Tensor, penalty: float) ->
     if not params[0] > 0:
         raise ValueError("logits must be larger for the true labels: the best temperature is not positive")
     still_falling = bool((params[0] * z).abs().max() > 10) and float((params @ factor).square().sum()) < 1e-8 * len(z)
-    if penalty == 0 and still_falling:
+    if penalty < MIN_PENALTY and still_falling:
         raise ValueError(
-            "logits must not classify every row correctly when penalty is 0: "
+            f"logits must not classify every row correctly when penalty is {penalty:g}: "
             "the loss keeps falling as the temperature tends to 0"
         )

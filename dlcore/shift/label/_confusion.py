@@ -256,7 +256,7 @@ def _ridge_penalty(s: Tensor, beta: Tensor, rho: float) -> Tensor:
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         squares = (beta / (s**2 / largest + middle.exp())) ** 2  # of r / λ
-        too_small = rho**2 * squares.sum(-1, keepdim=True) > (s**2 * squares).sum(-1, keepdim=True)
+        too_small = rho * rho * squares.sum(-1, keepdim=True) > (s**2 * squares).sum(-1, keepdim=True)
         low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
     return low.exp() * largest
 

@@ -24,7 +24,7 @@ def prior_interval(resampled_priors: Tensor, n_target: int, level: float) -> Ten
     Reference: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", *Journal of the
     American Statistical Association* 22(158), 1927.
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = -NormalDist().inv_cdf((1 - level) / 2)
     levels = resampled_priors.new_tensor([(1 - level) / 2, 0.5, (1 + level) / 2])
     low, median, high = resampled_priors.quantile(levels, dim=0).clamp(0, 1)
     shift = z**2 * (1 - 2 * median) / (2 * n_target)
