@@ -8,7 +8,7 @@ from ._checks import MAX_OF_ALL_DTYPES, check_finite_in, check_nonnegative
 from ._torch import PyTree, TreeSpec, foreach_add_, foreach_mul_, is_leaf
 from ._trees import leaf_name, leaves_like
 
-__all__ = ["decay_of_leaves", "descend_"]
+__all__ = ["check_shrinkage", "decay_of_leaves", "descend_"]
 
 
 def decay_of_leaves(leaves: list[Tensor], structure: TreeSpec, weight_decay: PyTree) -> list[float]:
@@ -24,6 +24,12 @@ def decay_of_leaves(leaves: list[Tensor], structure: TreeSpec, weight_decay: PyT
             check_nonnegative(name, decay)
             check_finite_in(name, decay, [leaves[place].dtype])
     return decays
+
+
+def check_shrinkage(leaves: list[Tensor], lr: float, decays: list[float]) -> None:
+    """Raise ValueError unless the rate times each weight decay is finite in the dtype of the leaf."""
+    for w, decay in zip(leaves, decays, strict=True):
+        check_finite_in("lr * weight_decay", lr * decay, [w.dtype])
 
 
 def descend_(

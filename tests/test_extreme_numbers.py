@@ -40,7 +40,7 @@ VALUES = (*SMALL, 1 - 2**-53, *LARGE, -1e-50, -1e50)
 DTYPES = (torch.float64, torch.float32, torch.float16)
 WIDE = (torch.float64, torch.float32)
 
-Numbers = Iterable[mpf | float]
+Numbers = Iterable[mp.mpf | float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Case:
     """
 
     call: Callable[[torch.dtype, Any], Any]
-    exact: Callable[[torch.dtype, mpf], Numbers]
+    exact: Callable[[torch.dtype, mp.mpf], Numbers]
     ordinary: float = 0.5
     dtypes: Sequence[torch.dtype] = DTYPES
     tolerance: float = 16.0
@@ -71,12 +71,12 @@ def tensor(values: Any, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype)
 
 
-def mp_exp(x: mpf) -> mpf:
+def mp_exp(x: mp.mpf) -> mp.mpf:
     """Return exp(x), and 0 where mpmath would take memory without end for an exponent of 10⁵⁰."""
     return mpf(0) if x < -(10**6) else mp.exp(x)
 
 
-def mp_log_sum_exp(x: Sequence[mpf], t: mpf) -> mpf:
+def mp_log_sum_exp(x: Sequence[mp.mpf], t: mp.mpf) -> mp.mpf:
     return t * mp.log(sum(mp_exp((x_i - max(x)) / t) for x_i in x)) + max(x)
 
 
@@ -106,21 +106,21 @@ def in_place(function: Callable[..., Tensor]) -> Case:
     return scaled(lambda dtype, v: function(torch.zeros(3, 2, dtype=dtype), gain=v, generator=seeded()))
 
 
-def softmax_of(x: Sequence[float], t: mpf) -> list[mpf]:
+def softmax_of(x: Sequence[float], t: mp.mpf) -> list[mp.mpf]:
     return [mp_exp((x_i - max(x)) / t) / sum(mp_exp((x_j - max(x)) / t) for x_j in x) for x_i in map(mpf, x)]
 
 
-def swish(x: float, beta: mpf) -> mpf:
+def swish(x: float, beta: mp.mpf) -> mp.mpf:
     if beta * x < -(10**6):
         return mpf(0)
     return x / (1 + mp_exp(-beta * x))
 
 
-def normal_log(x: float, mean: mpf, std: mpf) -> mpf:
+def normal_log(x: float, mean: mp.mpf, std: mp.mpf) -> mp.mpf:
     return -mp.log(std) - mp.log(2 * mp.pi) / 2 - ((x - mean) / std) ** 2 / 2
 
 
-def laplace_log(x: float, mean: mpf, scale: mpf) -> mpf:
+def laplace_log(x: float, mean: mp.mpf, scale: mp.mpf) -> mp.mpf:
     return -mp.log(scale) - mp.log(2) - abs((x - mean) / scale)
 
 
@@ -128,11 +128,11 @@ def of_x(function: Callable[..., Tensor], option: str, **kwargs: Any) -> Callabl
     return lambda dtype, v: function(tensor(X, dtype), **kwargs, **{option: v})
 
 
-def each(formula: Callable[[float, mpf], mpf | float]) -> Callable[[torch.dtype, mpf], Numbers]:
+def each(formula: Callable[[float, mp.mpf], mp.mpf | float]) -> Callable[[torch.dtype, mp.mpf], Numbers]:
     return lambda _, v: [formula(x, v) for x in X]
 
 
-def entropy_case(function: Callable[..., Tensor], *inputs: Any, nats: float | mpf) -> Case:
+def entropy_case(function: Callable[..., Tensor], *inputs: Any, nats: float | mp.mpf) -> Case:
     return Case(
         lambda dtype, v: function(*(tensor(x, dtype) for x in inputs), base=v),
         lambda _, v: [nats / mp.log(v)],
@@ -140,11 +140,11 @@ def entropy_case(function: Callable[..., Tensor], *inputs: Any, nats: float | mp
     )
 
 
-def log(x: float) -> mpf:
+def log(x: float) -> mp.mpf:
     return mp.log(mpf(x))
 
 
-def mp_norm(x: Sequence[float], p: mpf) -> mpf | float:
+def mp_norm(x: Sequence[float], p: mp.mpf) -> mp.mpf | float:
     largest = mpf(max(x))
     if p == math.inf:
         return largest
@@ -168,7 +168,7 @@ def dot_loss(w: Tensor, x: Tensor, *_: Tensor) -> Tensor:
     return x @ w
 
 
-def ridge_solution(penalty: mpf) -> list[mpf]:
+def ridge_solution(penalty: mp.mpf) -> list[mp.mpf]:
     n, x, y = len(ROWS), mp.matrix(ROWS), mp.matrix(TARGETS)
     mean_x, mean_y = [sum(x[i, j] for i in range(n)) / n for j in range(2)], sum(y) / n
     a = mp.matrix(n, 2)
@@ -181,7 +181,7 @@ def ridge_solution(penalty: mpf) -> list[mpf]:
 
 
 @cache
-def logistic_solution(penalty: mpf) -> list[mpf]:
+def logistic_solution(penalty: mp.mpf) -> list[mp.mpf]:
     """Return weight and bias, by Newton's method from the solution for an infinite penalty."""
     w, b = mpf(0), mp.log(mpf(2) / 4)
     for _ in range(60):
@@ -208,7 +208,7 @@ def penalized_network(dtype: torch.dtype, penalty: float) -> list[Tensor]:
     return [trace.s, *(layer.weight for layer in mlp.backward(trace))]
 
 
-def dropped(n: int, p: mpf) -> list[mpf]:
+def dropped(n: int, p: mp.mpf) -> list[mp.mpf]:
     kept = torch.rand(n, generator=seeded()) >= float(p)
     return [1 / (1 - p) if keep else mpf(0) for keep in kept]
 
@@ -228,7 +228,7 @@ def folds(option: str, dtype: torch.dtype, value: float) -> model_selection.Cros
     )
 
 
-def decayed_twice(decay: mpf) -> mpf:
+def decayed_twice(decay: mp.mpf) -> mp.mpf:
     w = mpf(1)
     for _ in range(2):
         w -= (1 + decay * w) / 2
@@ -240,7 +240,7 @@ def adam(option: str, dtype: torch.dtype, value: Any) -> Tensor:
     return optim.adam_step(tensor(W, dtype), tensor(G, dtype), None, **options)[0]
 
 
-def adam_formula(option: str, _: torch.dtype, value: Any) -> list[mpf]:
+def adam_formula(option: str, _: torch.dtype, value: Any) -> list[mp.mpf]:
     options = {
         "lr": mpf(0.5),
         "betas": (mpf(0.5), mpf(0.75)),
@@ -257,7 +257,7 @@ def momentum(option: str, dtype: torch.dtype, value: Any) -> tuple[Tensor, Tenso
     return optim.momentum_step(tensor(W, dtype), tensor(G, dtype), tensor(V, dtype), nesterov=True, **options)
 
 
-def momentum_formula(option: str, _: torch.dtype, value: mpf) -> list[mpf]:
+def momentum_formula(option: str, _: torch.dtype, value: mp.mpf) -> list[mp.mpf]:
     options = {"lr": mpf(0.5), "momentum": mpf(0.5), "weight_decay": mpf(0.5), option: value}
     lr, beta, decay = options.values()
     g = [g + decay * w for w, g in zip(W, G, strict=True)]
@@ -282,16 +282,16 @@ def signals(dtype: torch.dtype, value: float) -> list[Tensor]:
     return [found.forward_predicted, found.backward_predicted]
 
 
-def signals_formula(v: mpf) -> list[mpf]:
+def signals_formula(v: mp.mpf) -> list[mp.mpf]:
     return [mpf(1), mpf(1), v, v, v, mpf(1)]
 
 
-def page_hinkley(dtype: torch.dtype, **options: float) -> list[float]:
+def page_hinkley(dtype: torch.dtype, **options: Any) -> list[float]:
     state = concept.page_hinkley(None, tensor(STREAM, dtype), **options)
     return [state.rise, float(bool(state.detections))]
 
 
-def page_hinkley_formula(delta: mpf) -> list[mpf]:
+def page_hinkley_formula(delta: mp.mpf) -> list[mp.mpf]:
     mean, rise = mpf(0), mpf(0)
     for n, x in enumerate(STREAM, 1):
         mean += (x - mean) / n
@@ -308,7 +308,7 @@ def ratio(estimate: Callable[..., Any], option: str, dtype: torch.dtype, value: 
 def ratio_case(estimate: Callable[..., Any]) -> Case:
     """Return the case of a penalty: a small one changes nothing, and a large one makes all weights 1."""
 
-    def exact(_: torch.dtype, v: mpf) -> list[float]:
+    def exact(_: torch.dtype, v: mp.mpf) -> list[float]:
         return [1.0] * len(SOURCE) if v > 1e9 else flat(ratio(estimate, "penalty", torch.float64, max(float(v), 1e-12)))
 
     return Case(partial(ratio, estimate, "penalty"), exact, tolerance=1e7)
@@ -320,14 +320,14 @@ def target_interval(dtype: torch.dtype, level: float) -> tuple[float, float]:
     return covariate.target_mean(source[:, 0] ** 2, ratio, source, target, level=level).interval
 
 
-def target_interval_formula(dtype: torch.dtype, level: mpf) -> list[mpf]:
+def target_interval_formula(dtype: torch.dtype, level: mp.mpf) -> list[mp.mpf]:
     low, high = target_interval(dtype, 0.5)
     half = (high - low) / 2 * mp.erfinv(level) / mp.erfinv(mpf(0.5))
     return [(low + high) / 2 - half, (low + high) / 2 + half]
 
 
-def mmd2(x: Sequence[float], y: Sequence[float], bandwidth: mpf) -> mpf:
-    def mean(a: Sequence[float], b: Sequence[float], *, within: bool) -> mpf:
+def mmd2(x: Sequence[float], y: Sequence[float], bandwidth: mp.mpf) -> mp.mpf:
+    def mean(a: Sequence[float], b: Sequence[float], *, within: bool) -> mp.mpf:
         terms = [
             mp_exp(-(((mpf(s) - t) / bandwidth) ** 2) / 2)
             for i, s in enumerate(a)
@@ -350,7 +350,7 @@ def interval(estimate: Callable[..., Any], option: str, dtype: torch.dtype, valu
     ).interval
 
 
-def moderate(estimate: Callable[..., Any], dtype: torch.dtype, level: mpf) -> list[float]:
+def moderate(estimate: Callable[..., Any], dtype: torch.dtype, level: mp.mpf) -> list[float]:
     return flat(interval(estimate, "level", dtype, min(max(float(level), 1e-14), 1 - 1e-14)))
 
 
@@ -364,7 +364,7 @@ def calibrator(dtype: torch.dtype, penalty: float) -> list[Tensor]:
 
 
 @cache
-def calibrator_formula(penalty: mpf) -> list[mpf]:
+def calibrator_formula(penalty: mp.mpf) -> list[mp.mpf]:
     """Return the temperature that balances the derivative, and the biases, which are 0 by symmetry."""
     if penalty > 1e10:
         return [mpf(0)] * 3
@@ -411,7 +411,7 @@ def trained_module(option: str, dtype: torch.dtype, value: Any) -> Tensor:
     return module.weight
 
 
-def norm_of_g() -> mpf:
+def norm_of_g() -> mp.mpf:
     return mp.sqrt(sum(mpf(g) ** 2 for g in G))
 
 
@@ -535,9 +535,8 @@ CASES: dict[tuple[str, str], Case] = {
         each(lambda x, v: mpf(x) ** 2 / 2 if abs(x) <= v else v * (abs(x) - v / 2)),
     ),
     ("mlp.forward", "penalty"): Case(
-        lambda dtype, v: penalized_network(dtype, v),
+        penalized_network,
         lambda _, v: [v / 2 * mpf("7.8125"), *(v * w for w in FLAT)],
-        scale=0.0,
     ),
     ("mlp.init_mlp", "scale"): scaled(
         lambda dtype, v: mlp.init_mlp([2, 3], scale=v, dtype=dtype, generator=seeded())[0].weight
@@ -564,7 +563,7 @@ CASES: dict[tuple[str, str], Case] = {
         lambda dtype, v: [
             float(len(part)) for part in model_selection.train_test_split(torch.ones(4, dtype=dtype), test_fraction=v)
         ],
-        lambda _, v: [2, 2],
+        lambda *_: [2, 2],
     ),
     ("norms.lp_norm", "p"): Case(
         lambda dtype, v: torch.stack(
@@ -661,7 +660,7 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("shift.covariate.kernel_mean_matching", "maximum"): Case(
         partial(ratio, covariate.kernel_mean_matching, "maximum"),
-        lambda dtype, _: flat(ratio(covariate.kernel_mean_matching, "maximum", torch.float64, 100.0)),
+        lambda *_: flat(ratio(covariate.kernel_mean_matching, "maximum", torch.float64, 100.0)),
         ordinary=6.0,
         scale=1e-3 / 2e-16,
         dtypes=[torch.float64],
@@ -671,7 +670,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("shift.covariate.target_mean", "level"): Case(target_interval, target_interval_formula, tolerance=1e3, scale=1.0),
     ("shift.covariate.ulsif", "alpha"): Case(
         partial(ratio, covariate.ulsif, "alpha"),
-        lambda dtype, v: flat(
+        lambda _, v: flat(
             ratio(
                 covariate.ulsif,
                 "alpha",
@@ -774,7 +773,7 @@ def flat(result: Any) -> list[float]:
     return [result] if isinstance(result, float | int) else [value for part in result for value in flat(part)]
 
 
-def is_right(actual: float, expected: mpf | float, dtype: torch.dtype, case: Case) -> bool:
+def is_right(actual: float, expected: mp.mpf | float, dtype: torch.dtype, case: Case) -> bool:
     """Return whether a number is the expected one after rounding to the dtype, which may be infinite or 0."""
     limits = torch.finfo(dtype)
     expected = mpf(expected)
@@ -819,6 +818,98 @@ def test_a_number_gives_the_right_result_or_an_error_that_names_it(name: tuple[s
             continue
         expected = list(case.exact(dtype, mpf(value)))
         assert len(actual) == len(expected)
-        if not all(is_right(a, e, dtype, case) for a, e in zip(actual, expected)):
+        if not all(is_right(a, e, dtype, case) for a, e in zip(actual, expected, strict=True)):
             wrong.append((value, actual, [mp.nstr(mpf(e), 5) for e in expected]))
     assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_error_names_parameter_rule_dtype_value_and_cure(dtype: torch.dtype) -> None:
+    w = [torch.ones(2, dtype=dtype), torch.ones(2, dtype=torch.float64)]
+    end = f"must be finite in {dtype}, got 1e\\+50; use torch.float64$"
+
+    with pytest.raises(ValueError, match=f"^lr {end}"):
+        optim.sgd_step(w, w, lr=1e50)
+    with pytest.raises(ValueError, match=rf"^weight_decay\[0\] {end}"):
+        optim.sgd_step(w, w, lr=0.5, weight_decay=[1e50, 1e50])
+    with pytest.raises(ValueError, match=f"^lr {end}"):
+        training.fit(dot_loss, w[0], w[1].to(dtype)[None], epochs=1, batch_size=1, lr=lambda _: 1e50)
+    with pytest.raises(ValueError, match=r"^std must be >= 1.18e-38 in torch.float32, got 1e-50; use torch.float64$"):
+        likelihood.normal_log_density(w[0], std=1e-50)
+    with pytest.raises(ValueError, match=r"^std must be >= 2.23e-308 in torch.float64, got 1e-310$"):
+        likelihood.normal_log_density(w[1], std=1e-310)
+
+
+def test_a_number_per_parameter_needs_only_fit_its_own_dtype() -> None:
+    single, double = torch.ones(2), torch.ones(2, dtype=torch.float64)
+
+    _, stepped = optim.sgd_step([single, double], [single, double], lr=0.5, weight_decay=[0.0, 1e50])
+
+    assert stepped.tolist() == [-0.5e50, -0.5e50]
+
+
+def test_products_of_numbers_must_be_finite() -> None:
+    w = torch.tensor([0.0, 1.0])
+
+    with pytest.raises(ValueError, match=r"^lr \* weight_decay must be finite in torch.float32, got 1\.0.*e\+60"):
+        optim.sgd_step(w, w, lr=1e30, weight_decay=1e30)
+    with pytest.raises(ValueError, match=r"^lr \* weight_decay must be finite in torch.float32, got 1\.0.*e\+60"):
+        optim.adam_step(w, w, None, lr=1e30, weight_decay=1e30)
+    with pytest.raises(ValueError, match=r"^lr / \(1 - betas\[0\] \*\* t\) must be finite in torch.float32"):
+        optim.adam_step(w, w, None, lr=1e38, betas=(0.99, 0.0))
+    with pytest.raises(ValueError, match=r"^bound must be finite in torch.float32"):
+        init.xavier_uniform(1, 1, gain=3e38)
+
+
+def test_a_scale_in_another_dtype_must_not_vanish() -> None:
+    std = torch.tensor(1e-50, dtype=torch.float64)
+
+    assert likelihood.normal_log_density(torch.zeros(1, dtype=torch.float64), std=std).item() == pytest.approx(
+        -math.log(1e-50) - math.log(2 * math.pi) / 2
+    )
+    with pytest.raises(ValueError, match=r"^std must be > 0 in torch.float32, got 0.0$"):
+        likelihood.normal_log_density(torch.zeros(1), std=std)
+
+
+def test_mask_is_finite() -> None:
+    with pytest.raises(
+        ValueError, match=r"^p must be 1, or have a finite 1 / \(1 - p\) in torch.float16, got 0.99999$"
+    ):
+        regularization.dropout_mask(3, 0.99999, dtype=torch.float16)
+
+
+def test_infinite_numbers_are_kept_where_they_mean_something() -> None:
+    assert init.constant(1, -math.inf).item() == -math.inf
+    assert math.isnan(datasets.linear_regression(torch.ones(1), math.nan, 1).y.item())
+    assert likelihood.normal_log_density(torch.zeros(1), mean=math.inf).item() == -math.inf
+    assert importance.clip_weights(torch.tensor([1.0, math.inf]), maximum=1e50).tolist() == [1.0, math.inf]
+
+
+@pytest.mark.parametrize("std", [1e-160, 1e160])
+def test_effective_sample_size_of_an_extreme_shift(std: float) -> None:
+    shift = datasets.gaussian_shift(3, 3, mean=torch.zeros(1, dtype=torch.float64), std=std)
+
+    assert 0 <= shift.effective_sample_size < 1e-150
+
+
+def test_equal_rows_stay_equal_in_a_narrow_kernel() -> None:
+    x, y = torch.tensor([[0.1, 0.3], [0.7, 0.2], [0.9, 0.4]]), torch.tensor([[0.1, 0.3], [0.7, 0.2]])
+
+    for bandwidth in (1e-5, 1e-10, 1e-300):
+        found = detect.mmd_test(x, y, bandwidth=bandwidth, n_permutations=1).statistic
+        assert found == pytest.approx(-2 * 2 / 6)
+
+
+def test_a_penalty_that_rounding_hides_is_an_error() -> None:
+    column = torch.tensor([[0.0], [1.0], [2.0], [4.0]], dtype=torch.float64)
+    separated = torch.eye(2, dtype=torch.float64)[[0, 1, 0, 1]]
+
+    with pytest.raises(ValueError, match=r"x must have rank 2 when centred, got 1: .*, or penalize"):
+        linear.ridge(column.repeat(1, 2), column[:, 0], penalty=1e-50)
+    with pytest.raises(RuntimeError, match=r"no minimum found: rounding hides the ratios, .*; raise penalty"):
+        covariate.kliep(column, column + 9, features="linear", penalty=1e-13, generator=seeded())
+    with pytest.raises(ValueError, match="logits must not classify every row correctly when penalty is 1e-50: "):
+        label.bias_corrected_temperature(separated, torch.tensor([0, 1, 0, 1]), penalty=1e-50)
+    torch.testing.assert_close(
+        linear.ridge(column.repeat(1, 2), 2 * column[:, 0], penalty=1e-15).weight, torch.ones(2, dtype=torch.float64)
+    )

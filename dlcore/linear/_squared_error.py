@@ -124,6 +124,8 @@ def ridge(
         If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0; skipped as in
         :func:`least_squares`.
     ValueError
+        If a column depends on others, and the penalty is so small beside the inputs that rounding hides it.
+    ValueError
         If the rows are sharded, and one of the tensors requires a gradient.
 
     See Also
@@ -148,8 +150,19 @@ def ridge(
     if penalty == 0:
         return least_squares(x, y, weights=weights)
     centred = _centre(x, y, weights)
-    weight = ridge_solution(centred.x, centred.y, penalty / centred.total_weight)  # (AᵀA + λI)⁻¹AᵀB, stably
+    mean_penalty = penalty / centred.total_weight
+    if _is_negligible(mean_penalty, centred.x):  # which then needs independent columns
+        return least_squares(x, y, weights=weights)
+    weight = ridge_solution(centred.x, centred.y, mean_penalty)  # (AᵀA + λI)⁻¹AᵀB, stably
     return centred.model(weight, y)
+
+
+def _is_negligible(penalty: float | Tensor, a: Tensor) -> bool:
+    """Return whether the rounding of a matrix hides a penalty, which then gives dependent columns no solution."""
+    if not has_values(a):
+        return False
+    rounding = 16 * a.shape[1] * torch.finfo(a.dtype).eps * float(a.detach().abs().amax())
+    return bool(penalty < rounding * rounding)
 
 
 class _CentredExamples(NamedTuple):

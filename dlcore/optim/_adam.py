@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dlcore._checks import check_count, check_finite_in, check_nonnegative, check_number
-from dlcore._descent import decay_of_leaves
+from dlcore._descent import check_shrinkage, decay_of_leaves
 from dlcore._torch import PyTree, TreeSpec, loadable
 from dlcore._trees import aligned_leaves, floating_leaves
 from dlcore.optim._fused import adam_leaves
@@ -153,7 +153,7 @@ def adam_step(
     rate = lr * scale / (1 - beta_1**t)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
     check_finite_in("lr / (1 - betas[0] ** t)", rate, (w.dtype for w in leaves))
-    check_finite_in("lr * weight_decay", lr * max(decays, default=0.0), (w.dtype for w in leaves))
+    check_shrinkage(leaves, lr, decays)
     if not decoupled:
         gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     shrink = [1 - lr * decay if decoupled else 1.0 for decay in decays]

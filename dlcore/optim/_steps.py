@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from dlcore._checks import check_count, check_finite_in, check_floating, check_nonnegative, check_number
-from dlcore._descent import decay_of_leaves
+from dlcore._descent import check_shrinkage, decay_of_leaves
 from dlcore._numerics import upcast
 from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, pytree
 from dlcore._trees import aligned_leaves, floating_leaves, leaf_name
@@ -159,7 +159,7 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
         decay_of_leaves(leaves, structure, weight_decay),
     )
     check_finite_in("lr", lr, (w.dtype for w in leaves))
-    check_finite_in("lr * weight_decay", lr * max(decays, default=0.0), (w.dtype for w in leaves))
+    check_shrinkage(leaves, lr, decays)
     stepped = [((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     return structure.unflatten(stepped)
 

@@ -143,7 +143,13 @@ ENTRIES = {
         adapt=with_weights,
         empty=Refusal(ValueError, NO_ROWS, (torch.ones(0, 2), torch.ones(0)), {"penalty": 1.0}),
         refusals=refusals(
-            "y", Y, "(3,) or (3, k)", other_dtype(penalty=1.0), infinite_target(penalty=1.0), penalty=1.0
+            "y",
+            Y,
+            "(3,) or (3, k)",
+            other_dtype(penalty=1.0),
+            infinite_target(penalty=1.0),
+            Refusal(ValueError, DEPENDENT, (X @ torch.ones(2, 2), Y), {"penalty": 1e-50}),
+            penalty=1.0,
         ),
     ),
     "linear.logistic_regression": Entry(

@@ -32,6 +32,7 @@ from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 __all__ = ["fit", "kliep"]
 
 FINAL_TOLERANCE = 1e-10  # of the log-likelihood, before the last step: means of features then agree to all digits
+MAX_LOG_RATIO = 1e9  # with a larger one, the ratio has less than seven digits
 ROWS_PER_FEATURE = 5  # of each sample: with fewer, products or kernels are not tried
 
 Pair = tuple[Tensor, Tensor]  # source and target
@@ -159,6 +160,8 @@ def kliep(
         theta = fit(phi(source_sample), phi(target_sample), best, start, tolerance=FINAL_TOLERANCE)
         if len(source_sample) < len(source) or len(target_sample) < len(target):
             theta = fit_all_rows(source, target, phi, best, theta)
+        if float((phi(source_sample) @ theta).abs().max()) > MAX_LOG_RATIO:
+            raise RuntimeError(f"no minimum found: rounding hides the ratios, which differ too much; {REMEDY}")
         return ratio_with_report(
             source,
             target,

@@ -101,7 +101,8 @@ def bias_corrected_temperature(
     ValueError
         If a class is absent: its bias has no bound.
     ValueError
-        If ``penalty`` is below 1e-12 and some temperature and biases classify every row correctly: the temperature falls to 0.
+        If ``penalty`` is below 1e-12 and some temperature and biases classify every row correctly: the temperature
+        falls to 0.
     ValueError
         If labels are less likely where their logits are larger: no positive temperature corrects that.
     RuntimeError
