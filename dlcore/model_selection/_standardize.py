@@ -1,6 +1,5 @@
 """Columns of mean 0 and standard deviation 1."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from dlcore._checks import check_floating, check_same_dtype
 from dlcore._numerics import upcast
 from dlcore._torch import loadable
-from dlcore.norms import l2_norm
 
 __all__ = ["Standardization", "standardize"]
 
@@ -110,5 +108,9 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
     first = wide[0].detach()
     deviations = wide - first  # far from zero, their mean keeps digits that the mean lacks
     mean = deviations.mean(0)
-    std = l2_norm(deviations - mean, dim=0) / math.sqrt(x.shape[0])
-    return Standardization((first + mean).to(x.dtype), torch.where(std == 0, 1, std).to(x.dtype))
+    largest = deviations.detach().abs().amax(0)
+    is_constant = largest == 0
+    scale = torch.where(is_constant, 1, largest)  # relative to it, squares neither overflow nor vanish
+    variance = ((deviations - mean) / scale).square().mean(0)
+    std = scale * torch.where(is_constant, 1, variance).sqrt()
+    return Standardization((first + mean).to(x.dtype), std.to(x.dtype))
