@@ -40,6 +40,7 @@ __all__ = [
     "fork_rng",
     "gammaincc",
     "generator_option",
+    "gradients_of_weighted_sum",
     "is_compiling",
     "is_functorch_wrapped_tensor",
     "is_leaf",
@@ -165,6 +166,23 @@ def foreach_copy_(tensors: list[Tensor], others: list[Tensor]) -> None:
     """Copy each tensor of the second list to that of the first; torch's fused copy knows no DTensors."""
     copy_ = _copy_each_ if any(map(_is_dtensor, tensors)) else _foreach_copy_
     copy_(tensors, others)
+
+
+def _autograd(*arguments: Any, accumulate_grad: bool) -> tuple[Tensor | None, ...]:  # noqa: ANN401, ARG001
+    """Return the gradients by the public function."""
+    outputs, factors, _, _, inputs, allow_unused = arguments
+    return torch.autograd.grad(outputs, inputs, factors, allow_unused=allow_unused)
+
+
+_run_backward = _private("torch.autograd.graph._engine_run_backward", _autograd)
+
+
+def gradients_of_weighted_sum(losses: Tensor, factors: Tensor, inputs: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return the gradients of the losses times factors of their shape, None for an input on which they do not depend.
+
+    The checks of ``torch.autograd.grad`` would take a tenth of the time of a step on a small batch.
+    """
+    return _run_backward((losses,), (factors,), False, False, (*inputs,), True, accumulate_grad=False)
 
 
 def laid_out_like(x: Tensor, values: Tensor) -> Tensor:

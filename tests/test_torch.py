@@ -32,6 +32,7 @@ PRIVATE = [
     "torch._subclasses.FakeTensor",
     "torch._C._functorch.is_functorch_wrapped_tensor",
     "torch.utils._pytree",
+    "torch.autograd.graph._engine_run_backward",
 ]
 
 Load = Callable[[], ModuleType]
@@ -83,6 +84,21 @@ def test_the_losses_of_rows_come_from_public_functions(load_without_private_part
 
     torch.testing.assert_close(losses, expected)
     assert losses[1] == 0
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+def test_gradients_of_a_weighted_sum_are_those_of_autograd(
+    load_without_private_parts: Load, plain: ModuleType, *, is_private: bool
+) -> None:
+    parts = plain._torch if is_private else load_without_private_parts()
+    w, b, unused = (torch.randn(shape, requires_grad=True) for shape in ((3,), (), (2,)))
+    losses, factors = (torch.randn(4, 3) @ w - b).square(), torch.rand(4)
+    expected = torch.autograd.grad(losses, [w, b], factors, retain_graph=True)
+
+    *found, none = parts.gradients_of_weighted_sum(losses, factors, [w, b, unused])
+
+    assert none is None
+    assert all(g.equal(e) and not g.requires_grad for g, e in zip(found, expected, strict=True))
 
 
 def test_no_tensor_is_mistaken_for_a_fake_or_wrapped_one(load_without_private_parts: Load) -> None:

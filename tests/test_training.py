@@ -572,6 +572,14 @@ def test_a_loss_that_closes_over_a_module_is_refused() -> None:
         train(lambda _, x: net(x)[:, 0], list(net.parameters()), torch.ones(4, 3))
 
 
+def test_no_parameters_are_refused_where_the_loss_has_some() -> None:
+    w = torch.ones(1, requires_grad=True)
+
+    with pytest.raises(ValueError, match="loss must depend on params, got one that depends on other tensors only"):
+        train(lambda _, x: w * x, [], torch.ones(3))
+    assert w.grad is None
+
+
 def test_a_module_is_trained_through_functional_call() -> None:
     net, x = torch.nn.Linear(3, 1), torch.randn(8, 3)
     before = {name: w.detach().clone() for name, w in net.named_parameters()}

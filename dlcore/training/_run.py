@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlcore._descent import descend_
 from dlcore._numerics import upcast
-from dlcore._torch import PyTree, TreeSpec, foreach_copy_
+from dlcore._torch import PyTree, TreeSpec, foreach_copy_, gradients_of_weighted_sum
 from dlcore._trees import aligned_leaves
 
 from ._history import STATE_NAMES, History
@@ -67,8 +67,7 @@ class Run:
             raise ValueError(f"loss must depend on params, got one that does not{CURE}")
         losses, mean, factors = mean_and_factors(losses, weights, count)
         if math.isfinite(mean):
-            found = torch.autograd.grad(losses, self.leaves, factors, allow_unused=True)
-            found = cast("tuple[Tensor | None, ...]", found)
+            found = gradients_of_weighted_sum(losses, factors, self.leaves) if self.leaves else ()
             if all(g is None for g in found):
                 raise ValueError(f"loss must depend on params, got one that depends on other tensors only{CURE}")
             grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.values, found, strict=True)]
