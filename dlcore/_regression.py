@@ -21,7 +21,7 @@ from ._newton_cg import (
     preconditioner,
 )
 from ._numerics import accumulation_dtype
-from ._rows import row_any, row_max, row_search, row_sum, rows_at, select_rows
+from ._rows import keep_rows, row_any, row_max, row_search, row_sum, rows_at
 from ._shards import local_rows, shards_of
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
@@ -71,7 +71,7 @@ def leave_out_absent(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tens
         return x, y, None
     absent = weights == 0
     if row_any(absent):
-        x, y, weights = (select_rows(rows, ~absent) for rows in (x, y, weights))
+        x, y, weights = (keep_rows(rows, ~absent) for rows in (x, y, weights))
     return x, y, weights.double()
 
 

@@ -16,10 +16,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ._shards import OneProcess, Shards, as_rows_of, copied, is_sharded, local_rows, shards_in_chunks, shards_of
+from ._shards import OneProcess, as_rows_of, copied, is_sharded, local_rows, shards_in_chunks, shards_of
 
 __all__ = [
     "first_violation",
+    "keep_rows",
+    "own_rows",
     "replace_rows",
     "row_any",
     "row_extremes",
@@ -30,7 +32,6 @@ __all__ = [
     "row_sum",
     "row_topk",
     "rows_at",
-    "select_rows",
 ]
 
 QUANTILE_BRANCHES = 256  # of the search for a quantile: it ends after 8 steps, because float64 has 64 bits
@@ -121,7 +122,7 @@ def row_search(w: Tensor, shares: Tensor) -> Tensor:
     return shards.sum(torch.searchsorted(cumulative, points)).clamp_max(len(w) - 1)  # counts of the rows before
 
 
-def select_rows(x: Tensor, keep: Tensor) -> Tensor:
+def keep_rows(x: Tensor, keep: Tensor) -> Tensor:
     """Return the rows where a boolean vector is True; sharded rows are moved, so that they are equal chunks again."""
     shards, kept = shards_of(x), local_rows(x)[local_rows(keep)]
     return kept if isinstance(shards, OneProcess) else shards_in_chunks(kept, shards.mesh)
@@ -131,24 +132,22 @@ def rows_at(x: Tensor, index: Tensor) -> Tensor:
     """Return the rows at these indices, in their order, as a plain tensor: for a sample of the rows."""
     if not is_sharded(x):
         return x[index]
-    shards, local = shards_of(x), local_rows(x)
-    places, own = _own(index, shards, local)
-    return shards.sum(local.new_zeros(len(index), *local.shape[1:]).index_copy(0, places, local[own]))
+    local, (places, own) = local_rows(x), own_rows(x, index)
+    return shards_of(x).sum(local.new_zeros(len(index), *local.shape[1:]).index_copy(0, places, local[own]))
 
 
 def replace_rows(x: Tensor, index: Tensor, values: Tensor) -> Tensor:
     """Return a vector with these values at these indices."""
     if not is_sharded(x):
         return x.scatter(0, index, values)
-    shards, local = shards_of(x), local_rows(x)
-    places, own = _own(index, shards, local)
-    return as_rows_of(x, local.scatter(0, own, copied(values, x)[places]))
+    places, own = own_rows(x, index)
+    return as_rows_of(x, local_rows(x).scatter(0, own, copied(values, x)[places]))
 
 
-def _own(index: Tensor, shards: OneProcess | Shards, local: Tensor) -> tuple[Tensor, Tensor]:
+def own_rows(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Return the places of the indices of rows that this process holds, and these indices among its own rows."""
-    own = index - shards.first_row
-    places = ((own >= 0) & (own < len(local))).nonzero()[:, 0]
+    own = index - shards_of(x).first_row
+    places = ((own >= 0) & (own < len(local_rows(x)))).nonzero()[:, 0]
     return places, own[places]
 
 

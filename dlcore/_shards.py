@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
+from ._torch import select_rows
+
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
@@ -26,11 +28,13 @@ __all__ = [
     "as_rows_of",
     "check_rows",
     "copied",
+    "in_shards",
     "is_sharded",
     "local_rows",
     "replicated",
     "shards_in_chunks",
     "shards_of",
+    "take_rows",
 ]
 
 TO_SHARD = "; torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them"
@@ -105,6 +109,15 @@ def local_rows(x: Tensor) -> Tensor:
     return _Local.apply(x) if is_sharded(x) else x
 
 
+def in_shards(x: Tensor) -> Tensor:
+    """Return what torch has computed from sharded rows, and may have laid out otherwise, with its rows sharded."""
+    if not is_sharded(x) or cast("DTensor", x).placements[0].is_shard(0):
+        return x
+    from torch.distributed.tensor import Shard  # noqa: PLC0415
+
+    return cast("DTensor", x).redistribute(placements=[Shard(0)])
+
+
 def replicated(value: Tensor, x: Tensor) -> Tensor:
     """Return a plain tensor that is one for all in the form in which torch combines it with the rows of ``x``."""
     if not is_sharded(x):
@@ -134,6 +147,23 @@ def shards_in_chunks(rows: Tensor, mesh: DeviceMesh) -> Tensor:
 def _overlap(start: int, count: int, other_start: int, other_count: int) -> int:
     """Return how many integers two ranges have in common."""
     return max(min(start + count, other_start + other_count) - max(start, other_start), 0)
+
+
+def take_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Return the rows at these indices, in their order, sharded if those of ``x`` are."""
+    if not is_sharded(x):
+        return select_rows(x, index)
+    index = index.to(x.device)
+    mesh, process, n = cast("DTensor", x).device_mesh, shards_of(x).process, len(index)
+    outlines = _gathered(f"{n} with the weighted sum {int((index * torch.arange(1, n + 1).to(index)).sum())}", mesh)
+    _check_same("the rows of a fold", outlines, "; give each process a generator with the same seed")
+    chunk = _chunk_rows(len(x), mesh.size())
+    holders = index.div(chunk, rounding_mode="floor")
+    receivers = torch.arange(n, device=x.device).div(_chunk_rows(n, mesh.size()), rounding_mode="floor")
+    sent, received = receivers[holders == process], holders[receivers == process]
+    counts = [processes.bincount(minlength=mesh.size()).tolist() for processes in (sent, received)]
+    rows = _Moved.apply(local_rows(x)[index[holders == process] - chunk * process], mesh, *counts)
+    return _Wrapped.apply(rows[received.argsort(stable=True).argsort()], mesh, n)
 
 
 def as_rows_of(x: Tensor, local: Tensor) -> Tensor:
@@ -169,13 +199,13 @@ def _check_sharded(x: Tensor, arguments: dict[str, Any]) -> None:
         _check_chunks(name, [counts[name] for _, counts in found])
 
 
-def _check_same(name: str, outlines: list[str]) -> None:
+def _check_same(name: str, outlines: list[str], cure: str = "") -> None:
     """Raise ValueError unless all processes have the same argument."""
     for process, outline in enumerate(outlines):
         if outline != outlines[0]:
             raise ValueError(
                 f"{name} must be the same on all processes, got {outlines[0]} on process 0 and {outline} on process "
-                f"{process}"
+                f"{process}{cure}"
             )
 
 
@@ -246,14 +276,7 @@ class _Wrapped(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401, ARG004
-        from torch.distributed.tensor import Shard  # noqa: PLC0415
-
-        grad = cast("DTensor", grads[0])  # of a sum, for example, it is the same on all processes
-        return (
-            local_rows(grad if grad.placements[0].is_shard(0) else grad.redistribute(placements=[Shard(0)])),
-            None,
-            None,
-        )
+        return local_rows(in_shards(*grads)), None, None  # the gradient of a sum is the same on all processes
 
 
 class _Sum(torch.autograd.Function):

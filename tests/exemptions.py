@@ -37,7 +37,11 @@ EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "fsdp": {COLLECTIVE: ("batches.shard_rows",)},
     "dtensor": {
         COLLECTIVE: ("batches.shard_rows",),
-        "it has no gradient where rows are sharded": ("linear.least_squares",),
+        "it has no gradient where rows are sharded": (
+            "linear.least_squares",
+            "linear.ridge",
+            "model_selection.ridge_path_cross_validation",
+        ),
         "it takes samples that are both sharded": ("risk.generalization_gap",),
         NO_TENSOR: (
             "init.constant",
@@ -56,22 +60,17 @@ EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "datasets.polynomial_regression",
         ),
         ROWS_BY_INDEX: (
-            "model_selection.cross_validate",
             "model_selection.cross_validate_vectorized",
             "model_selection.grouped_k_fold",
-            "model_selection.importance_weighted_cross_validation",
             "model_selection.k_fold",
-            "model_selection.ridge_path_cross_validation",
             "model_selection.stratified_k_fold",
             "model_selection.time_ordered_folds",
-            "model_selection.train_test_split",
             "shift.covariate.kernel_mean_matching",
             "shift.covariate.logistic_ratio",
             "shift.detect.classifier_test",
         ),
         TENSORS_OF_ITS_OWN: (
             "importance.weighted_quantile",
-            "linear.ridge",
             "mlp.backward",
             "propagation.gaussian_expectation",
             "propagation.signal_propagation",

@@ -15,7 +15,20 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 from torch.utils._pytree import tree_leaves, tree_map
 
 import dlcore
-from dlcore import _newton_cg, _regression, _rows, _shards, batches, importance, information, linear, metrics, risk
+from dlcore import (
+    _newton_cg,
+    _regression,
+    _rows,
+    _shards,
+    batches,
+    importance,
+    information,
+    linear,
+    losses,
+    metrics,
+    model_selection,
+    risk,
+)
 from dlcore._logit_losses import LOGISTIC
 from tests.library import resolve
 from tests.processes import Processes, mesh_of_one
@@ -46,6 +59,9 @@ FUNCTIONS = {
     "information.kl_divergence": (3,),
     "information.mutual_information": (2,),
     "information.perplexity": (3,),
+    "model_selection.cross_validate": (7, 4),
+    "model_selection.importance_weighted_cross_validation": (7, 4),
+    "model_selection.train_test_split": (5, 4),
 }
 
 
@@ -203,6 +219,7 @@ def check_separation(mesh: DeviceMesh) -> None:
         problem = _newton_cg.Problem(LOGISTIC, rows, targets, None, torch.zeros(1).double(), None, 8, shards)
 
         assert problem.separated_by(torch.ones(1, 1).double()) == expected
+        assert problem.hessian_products(1) == 8
 
 
 def check_search(mesh: DeviceMesh) -> None:
@@ -210,6 +227,65 @@ def check_search(mesh: DeviceMesh) -> None:
         w, shares = draw(n).exp(), torch.rand(50, generator=torch.Generator().manual_seed(1)).double()
 
         assert torch.equal(_rows.row_search(shard(mesh, w), shares), _rows.row_search(w, shares))
+
+
+def check_taken_rows(mesh: DeviceMesh) -> None:
+    for n, index in ((7, [6, 0, 3, 3, 2]), (4, [3]), (2, [1, 0] * 4), (3, [])):
+        call = partial(_shards.take_rows, index=torch.tensor(index, dtype=torch.int64))
+        check_equal_to_one_process(mesh, call, (draw(n, 2),))
+
+
+def check_folds(mesh: DeviceMesh) -> None:
+    labels = torch.tensor([2, 0, 1, 1, 0, 2, 2, 0])
+    for folds in (
+        partial(model_selection.stratified_k_fold, k=2),
+        partial(model_selection.grouped_k_fold, k=3),
+    ):
+        torch.testing.assert_close(list(folds(shard(mesh, labels))), list(folds(labels)), rtol=0, atol=0)
+
+
+def check_cross_validation(mesh: DeviceMesh) -> None:
+    x, labels = draw(23, 2), torch.arange(23) % 3
+    targets = x.sum(1) + draw(23, seed=1)
+    for fit, loss, y in (
+        (partial(linear.ridge, penalty=1.0), losses.squared_loss, targets),
+        (linear.softmax_regression, losses.cross_entropy, labels),
+    ):
+        calls = [
+            partial(
+                model_selection.cross_validate,
+                fit,
+                lambda params, x, y, loss=loss: loss(linear.linear(x, *params), y),
+                k=3,
+                shuffle=True,
+                generator=torch.Generator().manual_seed(0),
+            )
+            for _ in range(2)
+        ]
+        expected = calls[0](x, y)
+
+        actual = calls[1](*shard(mesh, (x, y)))
+
+        torch.testing.assert_close(tuple(actual), tuple(expected), rtol=1e-12, atol=1e-14)
+
+
+def check_ridge_path(mesh: DeviceMesh) -> None:
+    for n, d, k in ((23, 3, 4), (23, 1, 2), (5, 3, 5), (2, 2, 2)):  # of 2 rows, the third process has none
+        x, y = draw(n, d) + 1e3, draw(n, seed=1)
+        path = partial(
+            model_selection.ridge_path_cross_validation,
+            penalties=torch.tensor([0.1, 1.0, 100.0]).double().requires_grad_(),
+            k=k,
+        )
+        expected = path(x, y)
+
+        actual = path(*shard(mesh, (x, y)))
+
+        torch.testing.assert_close(tuple(actual.folds), tuple(expected.folds), rtol=1e-12, atol=1e-14)
+        (gradient,), (expected_gradient,) = (
+            torch.autograd.grad(result.folds.validation_mean.sum(), result.penalties) for result in (actual, expected)
+        )
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-14)
 
 
 def check_fit(mesh: DeviceMesh, fit: Callable[..., Any], x: Tensor, y: Tensor, weights: Tensor | None) -> None:
@@ -246,6 +322,10 @@ def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
         check_logit_regressions_of_many_rows,
         check_search,
         check_separation,
+        check_taken_rows,
+        check_folds,
+        check_cross_validation,
+        check_ridge_path,
         check_distribution_along_the_rows,
         check_gradient_of_a_result_that_torch_reduces,
     ],
@@ -358,6 +438,22 @@ def refusal_of_dependent_columns_of_a_search(mesh: DeviceMesh) -> Any:
     linear.logistic_regression(*shard(mesh, (draw(7, 1).expand(7, 2), (torch.arange(7) % 2).double())), penalty=0)
 
 
+def refusal_of_other_folds(mesh: DeviceMesh) -> Any:
+    generator = torch.Generator().manual_seed(mesh.get_local_rank())
+    model_selection.train_test_split(shard(mesh, draw(7)), generator=generator)
+
+
+def refusal_of_a_nan_row_of_a_path(mesh: DeviceMesh) -> Any:
+    y = draw(7)
+    y[5] = torch.nan
+    model_selection.ridge_path_cross_validation(*shard(mesh, (draw(7, 2), y)), penalties=torch.ones(1), k=2)
+
+
+def refusal_of_a_gradient_of_a_path(mesh: DeviceMesh) -> Any:
+    x, y = shard(mesh, (draw(7, 2), draw(7)))
+    model_selection.ridge_path_cross_validation(x, y.requires_grad_(), penalties=torch.ones(1), k=2)
+
+
 def refusal_of_another_kind(mesh: DeviceMesh) -> Any:
     batches.shard_rows(torch.ones(2, 1 + mesh.get_local_rank()), mesh)
 
@@ -429,6 +525,18 @@ CURE = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
             refusal_of_dependent_columns_of_a_search,
             3,
             "ValueError: x must have rank 2 when centred, got 1: drop columns that depend on others, or penalize",
+        ),
+        (
+            refusal_of_other_folds,
+            2,
+            "ValueError: the rows of a fold must be the same on all processes, got 5 with the weighted sum 44 on "
+            "process 0 and 5 with the weighted sum 43 on process 1; give each process a generator with the same seed",
+        ),
+        (refusal_of_a_nan_row_of_a_path, 3, "ValueError: y must be finite, got nan at index 5"),
+        (
+            refusal_of_a_gradient_of_a_path,
+            1,
+            "ValueError: x must not require a gradient, nor y, if the rows are sharded: detach them",
         ),
         (
             refusal_of_another_kind,

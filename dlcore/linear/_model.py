@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dlcore._checks import check_floating, check_rank, check_same_dtype
 from dlcore._numerics import product_operands
+from dlcore._shards import is_sharded, replicated
 from dlcore._torch import loadable
 
 
@@ -100,6 +101,8 @@ def linear(
     >>> linear(x, torch.tensor([1.0, 1.0]), torch.tensor(0.5))
     tensor([3.5000, 7.5000])
     """
+    if is_sharded(x) and not is_sharded(weight):  # the parameters are one for all rows
+        weight, bias = replicated(weight, x), replicated(bias, x)
     x, weight, bias = product_operands(x, weight, bias)
     check_floating(x=x, weight=weight, bias=bias)
     check_same_dtype(x=x, weight=weight, bias=bias)

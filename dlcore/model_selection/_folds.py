@@ -9,7 +9,9 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_losses, check_number, number_of_rows
-from dlcore._torch import loadable, select_rows
+from dlcore._rows import row_mean
+from dlcore._shards import check_rows, in_shards, take_rows
+from dlcore._torch import loadable
 from dlcore.norms import l2_norm
 
 __all__ = [
@@ -141,12 +143,14 @@ def train_test_split(
         raise TypeError("train_test_split needs at least one tensor")
     check_number("test_fraction", test_fraction, "in (0, 1)", lambda fraction: 0 < fraction < 1)
     given = [torch.as_tensor(x) for x in tensors]
-    n = number_of_rows(**{f"tensors[{place}]": x for place, x in enumerate(given)})
+    named = {f"tensors[{place}]": x for place, x in enumerate(given)}
+    check_rows(**named, test_fraction=test_fraction, shuffle=shuffle)
+    n = number_of_rows(**named)
     n_train = n - math.floor(test_fraction * n + 0.5)
     if not 0 < n_train < n:
         raise ValueError(f"test_fraction must leave rows on both sides, got {test_fraction} of {n} rows")
     index = random_or_given_order(n, shuffle=shuffle, generator=generator)
-    return tuple(select_rows(x, part) for x in given for part in (index[:n_train], index[n_train:]))
+    return tuple(take_rows(x, part) for x in given for part in (index[:n_train], index[n_train:]))
 
 
 def k_fold(
@@ -297,13 +301,14 @@ def cross_validate(
     >>> result.train_errors
     tensor([4.5000, 0.5000])
     """
+    check_rows(x=x, y=y, k=k, shuffle=shuffle)
     n = number_of_rows(x=x, y=y)
     if folds is None and k is not None:
         folds = k_fold(n, k, shuffle=shuffle, generator=generator)
     elif folds is None or k is not None:
         raise ValueError("either k or folds must be given, got " + ("none" if folds is None else "both"))
     errors = [
-        fold_errors(loss, fit(select_rows(x, train), select_rows(y, train)), x, y, train, validation)
+        fold_errors(loss, fit(take_rows(x, train), take_rows(y, train)), x, y, train, validation)
         for train, validation in folds
     ]
     check_count("len(folds)", len(errors), 2)
@@ -320,9 +325,9 @@ def fold_errors(
     """Return the mean loss of a model on each of several sets of rows, given by their indices."""
     errors: list[Tensor] = []
     for index in indices:
-        losses = loss(model, select_rows(x, index), select_rows(y, index))
+        losses = in_shards(loss(model, take_rows(x, index), take_rows(y, index)))
         check_losses(losses, len(index))
-        errors.append(losses.mean())
+        errors.append(row_mean(losses))
     return tuple(errors)
 
 

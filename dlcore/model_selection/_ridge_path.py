@@ -9,8 +9,10 @@ from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_same_dtype, check_values, has_values, number_of_rows
 from dlcore._numerics import accumulation_dtype
+from dlcore._rows import own_rows, row_extremes
+from dlcore._shards import check_rows, is_sharded, local_rows, shards_of
 from dlcore._torch import loadable, qr, singular_values, svd
-from dlcore.norms import l2_norm, max_norm
+from dlcore.norms import l2_norm
 
 from ._folds import CrossValidation, k_fold
 
@@ -129,6 +131,8 @@ def ridge_path_cross_validation(
         If an entry of ``x`` or ``y`` is not finite.
     ValueError
         If a penalty is 0 and the centred columns of ``x`` are linearly dependent in a fold's training rows.
+    ValueError
+        If the rows are sharded, and ``x`` or ``y`` requires a gradient.
 
     See Also
     --------
@@ -150,14 +154,14 @@ def ridge_path_cross_validation(
     >>> path.best_penalty
     tensor(0.)
     """
+    check_rows(x=x, y=y, k=k, shuffle=shuffle)
     n = _check_arguments(x, y, penalties)
     folds = [index.to(x.device) for _, index in k_fold(n, k, shuffle=shuffle, generator=generator)]
     k, (table, scale) = len(folds), _table(x.double(), y.double())
     n_validation = table.new_tensor([len(index) for index in folds])
 
     # The rows of a fold are (1, x, y). QR replaces them by a triangular matrix R with the same norm of all residuals.
-    largest_fold = len(folds[0])
-    _, r_validation = qr(torch.stack([pad(table[index], (0, 0, 0, largest_fold - len(index))) for index in folds]))
+    r_validation = _triangles_of_shards(table, folds, x) if is_sharded(x) else _triangles(table, folds)
     other_folds = torch.tensor([[i for i in range(k) if i != j] for j in range(k)], device=x.device)
     _, r_train = qr(r_validation[other_folds].flatten(1, 2))
 
@@ -187,23 +191,39 @@ def _check_arguments(x: Tensor, y: Tensor, penalties: Tensor) -> int:
         raise ValueError(f"y must have shape (n,), got {tuple(y.shape)}")
     if penalties.dim() != 1 or len(penalties) == 0:
         raise ValueError(f"penalties must have shape (p,) with an entry at least, got {tuple(penalties.shape)}")
+    if is_sharded(x) and torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
+        raise ValueError("x must not require a gradient, nor y, if the rows are sharded: detach them")
     check_values("penalties", penalties, ">= 0 and finite", lambda penalties: (penalties >= 0) & penalties.isfinite())
     return number_of_rows(x=x, y=y)
 
 
 def _table(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows (1, x, y), centred and with x divided by its scale, and the scale.
+    """Return the rows (1, x, y) of this process, centred and with x divided by its scale, and the scale.
 
     Centring changes only the bias, and avoids a loss of digits.
     """
-    largest = max_norm(x.detach())
+    n, shards, (smallest, largest) = len(x), shards_of(x), row_extremes(x.detach())
+    largest = torch.maximum(-smallest, largest)
     scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1)  # a power of 2 rounds nothing
-    x_rows, y_rows = x / scale, y - y.mean()
-    x_mean = x_rows.mean(0)
-    if has_values(x, y) and not bool(x_mean.isfinite().all() & y_rows[:1].isfinite().all()):
+    x_rows, y_rows = local_rows(x) / scale, local_rows(y)
+    x_mean, y_mean = (shards.sum(rows.sum(0)) / n for rows in (x_rows, y_rows))
+    if has_values(x, y) and not bool(x_mean.isfinite().all() & y_mean.isfinite()):
         check_values("x", x, "finite", torch.isfinite)
         check_values("y", y, "finite", torch.isfinite)
-    return torch.cat([torch.ones_like(y_rows)[:, None], x_rows - x_mean, y_rows[:, None]], dim=1), scale
+    return torch.cat([torch.ones_like(y_rows)[:, None], x_rows - x_mean, (y_rows - y_mean)[:, None]], dim=1), scale
+
+
+def _triangles(table: Tensor, folds: list[Tensor]) -> Tensor:
+    """Return R of the QR decomposition of each fold's rows."""
+    largest_fold = len(folds[0])
+    return qr(torch.stack([pad(table[index], (0, 0, 0, largest_fold - len(index))) for index in folds]))[1]
+
+
+def _triangles_of_shards(table: Tensor, folds: list[Tensor], x: Tensor) -> Tensor:
+    """Return the same for the rows of all processes, of which x is sharded and the table has those of this one."""
+    own = [qr(table[own_rows(x, index)[1]])[1] for index in folds]
+    padded = torch.stack([pad(r, (0, 0, 0, table.shape[1] - len(r))) for r in own])
+    return qr(shards_of(x).cat(padded[None]).transpose(0, 1).flatten(1, 2))[1]
 
 
 def _check_full_rank_of_folds(r: Tensor, norms: Tensor, penalties: Tensor, eps: float) -> None:

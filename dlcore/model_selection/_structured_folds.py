@@ -7,6 +7,7 @@ from jaxtyping import Int, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_integer
+from dlcore._shards import check_rows, local_rows, shards_of
 from dlcore._torch import unique_with_counts
 
 from ._folds import random_or_given_order
@@ -72,7 +73,8 @@ def stratified_k_fold(
     [0, 0, 1] [0, 0, 1]
     [0, 0, 1] [0, 0, 1]
     """
-    n = _check(k, labels=labels)
+    labels = _all_rows(k, labels=labels)
+    n = len(labels)
     order = random_or_given_order(n, shuffle=shuffle, generator=generator).to(labels.device)
     dealt = order[labels[order].argsort(stable=True)]
     fold_of_row = torch.empty_like(dealt).index_copy(0, dealt, torch.arange(n, device=labels.device) % k)
@@ -129,7 +131,7 @@ def grouped_k_fold(groups: Integer[Tensor, "n"], k: int) -> Folds:
     [4, 4, 9] [7, 7, 7]
     [7, 7, 7] [4, 4, 9]
     """
-    _check(k, groups=groups)
+    groups = _all_rows(k, groups=groups)
     _, group_of_row, counts = unique_with_counts(groups)
     sizes: list[int] = [int(count) for count in counts]
     if len(sizes) < k:
@@ -205,15 +207,16 @@ def time_ordered_folds(n: int, k: int, *, gap: int = 0) -> Folds:
     return ((torch.arange(start - gap), torch.arange(start, start + m)) for start in starts)
 
 
-def _check(k: int, **vector: Tensor) -> int:
-    """Return the length of a vector of integers, which must be at least k."""
+def _all_rows(k: int, **vector: Tensor) -> Tensor:
+    """Return a vector of at least k integers as a plain tensor; the folds have the indices of all of them anyway."""
+    check_rows(k=k, **vector)
     check_integer(**vector)
     ((name, x),) = vector.items()
     if x.dim() != 1:
         raise ValueError(f"{name} must have shape (n,), got {tuple(x.shape)}")
     check_count("k", k, 2)
     check_count("n", len(x), k)
-    return len(x)
+    return shards_of(x).cat(local_rows(x))
 
 
 def _folds(fold_of_row: Tensor, k: int) -> Folds:

@@ -8,7 +8,8 @@ from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_losses, check_nonnegative, check_number, number_of_rows
 from dlcore._descent import decay_of_leaves, descend_
-from dlcore._torch import PyTree, select_rows, split
+from dlcore._shards import take_rows
+from dlcore._torch import PyTree, split
 from dlcore._trees import floating_leaves
 
 from ._folds import CrossValidation, fold_errors, k_fold
@@ -150,7 +151,7 @@ def cross_validate_vectorized(
 
 def _batch_rows(x: Tensor, index: Tensor) -> Tensor:
     """Return the rows of the batch of each fold; one selection is faster than indexing by a matrix."""
-    return select_rows(x, index.flatten()).reshape(*index.shape, *x.shape[1:])
+    return take_rows(x, index.flatten()).reshape(*index.shape, *x.shape[1:])
 
 
 def _batches(

@@ -8,7 +8,8 @@ from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
 from dlcore._checks import check_losses, check_weights, number_of_rows
-from dlcore._torch import select_rows
+from dlcore._rows import row_mean
+from dlcore._shards import check_rows, in_shards, take_rows
 from dlcore.importance._weights import scaled_to_mean_one
 
 from ._folds import CrossValidation, k_fold
@@ -111,17 +112,18 @@ def importance_weighted_cross_validation(
     >>> result.validation_errors, result.validation_mean
     (tensor([18., 66.]), tensor(42.))
     """
+    check_rows(x=x, y=y, weights=weights, k=k, shuffle=shuffle, normalize=normalize)
     n = number_of_rows(x=x, y=y, weights=weights)
     check_weights("weights", weights)
     errors: list[tuple[Tensor, ...]] = []
     for train, validation in k_fold(n, k, shuffle=shuffle, generator=generator):
-        model = fit(select_rows(x, train), select_rows(y, train), select_rows(weights, train))
+        model = fit(take_rows(x, train), take_rows(y, train), take_rows(weights, train))
         fold: list[Tensor] = []
         for index in (train, validation):
-            losses, w = loss(model, select_rows(x, index), select_rows(y, index)), select_rows(weights, index)
+            losses, w = in_shards(loss(model, take_rows(x, index), take_rows(y, index))), take_rows(weights, index)
             check_losses(losses, len(index))
             if normalize:
                 w = scaled_to_mean_one("weights of a fold", w).to(w.dtype)
-            fold.append((w * torch.where(w > 0, losses, 0)).mean())
+            fold.append(row_mean(w * torch.where(w > 0, losses, 0)))
         errors.append(tuple(fold))
     return CrossValidation(*map(torch.stack, zip(*errors, strict=True)))
