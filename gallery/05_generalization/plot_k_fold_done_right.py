@@ -424,7 +424,7 @@ plt.show()
 # lengths of the folds in one line, for any :math:`n` and :math:`k`.
 
 # Solution
-for n in range(10, 60):
+for n in range(k, k + 50):
     right = [n // k + (j < n % k) for j in range(k)]
     folds = model_selection.k_fold(n, k)
     assert [len(rows) for _, rows in folds] == right, "the first n % k folds are longer"

@@ -29,7 +29,7 @@ from dlcore import datasets, linear, losses, risk
 seed = 0
 truth = [-0.5, -3.0, 1.5, 4.0]  # the coefficients of 1, x, x² and x³
 noise_std = 0.5
-n = 40  # examples in each sample
+n = 40  # examples in each sample, at least 15
 n_samples = 200
 claims = {}
 

@@ -330,10 +330,11 @@ claims["The report does not trust weights without overlap"] = (
 # :func:`dlcore.shift.covariate.logistic_ratio` includes the factor :math:`n/m`, and its report says
 # whether to trust the weights. Pass the weights as ``weights`` to
 # :func:`dlcore.linear.least_squares` and similar functions, and to
-# :func:`dlcore.risk.importance_weighted_risk`. How good the estimated ratio is, also on real data,
-# shows :doc:`/auto_gallery/08_shift/plot_sample_selection_bias`. The weights helped here because a
-# line was the wrong model, so it matters where it is fitted. With the right model there is nothing
-# to gain and something to lose: :doc:`/auto_gallery/08_shift/plot_when_correction_hurts`.
+# :func:`dlcore.risk.importance_weighted_risk`.
+# :doc:`/auto_gallery/08_shift/plot_sample_selection_bias` measures how good the estimated ratio is,
+# also on real data. The weights helped here because a line was the wrong model, so it matters where
+# it is fitted. With the right model there is nothing to gain and something to lose:
+# :doc:`/auto_gallery/08_shift/plot_when_correction_hurts`.
 
 # %%
 # Exercises

@@ -266,7 +266,7 @@ for number in range(n_draws):
     errors = [
         (linear.linear(squares[target], *model) - area[target]).square().mean()
         for model in (
-            linear.least_squares(squares[source], area[source], weights=weights)
+            linear.ridge(squares[source], area[source], penalty=1e-6, weights=weights)
             for weights in (None, 1 / chance[source])
         )
     ]
