@@ -187,9 +187,9 @@ for source, target in draws:
     accuracies.append([accuracy(probabilities, target) for probabilities in choices])
     fitted_temperatures.append(float(calibrator.temperature))
     ranges.append(float(weights.max() / weights[weights > 0].min()))
-    hard = label.bbse(*given, n_resamples=0).report
+    by_matrix = label.rlls(*given, n_resamples=0).report
     uncalibrated = label.saerens_em(*given, n_resamples=0).report
-    reports.append((hard, uncalibrated, estimate.report))
+    reports.append((by_matrix, uncalibrated, estimate.report))
 accuracies = torch.tensor(accuracies)
 mean = accuracies.mean(dim=0)
 print("raw, raw + prior, calibrated + prior, calibrated + EM:", mean)
@@ -236,17 +236,17 @@ claims["The most probable digit is less than three times as probable as the next
 # Does the report warn?
 # ---------------------
 #
-# The report of the confusion matrix measures, on the weighted source, what the correction does to
-# the accuracy. In most draws it warns, and in each of these the correction does harm. The report of
-# EM without calibration does not trust even the prior. The report of EM with calibration trusts it
-# in most draws. In the others, it usually objects to the rows of rare digits that are drawn many
-# times: they look as if more than the labels had shifted.
+# The report of :func:`dlcore.shift.label.rlls`, which uses the confusion matrix, measures, on the
+# weighted source, what the correction does to the accuracy. In most draws it warns, and in each of
+# these the correction does harm. The report of EM without calibration does not trust even the prior.
+# The report of EM with calibration trusts it in most draws. In the others, it usually objects to the
+# rows of rare digits that are drawn many times: they look as if more than the labels had shifted.
 
 harms = (accuracies[:, 1] - accuracies[:, 0]).tolist()
 warned = [
     harm
-    for (hard, _, _), harm in zip(reports, harms, strict=True)
-    if "correct no probabilities by it" in hard.verdict
+    for (by_matrix, _, _), harm in zip(reports, harms, strict=True)
+    if "correct no probabilities by it" in by_matrix.verdict
 ]
 trusted = sum(of_em.trustworthy for _, _, of_em in reports)
 print(f"warned in {len(warned)} of {n_draws} draws, trusted EM's prior in {trusted}")
