@@ -192,10 +192,12 @@ vanished = (gaps > underflow / 2) & (gaps < overflow)
 claims["The naive gradient is right at first"] = torch.allclose(
     of_naive[right], sigmoids[right], atol=0.01
 )
-claims["It is a tenth too large just before half the gap"] = (
+claims["The naive gradient is a tenth too large before it vanishes"] = (
     (of_naive[gaps == 51] > 1.1) & (of_naive[gaps == 51] < 1.15)
 ).all()
-claims["It is zero from half the gap on"] = (of_naive[vanished] == 0).all()
+claims["The naive gradient is zero from half the underflow on"] = (
+    of_naive[vanished] == 0
+).all()
 claims["The naive gradient ends in NaN"] = of_naive[gaps > overflow].isnan().all()
 claims["The shifted gradient is right up to 88 and ends in NaN"] = (
     torch.allclose(of_shifted[gaps < overflow], sigmoids[gaps < overflow])

@@ -387,7 +387,7 @@ claims["Softplus and swish recover, GELU does not"] = (
     max(ended["softplus"][0][-1], ended["swish"][0][-1]) < 0.02 < ended["GELU"][0][-1]
 )
 w, b = ended["GELU"][1]
-claims["The slope of GELU is negative there, so the bias falls further"] = (
+claims["After the long step, the slope of GELU is negative"] = (
     slope(functions["GELU"], w * points + b) < 0
 ).all()
 

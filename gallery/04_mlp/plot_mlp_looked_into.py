@@ -124,7 +124,8 @@ claims["The borders move away from the centre"] = built[-1][0].bias.abs().mean()
 edge = grid.abs().amax(dim=1) == side.max()
 closed = {k: bool((gaps[k][edge] > 0).all()) for k in frames}
 claims["The boundary is open at first"] = not closed[0]
-claims["It is closed from epoch 2 on"] = all(closed[k] for k in frames if k >= 2)
+later = [closed[k] for k in frames if k >= 2]
+claims["The boundary is closed from epoch 2 on"] = all(later)
 
 # Figure
 ink = plt.rcParams["text.color"]
