@@ -154,10 +154,8 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     """
     check_nonnegative("lr", lr)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = (
-        aligned_leaves(leaves, structure, "grads", grads),
-        decay_of_leaves(leaves, structure, weight_decay),
-    )
+    gradients = aligned_leaves(leaves, structure, "grads", grads)
+    decays = decay_of_leaves(leaves, structure, weight_decay)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
     check_shrinkage(leaves, lr, decays)
     stepped = [((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
@@ -244,10 +242,8 @@ def momentum_step(
     check_nonnegative("lr", lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = (
-        aligned_leaves(leaves, structure, "grads", grads),
-        decay_of_leaves(leaves, structure, weight_decay),
-    )
+    gradients = aligned_leaves(leaves, structure, "grads", grads)
+    decays = decay_of_leaves(leaves, structure, weight_decay)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
     penalized = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     velocities = penalized
