@@ -44,7 +44,7 @@ def surprisal(p: Float[Tensor, "*shape"], *, base: float = math.e) -> Float[Tens
     ----------
     p : Tensor, shape (*), in [0, 1]
         The probabilities.
-    base : float, > 1, default e
+    base : float, in (1, inf), default e
         The base :math:`b`: e for nats, 2 for bits.
 
     Returns
@@ -96,7 +96,7 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
     ----------
     p : Tensor, shape (*, n), >= 0
         The distributions, each along the last dimension.
-    base : float, > 1, default e
+    base : float, in (1, inf), default e
         The base :math:`b`: e for nats, 2 for bits.
 
     Returns
@@ -154,7 +154,7 @@ def cross_entropy(
         The true distributions, from which the data come, each along the last dimension.
     q : Tensor, shape (*, n), >= 0
         The distributions that the observer believes.
-    base : float, > 1, default e
+    base : float, in (1, inf), default e
         The base :math:`b`: e for nats, 2 for bits.
 
     Returns
@@ -223,7 +223,7 @@ def kl_divergence(
         The true distributions, from which the data come, each along the last dimension.
     q : Tensor, shape (*, n), >= 0
         The distributions that the observer believes.
-    base : float, > 1, default e
+    base : float, in (1, inf), default e
         The base :math:`b`: e for nats, 2 for bits.
 
     Returns
@@ -282,7 +282,7 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     ----------
     joint : Tensor, shape (*, m, n), >= 0
         The joint distributions, each over the last two dimensions.
-    base : float, > 1, default e
+    base : float, in (1, inf), default e
         The base :math:`b`: e for nats, 2 for bits.
 
     Returns
@@ -426,6 +426,7 @@ def _never_negative(x: Tensor) -> Tensor:
 def _unit(base: float) -> float:
     """Return the number of nats in one unit of information to this base."""
     check_number("base", base, "> 1", lambda base: base > 1)
+    check_number("base", base, "finite", math.isfinite)
     return math.log(base)
 
 

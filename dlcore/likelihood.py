@@ -8,6 +8,7 @@ squared loss, and that of Laplace noise is the absolute loss.
 
 import math
 
+import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
 from jaxtyping import Float
 from torch import Tensor
 

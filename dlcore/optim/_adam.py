@@ -152,9 +152,10 @@ def adam_step(
     scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
     rate = lr * scale / (1 - beta_1**t)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
-    check_finite_in("lr / (1 - betas[0] ** t)", rate, (w.dtype for w in leaves))
-    check_shrinkage(leaves, lr, decays)
-    if not decoupled:
+    check_finite_in("lr * sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)", rate, (w.dtype for w in leaves))
+    if decoupled:
+        check_shrinkage(leaves, lr, decays)
+    else:
         gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     shrink = [1 - lr * decay if decoupled else 1.0 for decay in decays]
     floor, eps = SMALLEST[leaves[0].dtype] if leaves else 0.0, scale * eps
