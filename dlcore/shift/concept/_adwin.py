@@ -98,7 +98,7 @@ def adwin(
         The next losses, or a single one. The result does not depend on how a stream is split into calls.
     delta : float, in (0, 1), default 0.002
         The level :math:`\delta`: an upper bound, roughly, on the rate at which checks cut a window without change.
-    largest_loss : float, > 0 and finite, default 1.0
+    largest_loss : float, in [1e-150, 1e150], default 1.0
         The bound R of the losses; 1 for errors counted as 0 and 1. Clip an unbounded loss.
     check_every : int, at least 1, default 32
         The number of losses between two checks.
