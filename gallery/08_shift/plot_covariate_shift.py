@@ -93,7 +93,8 @@ for ax, (name, of_class) in zip(axes.flat, shifts.items(), strict=True):
     ax.plot(grid, source.T, color=plt.rcParams["text.color"], linewidth=1, alpha=0.5)
     ax.plot(grid, of_class[0], "C0", label="class 0")
     ax.plot(grid, of_class[1], "C1", label="class 1")
-    ax.set(title=name, xlabel="x")
+    ax.set(title=name, xlabel="x", ylabel="density")
+    ax.label_outer()
 axes[0, 0].legend(loc="upper right")
 fig.set_label(
     "Four panels with the densities of the inputs of two classes. In the source, class 0 "
