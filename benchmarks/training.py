@@ -101,9 +101,10 @@ def module(sizes: tuple[int, ...]) -> torch.nn.Sequential:
     return torch.nn.Sequential(*layers[1:])
 
 
-def module_loop(net: torch.nn.Module, batches: Callable[[Tensor, Tensor], Iterable[Sequence[Tensor]]]) -> float:
+def module_loop(
+    net: torch.nn.Module, batches: Callable[[Tensor, Tensor], Iterable[Sequence[Tensor]]], x: Tensor, y: Tensor
+) -> float:
     """Train a module by hand, and return the last epoch's mean loss."""
-    x, y = digits()
     optimizer = torch.optim.SGD(net.parameters(), lr=LR)
     total = 0.0
     for _ in range(EPOCHS):
@@ -129,7 +130,7 @@ def module_against(batches: Callable[[Tensor, Tensor], Iterable[Sequence[Tensor]
         options = {"epochs": EPOCHS, "batch_size": BATCH, "lr": LR, "progress": False}
         return training.fit_(module_loss, ours, (x, y), **options).train_loss[-1]
 
-    return train, partial(module_loop, theirs, batches)
+    return train, partial(module_loop, theirs, batches, x, y)
 
 
 def loaded(x: Tensor, y: Tensor) -> Iterable[Sequence[Tensor]]:
