@@ -66,7 +66,6 @@ __all__ = [
 T = TypeVar("T")
 
 # Public functions without types.
-backward: Callable[[Tensor, Tensor], None] = Tensor.backward
 cholesky: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.cholesky_ex
 collate: Callable[[list[Any]], Any] = torch.utils.data.default_collate
 eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
@@ -168,9 +167,12 @@ def foreach_copy_(tensors: list[Tensor], others: list[Tensor]) -> None:
     copy_(tensors, others)
 
 
-def _autograd(*arguments: Any, accumulate_grad: bool) -> tuple[Tensor | None, ...]:  # noqa: ANN401, ARG001
-    """Return the gradients by the public function."""
+def _autograd(*arguments: Any, accumulate_grad: bool) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """Return or accumulate the gradients by the public functions."""
     outputs, factors, _, _, inputs, allow_unused = arguments
+    if accumulate_grad:
+        torch.autograd.backward(outputs, factors)
+        return ()
     return torch.autograd.grad(outputs, inputs, factors, allow_unused=allow_unused)
 
 
@@ -183,6 +185,11 @@ def gradients_of_weighted_sum(losses: Tensor, factors: Tensor, inputs: list[Tens
     The checks of ``torch.autograd.grad`` would take a tenth of the time of a step on a small batch.
     """
     return _run_backward((losses,), (factors,), False, False, (*inputs,), True, accumulate_grad=False)
+
+
+def backward(losses: Tensor, factors: Tensor) -> None:
+    """Add the gradients of the losses times factors of their shape to those of all leaves."""
+    _run_backward((losses,), (factors,), False, False, (), True, accumulate_grad=True)
 
 
 def laid_out_like(x: Tensor, values: Tensor) -> Tensor:

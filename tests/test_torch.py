@@ -92,12 +92,14 @@ def test_gradients_of_a_weighted_sum_are_those_of_autograd(
 ) -> None:
     parts = plain._torch if is_private else load_without_private_parts()
     w, b, unused = (torch.randn(shape, requires_grad=True) for shape in ((3,), (), (2,)))
-    losses, factors = (torch.randn(4, 3) @ w - b).square(), torch.rand(4)
-    expected = torch.autograd.grad(losses, [w, b], factors, retain_graph=True)
+    x, factors = torch.randn(4, 3), torch.rand(4)
+    expected = torch.autograd.grad((x @ w - b).square(), [w, b], factors)
 
-    *found, none = parts.gradients_of_weighted_sum(losses, factors, [w, b, unused])
+    *found, none = parts.gradients_of_weighted_sum((x @ w - b).square(), factors, [w, b, unused])
+    parts.backward((x @ w - b).square(), factors)
 
     assert none is None
+    assert all(w.grad.equal(e) for w, e in zip((w, b), expected, strict=True))
     assert all(g.equal(e) and not g.requires_grad for g, e in zip(found, expected, strict=True))
 
 
