@@ -155,7 +155,7 @@ def take_rows(x: Tensor, index: Tensor) -> Tensor:
         return select_rows(x, index)
     index = index.to(x.device)
     mesh, process, n = cast("DTensor", x).device_mesh, shards_of(x).process, len(index)
-    outlines = _gathered(f"{n} with the weighted sum {int((index * torch.arange(1, n + 1).to(index)).sum())}", mesh)
+    outlines = _gathered(f"{n} with checksum {int((index * torch.arange(1, n + 1).to(index)).sum())}", mesh)
     _check_same("the rows of a fold", outlines, "; give each process a generator with the same seed")
     chunk = _chunk_rows(len(x), mesh.size())
     holders = index.div(chunk, rounding_mode="floor")

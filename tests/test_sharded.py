@@ -439,8 +439,9 @@ def refusal_of_dependent_columns_of_a_search(mesh: DeviceMesh) -> Any:
 
 
 def refusal_of_other_folds(mesh: DeviceMesh) -> Any:
-    generator = torch.Generator().manual_seed(mesh.get_local_rank())
-    model_selection.train_test_split(shard(mesh, draw(7)), generator=generator)
+    folds = [(torch.tensor([0, 1, 2 + mesh.get_local_rank()]), torch.tensor([4, 5]))] * 2
+    fit = partial(linear.ridge, penalty=1.0)
+    model_selection.cross_validate(fit, losses.squared_loss, *shard(mesh, (draw(7, 2), draw(7))), folds=folds)
 
 
 def refusal_of_a_nan_row_of_a_path(mesh: DeviceMesh) -> Any:
@@ -529,8 +530,8 @@ CURE = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
         (
             refusal_of_other_folds,
             2,
-            "ValueError: the rows of a fold must be the same on all processes, got 5 with the weighted sum 44 on "
-            "process 0 and 5 with the weighted sum 43 on process 1; give each process a generator with the same seed",
+            "ValueError: the rows of a fold must be the same on all processes, got 3 with checksum 8 on process 0 and "
+            "3 with checksum 11 on process 1; give each process a generator with the same seed",
         ),
         (refusal_of_a_nan_row_of_a_path, 3, "ValueError: y must be finite, got nan at index 5"),
         (
