@@ -62,6 +62,8 @@ FUNCTIONS = {
     "model_selection.cross_validate": (7, 4),
     "model_selection.importance_weighted_cross_validation": (7, 4),
     "model_selection.train_test_split": (5, 4),
+    "regularization.l1_penalty": (5, 2),
+    "regularization.l2_penalty": (5, 2),
 }
 
 
