@@ -3,7 +3,6 @@ r"""Guards for the examples of a regression, and the search for the smallest los
 import math
 from dataclasses import replace
 from itertools import islice
-from typing import cast
 
 import torch
 from torch import Generator, Tensor
@@ -104,14 +103,14 @@ def minimize(
         rows, targets = x[:], y
     else:
         index = _sample_index(n, weights).to(x.device)
-        rows, targets = rows_at(cast("Tensor", x), index), rows_at(y, index)
+        rows, targets = rows_at(x, index) if isinstance(x, Tensor) else x[index], rows_at(y, index)
     columns, mean, std = _standardized(rows, x)
     penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
     own_weights = None if weights is None else local_rows(weights)
     sample = Problem(loss, columns, local_rows(targets), own_weights, penalties, None, len(targets), shards_of(targets))
     problem = sample
     if not in_memory:
-        own_rows, standardization = local_rows(cast("Tensor", x)), _standardization(mean, std)
+        own_rows, standardization = local_rows(x) if isinstance(x, Tensor) else x, _standardization(mean, std)
         problem = Problem(loss, own_rows, local_rows(y), own_weights, penalties, standardization, n, shards_of(y))
     if penalty == 0:
         _check_independent_columns(problem, x)
