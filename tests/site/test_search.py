@@ -7,6 +7,12 @@ from playwright.sync_api import Page, expect
 WANTED = {  # what people type, and the page that they want
     "xavier initialization": "auto_gallery/07_propagation/plot_xavier_understood",
     "k-fold cross validation": "auto_gallery/05_generalization/plot_k_fold_done_right",
+    "group k-fold": "auto_gallery/05_generalization/plot_which_rows_share_a_fold",
+    "double descent": "auto_gallery/05_generalization/plot_double_descent",
+    "universal approximation": "auto_gallery/04_mlp/plot_universal_approximation",
+    "dying relu": "auto_gallery/04_mlp/plot_activations",
+    "sample selection bias": "auto_gallery/08_shift/plot_sample_selection_bias",
+    "density ratio estimation": "auto_gallery/08_shift/plot_which_density_ratio",
     "importance weighting": "api/dlcore.importance",
     "label smoothing": "api/dlcore.losses.cross_entropy",
     "kl divergence": "api/dlcore.information.kl_divergence",

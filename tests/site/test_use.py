@@ -101,7 +101,7 @@ def test_keyboard_moves_a_figure_and_nothing_moves_before(
         tab.goto(f"{address}/{page.relative_to(site).as_posix()}")
         tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         slider = tab.get_by_label("Step of the figure above").locator("visible=true").first
-        box = tab.locator(f".only-{theme}", has=slider)
+        box = tab.locator(f".only-{theme}", has=slider).first
         figure = box.locator("img")
         figure.scroll_into_view_if_needed()
         expect(figure).to_have_js_property("complete", value=True)
