@@ -143,10 +143,8 @@ def adam_step(
         check_number(name, beta, "in [0, 1)", lambda beta: 0 <= beta < 1)
     check_nonnegative("eps", eps)
     leaves, structure = floating_leaves("params", params)
-    gradients, decays = (
-        aligned_leaves(leaves, structure, "grads", grads),
-        decay_of_leaves(leaves, structure, weight_decay),
-    )
+    gradients = aligned_leaves(leaves, structure, "grads", grads)
+    decays = decay_of_leaves(leaves, structure, weight_decay)
     t, means, squares = _leaves_of_state(state, leaves, structure)
     t += 1
     scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
