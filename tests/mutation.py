@@ -120,8 +120,8 @@ def commands(file: Path) -> list[list[str]]:
     return [command for number, command in enumerate(found) if command and command not in found[:number]]
 
 
-def killed(folder: Path, mutant: Mutant | None, tests: list[list[str]]) -> bool:
-    """Tell whether a test in this copy of the repository fails, with a mutation or without."""
+def outcome(folder: Path, mutant: Mutant | None, tests: list[list[str]]) -> str:
+    """Return what the tests of this copy of the repository do with a mutation, or without: pass, fail, or not end."""
     if mutant:
         (folder / mutant.file.relative_to(ROOT)).write_text(mutant.source())
     start = time.monotonic()
@@ -131,13 +131,13 @@ def killed(folder: Path, mutant: Mutant | None, tests: list[list[str]]) -> bool:
             left = max(MAX_SECONDS - (time.monotonic() - start), 1)
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=left, check=False)
             if run.returncode not in {0, 5}:  # 5: no test of this name
-                return True
+                return "fail"
     except subprocess.TimeoutExpired:
-        return True
+        return "do not end"
     finally:
         if mutant:
             shutil.copy(mutant.file, folder / mutant.file.relative_to(ROOT))
-    return False
+    return "pass"
 
 
 def drawn(arguments: argparse.Namespace) -> list[Mutant]:
@@ -169,13 +169,13 @@ def main() -> None:
         chosen = drawn(arguments)
         for command in {tuple(command): command for mutant in chosen for command in commands(mutant.file)}.values():
             print(f"without a mutation: {' '.join(command)}", flush=True)
-            if killed(folder, None, [command]):
-                sys.exit(f"without a mutation, these tests must pass: {' '.join(command)}")
+            if (without := outcome(folder, None, [command])) != "pass":
+                sys.exit(f"without a mutation, these tests must pass; they {without}: {' '.join(command)}")
         for mutant in chosen:
             start = time.monotonic()
-            dead = killed(folder, mutant, commands(mutant.file))
-            (died if dead else lived)[mutant.file.relative_to(ROOT / "dlcore").parts[0]] += 1
-            print(f"{'killed' if dead else 'LIVES '} {time.monotonic() - start:4.0f} s  {mutant}", flush=True)
+            tests = outcome(folder, mutant, commands(mutant.file))
+            (lived if tests == "pass" else died)[mutant.file.relative_to(ROOT / "dlcore").parts[0]] += 1
+            print(f"tests {tests:10} {time.monotonic() - start:4.0f} s  {mutant}", flush=True)
     print("\n".join(f"{module:30} {died[module]} of {died[module] + lived[module]}" for module in sorted(died | lived)))
     score = died.total() / max(died.total() + lived.total(), 1)
     print(f"score {score:.1%} (target {SCORE:.0%})")

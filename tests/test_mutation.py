@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import mutation
-from tests.mutation import ROOT, commands, killed, mutants
+from tests.mutation import ROOT, commands, mutants, outcome
 
 SOURCE = '''
 def é(x: int = 1, *, y: "float" = 0.5) -> int:
@@ -52,7 +52,7 @@ def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it()
     assert any("tests/test_linear.py" in command for command in private)
 
 
-def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(
+def test_a_mutant_dies_by_a_test_that_does_not_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mutation, "ROOT", tmp_path)
@@ -62,7 +62,7 @@ def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(
     (copy / "test_it.py").write_text("import module\n\n\ndef test_it():\n    while module.x == 2:\n        pass\n")
     (mutant,) = mutants(tmp_path / "module.py")
 
-    assert not killed(copy, None, [["test_it.py"]])
+    assert outcome(copy, None, [["test_it.py"]]) == "pass"
     monkeypatch.setattr(mutation, "MAX_SECONDS", 3)
-    assert killed(copy, mutant, [["test_it.py"]])
+    assert outcome(copy, mutant, [["test_it.py"]]) == "do not end"
     assert (copy / "module.py").read_text() == "x = 1\n"
