@@ -108,7 +108,7 @@ def normal(
     (torch.Size([784, 10]), 0.01)
     """
     check_nonnegative("std", std)
-    check_finite_in("std", std, [dtype or torch.get_default_dtype()])
+    _check_fits("std", std, dtype)
     return std * torch.randn(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
 
 
@@ -198,7 +198,7 @@ def constant(shape: Shape, value: float, *, dtype: DType = None, device: Device 
     """
     check_number("value", value, "a number", lambda _: True)
     if math.isfinite(value):
-        check_finite_in("value", value, [dtype or torch.get_default_dtype()])
+        _check_fits("value", value, dtype)
     return torch.full(_sizes(shape, dtype), value, dtype=dtype or torch.get_default_dtype(), device=device)
 
 
@@ -640,11 +640,16 @@ def _check_layer(n_in: int, n_out: int, gain: float, dtype: DType) -> None:
     check_count("n_in", n_in, 1)
     check_count("n_out", n_out, 1)
     check_nonnegative("gain", gain)
-    check_finite_in("gain", gain, [dtype or torch.get_default_dtype()])
+    _check_fits("gain", gain, dtype)
+
+
+def _check_fits(name: str, value: float, dtype: DType) -> None:
+    """Raise ValueError if the tensor's dtype cannot hold a number."""
+    check_finite_in(name, value, [dtype or torch.get_default_dtype()])
 
 
 def _uniform(shape: Shape, bound: float, generator: Source, dtype: DType, device: Device) -> Tensor:
-    check_finite_in("bound", bound, [dtype or torch.get_default_dtype()])
+    _check_fits("bound", bound, dtype)
     u = torch.rand(_sizes(shape, dtype), **generator_option(generator), dtype=dtype, device=device)
     return bound * (2 * u - 1)
 
