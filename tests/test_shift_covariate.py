@@ -862,6 +862,34 @@ def test_least_squares_ratio_at_a_row_left_out_is_that_of_a_fit_without_it(seed:
             )
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_width_and_penalty_have_the_least_squared_error_at_rows_left_out(alpha: float) -> None:
+    chosen: set[tuple[float, float]] = set()
+    for seed in range(8):
+        shift = drawn(40, 30, mean=0.5 * (seed % 4), seed=seed)
+        columns = _features.standardize(shift.source, shift.target)
+        centres, penalties = columns(shift.target[:10]), torch.tensor(_ulsif.PENALTIES, dtype=torch.float64)
+        distance = torch.cdist(columns(shift.target), centres).median()
+
+        found = _ulsif._choose(columns, centres, shift.source, shift.target, alpha)  # noqa: SLF001
+
+        errors: dict[tuple[float, float], float] = {}
+        for width in _ulsif.WIDTHS:
+            on_source, on_target = (
+                torch.exp(-(torch.cdist(columns(x), centres) ** 2) / (2 * (width * distance) ** 2))
+                for x in (shift.source, shift.target)
+            )
+            of_source, of_target = _ulsif.held_out_ratios(on_source, on_target, penalties, alpha)
+            for j, penalty in enumerate(_ulsif.PENALTIES):
+                r_source, r_target = of_source[:, j].clamp(min=0), of_target[:, j].clamp(min=0)
+                denominator = (1 - alpha) * (r_source**2).mean() + alpha * (r_target**2).mean()
+                errors[float(width * distance), penalty] = float(denominator / 2 - r_target.mean())
+        expected = min(errors, key=errors.__getitem__)
+        assert found == pytest.approx(expected)
+        chosen.add((round(found[0] / float(distance), 3), found[1]))
+    assert len(chosen) > 2
+
+
 @pytest.mark.held_against("its definition", covariate.ulsif)
 def test_least_squares_ratio_solves_its_linear_equations() -> None:
     shift = drawn(150, 120)

@@ -119,6 +119,7 @@ ENTRIES = {
             Refusal(ValueError, "x must have shape (*, n_in), got ()", (torch.tensor(1.0), WEIGHT, BIAS)),
             Refusal(ValueError, "weight must have shape (2,) or (2, n_out), got (3, 2)", (X, WEIGHT.T, BIAS)),
             Refusal(ValueError, "weight must have shape (2,) or (2, n_out), got ()", (X, torch.tensor(1.0), BIAS)),
+            Refusal(ValueError, "weight must have shape (2,) or (2, n_out), got (3,)", (X[None], X[:, 0], BIAS)),
             Refusal(ValueError, "bias must have shape (3,), got (1, 3)", (X, WEIGHT, BIAS[None])),
             Refusal(ValueError, "bias must have shape (3,), got ()", (X, WEIGHT, torch.tensor(0.0))),
         ),
