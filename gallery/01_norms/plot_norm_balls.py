@@ -137,8 +137,8 @@ for p in (0.5, 1, 2, 4):
 # The straight line from the origin to :math:`(1, 1)` has length :math:`2^{1/p}`, and the detour
 # over :math:`(1, 0)` has length 2. So *every* :math:`p < 1` violates the triangle inequality, here
 # by the factor :math:`2^{1/p - 1}`. This is the worst case: random pairs stay below this factor,
-# and for :math:`p \ge 1` they satisfy the inequality. With ten thousand pairs, each :math:`p` from
-# 0.95 down is caught.
+# and for :math:`p \ge 1` they satisfy the inequality. Ten thousand random pairs are enough to find
+# a violation for each :math:`p \le 0.95`.
 
 p_values = [0.4 + 0.05 * i for i in range(53)]
 corner = torch.ones(2, dtype=torch.float64)
@@ -187,13 +187,14 @@ for p in (0.25, 0.5, 0.75):
 # Why p = 1 makes zeros
 # ---------------------
 #
-# A penalty on the weights of a model keeps them in a ball: the fit wants a *target* outside, and
-# training stops at a point of the ball close to it. On the diamond of :math:`p = 1`, that point is
-# often a corner, and at a corner one entry is exactly zero. All targets in a whole sector have the
-# same corner as their closest point. The circle of :math:`p = 2` has no corners: each of its points
-# is closest only to the targets straight behind it. That is why the lasso, with the 1-norm, selects
-# features and ridge regression, with the 2-norm, does not. In the figure, the targets have a large
-# first weight and a small second one; the titles count the closest points with a zero.
+# A penalty on the weights of a model keeps them in a ball. Suppose that the best weights without
+# the penalty, the *target*, lie outside the ball. With the penalty, training stops at a point of
+# the ball close to the target. On the diamond of :math:`p = 1`, that point is often a corner, and
+# at a corner one entry is exactly zero. All targets in a whole sector have the same corner as their
+# closest point. The circle of :math:`p = 2` has no corners: each of its points is closest only to
+# the targets straight behind it. That is why the lasso, with the 1-norm, selects features and ridge
+# regression, with the 2-norm, does not. In the figure, the targets have a large first weight and a
+# small second one; the titles count the closest points with a zero.
 
 first = 1.5 + torch.rand(n_targets, generator=generator, dtype=torch.float64)
 second = 0.6 * torch.randn(n_targets, generator=generator, dtype=torch.float64)

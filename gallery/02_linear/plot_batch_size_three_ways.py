@@ -359,9 +359,10 @@ right = torch.allclose(sum(parts) / 4, whole[0])
 assert right, "divide the sum of the four mean gradients by the number of batches, 4"
 
 # %%
-# **3.** Several processes hold some of the rows each, and one of them fewer than the others. Each
-# computes the mean loss of its own rows, and you average these means. What is wrong with this, and how
-# does :func:`dlcore.batches.shard_rows` help? (Here is one process; start several with ``torchrun``.)
+# **3.** Each of several processes holds some of the rows, and one of them holds fewer than the
+# others. Each computes the mean loss of its own rows, and you average these means. What is wrong
+# with this, and how does :func:`dlcore.batches.shard_rows` help? (The solution runs in one process;
+# ``torchrun`` starts several.)
 
 # Solution
 own, other = per_example(best, x[:88], y[:88]), per_example(best, x[88:90], y[88:90])

@@ -180,9 +180,9 @@ def fit(x, y, delta, rounds):
 # What does the wrong loss cost?
 # ------------------------------
 #
-# Now the truth is known: all parameters are zero, so each estimate equals its error. There are 300
-# data sets of 100 examples and 3 parameters: first with normal noise, then with Laplace noise, and
-# then with normal noise in which one value in ten is ten times as large.
+# In a simulation the truth is known. Here all parameters are zero, so each estimate equals its
+# error. There are 300 data sets of 100 examples and 3 parameters: first with normal noise, then
+# with Laplace noise, and then with normal noise in which one value in ten is ten times as large.
 
 d = 2
 generator = torch.Generator().manual_seed(seed)
@@ -296,9 +296,10 @@ claims["Residuals on clean data have a standard deviation of 50 to 60"] = (
 # On clean labels the three losses are equally good: the predictions of least squares have a mean
 # absolute error of 46, and those of the others agree to within 2. One misplaced decimal point in
 # fifty increases the error of least squares by 10 or more, and one in ten makes it more than three
-# times as large. The other two losses stay within 2 of their clean error at up to one in ten, even
-# if the point is misplaced by three places. They are sensitive not to the size of the mistakes but
-# to their number: at 30 in a hundred, their error has risen by more than 5 as well.
+# times as large. With up to one wrong label in ten, the errors of the other two losses stay within
+# 2 of their values on clean labels, even if the point is misplaced by three places. These losses
+# are sensitive not to the size of the mistakes but to their number: with 30 wrong labels in a
+# hundred, their errors have risen by more than 5 as well.
 
 mean = {name: of_loss.mean(dim=1) for name, of_loss in errors.items()}
 at = {share: place for place, share in enumerate(shares)}
@@ -328,9 +329,9 @@ for name in robust:
     bend, rounds = bends[name]
     params, _ = fit(patients[train], y, bend, 2 * rounds)
     off = residuals(params, patients[test], progress[test])
-    claims[f"The {name} loss does not mind how far the point is misplaced"] = (
-        abs(off.abs().mean() - mean[name][0]) < 2
-    )
+    claims[
+        f"With the {name} loss, it hardly matters how far the point is misplaced"
+    ] = abs(off.abs().mean() - mean[name][0]) < 2
 
 # Figure
 fig, ax = plt.subplots(layout="constrained")
@@ -385,13 +386,13 @@ right = torch.allclose(torch.stack(list(interval)), torch.tensor([0.5, 1.2]))
 assert right, "all locations from 1.5 − 1 to 0.2 + 1 are equally probable"
 
 # %%
-# **2.** The squared loss leads to the mean of the numbers, the absolute loss to their median. Which
-# share of outliers can each of them bear?
+# **2.** The squared loss leads to the mean of the numbers, the absolute loss to their median. What
+# share of outliers can each of them tolerate?
 
 # Solution
 numbers = torch.ones(101)
 numbers[:50] = 1e6
-assert numbers.median() == 1, "the median bears nearly one half"
+assert numbers.median() == 1, "the median tolerates nearly one half"
 numbers[1:50] = 1
 assert numbers.mean() > 1e3, "one outlier spoils the mean"
 

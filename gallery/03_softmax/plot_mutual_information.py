@@ -2,14 +2,16 @@ r"""
 Mutual information: which pixels tell the digit?
 ================================================
 
-How many bits one pixel, or two pixels together, tell about the class of an image.
+Mutual information counts the bits that one pixel, or two together, give about the class of an
+image.
 
 In short
 --------
 
 The mutual information of two variables is the number of bits by which knowing one lowers the entropy
-of the other. A single pixel tells up to 0.7 of the 3.3 bits that a digit has. Two pixels can tell
-less than the sum, because they repeat each other, or more, because only both together say something.
+of the other. The class of a digit has an entropy of 3.3 bits, and a single pixel gives up to 0.7
+bits about it. Two pixels can give less than the sum of both, because they repeat each other, or
+more, because some information needs both.
 
 .. math::
 
@@ -61,19 +63,19 @@ entropy = information.entropy(of_class[0], base=2)
 of_both = information.entropy(joint.flatten(1), base=2)
 sum_of_entropies = information.entropy(of_pixel, base=2) + entropy
 assert torch.allclose(bits, sum_of_entropies - of_both), "H(X) + H(Y) - H(X, Y)"
-assert (bits <= entropy).all(), "no pixel tells more than the class has"
+assert (bits <= entropy).all(), "no pixel gives more than the entropy of the class"
 print(f"entropy {entropy:.2f} bits, best pixel {bits.max():.2f} bits")
-claims["A class has 3.3 bits"] = abs(entropy - math.log2(10)) < 0.01
-claims["The best pixel tells between 0.6 and 0.75 of them"] = 0.6 < bits.max() < 0.75
+claims["The class has an entropy of 3.3 bits"] = abs(entropy - math.log2(10)) < 0.01
+claims["The best pixel gives 0.6 to 0.75 bits"] = 0.6 < bits.max() < 0.75
 
 # Figure
 fig, ax = plt.subplots(figsize=(5, 3.9), layout="constrained")
 picture = ax.imshow(bits.reshape(8, 8), cmap="Blues", vmin=0)
 fig.colorbar(picture, label="bits about the class")
-ax.set(xlabel="column", ylabel="row", title="Pixels in the middle tell most")
+ax.set(xlabel="column", ylabel="row", title="Pixels in the middle tell the most")
 fig.set_label(
-    "The 8 × 8 pixels, coloured by the bits that each tells about the class. The columns at both "
-    "edges tell nearly nothing, and several pixels in between more than 0.6 bits."
+    "The 8 × 8 pixels, coloured by the bits that each gives about the class. The columns at both "
+    "edges give almost none, and several pixels in between give more than 0.6 bits."
 )
 plt.show()
 
@@ -81,9 +83,10 @@ plt.show()
 # Chance looks like information
 # -----------------------------
 #
-# From a finite number of rows, even an independent variable seems to tell something: with :math:`v`
-# levels and :math:`c` classes on average about :math:`(v - 1)(c - 1) / 2n` nats. To see how much,
-# shuffle the classes. The pixels at the edges are no better than that.
+# In a finite number of rows, even an independent variable seems informative: with :math:`v` levels
+# and :math:`c` classes, its estimated information is about :math:`(v - 1)(c - 1) / 2n` nats on
+# average. To measure this, we shuffle the classes. Most pixels at the left edge give no more than
+# the largest value of the shuffles.
 
 generator = torch.Generator().manual_seed(seed)
 by_chance = torch.stack(
@@ -96,21 +99,25 @@ used_levels = (of_pixel > 0).sum(1)
 expected = (used_levels - 1) * 9 / (2 * n * math.log(2))
 print(f"by chance {by_chance.mean():.3f} bits, by the formula {expected.mean():.3f}")
 informative = bits > by_chance.amax(0)
-claims["The formula gives the information by chance within a fifth"] = (
+claims["The formula agrees with the shuffled classes to within a fifth"] = (
     abs(by_chance.mean() / expected.mean() - 1) < 0.2
 )
 claims["All pixels of the two middle columns are informative"] = bool(
     informative.reshape(8, 8)[:, 3:5].all()
+)
+claims["At most two pixels of the left edge are informative"] = bool(
+    informative.reshape(8, 8)[:, 0].sum() <= 2
 )
 
 # %%
 # Two pixels: repetition and synergy
 # ----------------------------------
 #
-# Which pixels should a classifier see if it may see ten? Not simply the ten best. Take each pixel as
-# dark or bright, and compare the information of a *pair* with the sum of both. Most pairs tell about
-# the sum. Some tell less, by up to 0.2 bits, since they repeat each other. Others tell more, by up to
-# 0.09 bits: for these, one pixel says what the other one means.
+# If a classifier may use only ten pixels, which should it use? Not simply the ten that are most
+# informative alone. We reduce each pixel to dark or bright, and compare the information of a *pair*
+# with the sum of both. Most pairs give about the sum. Some give up to 0.2 bits less, because their
+# pixels repeat each other. Others give up to 0.09 bits more, because what one pixel means depends
+# on the other.
 
 bright = (pixels > threshold).long()
 single, _ = information_of(bright, classes)
@@ -120,11 +127,11 @@ alone = single[first] + single[second]
 gain = pair - alone
 assert (pair >= torch.maximum(single[first], single[second]) - 1e-9).all(), "never less"
 print(f"repeated: up to {-gain.min():.2f} bits, gained: up to {gain.max():.2f} bits")
-claims["Nine of ten pairs tell the sum up to 0.05 bits"] = (
+claims["Nine of ten pairs give the sum to within 0.05 bits"] = (
     gain.abs() < 0.05
 ).double().mean() > 0.9
-claims["Some pairs tell 0.15 bits less than the sum"] = gain.min() < -0.15
-claims["Some pairs tell 0.05 bits more than the sum"] = gain.max() > 0.05
+claims["Some pairs give 0.15 bits less than the sum"] = gain.min() < -0.15
+claims["Some pairs give 0.05 bits more than the sum"] = gain.max() > 0.05
 
 # Figure
 fig, ax = plt.subplots(figsize=(5, 3.9), layout="constrained")
@@ -139,9 +146,10 @@ fig.set_label(
 plt.show()
 
 # %%
-# A greedy choice uses this: it begins with the best pixel, and then always adds the one that tells
-# most beyond the chosen pixel that it repeats most. A classifier that sees these ten pixels makes fewer
-# errors than with the ten pixels that are best alone.
+# A greedy choice uses this. It begins with the best pixel and adds one pixel at a time. For each
+# candidate, it computes what the candidate adds to each of the chosen pixels, and takes the
+# smallest of these values; the candidate with the largest one is added. A classifier that uses
+# these ten pixels makes fewer errors than one that uses the ten pixels that are best alone.
 
 table = torch.zeros(64, 64, dtype=torch.float64)
 table[first, second] = table[second, first] = gain
@@ -171,17 +179,17 @@ claims["The greedy choice makes fewer errors"] = errors["greedy"] < errors["best
 # Conclusion
 # ----------
 #
-# :func:`dlcore.information.mutual_information` measures any dependence, also one that no correlation
-# shows, in units that can be compared: the entropy of the class, from
-# :func:`dlcore.information.entropy`, is what all pixels together can tell. Compare it with what
-# shuffled classes give, and do not add up the information of variables that repeat each other.
+# :func:`dlcore.information.mutual_information` measures any dependence, even one without a
+# correlation, in units that can be compared: no set of pixels gives more than the entropy of the
+# class, which :func:`dlcore.information.entropy` computes. Compare the result with that of shuffled
+# classes, and do not add up the information of variables that repeat each other.
 
 # %%
 # Exercises
 # ---------
 #
-# **1.** Toss two fair coins. How many bits does each tell about whether they agree, and how many do
-# both?
+# **1.** Toss two fair coins. How many bits does each coin give about whether they agree, and how
+# many do both give?
 
 # Solution
 one_coin = torch.tensor([[0.25, 0.25], [0.25, 0.25]])  # coin by agreement
@@ -194,10 +202,11 @@ assert information.mutual_information(both, base=2) == 1, "both tell all"
 
 # Solution
 squares, _ = information_of(pixels.square(), classes)
-assert torch.allclose(squares, bits), "not at all: the levels only get other names"
+assert torch.allclose(squares, bits), "not at all: the levels only get new names"
 
 # %%
-# **3.** How much does the class tell about itself, and about a copy that is wrong in a tenth of the rows?
+# **3.** How many bits does the class give about itself, and about a copy that is wrong in a tenth
+# of the rows?
 
 # Solution
 is_wrong = torch.rand(n, generator=generator) < 0.1

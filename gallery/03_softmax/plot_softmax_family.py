@@ -8,7 +8,7 @@ In short
 --------
 
 As the temperature :math:`T` falls from ∞ to 0, the softmax moves from equal probabilities to the
-hardmax, the distribution that gives all probability to the largest logit; only tied logits keep
+hardmax, the distribution that gives all probability to the largest logit; logits that tie keep
 equal shares. The temperature changes the confidence of a classifier, never its decision.
 
 .. math::
@@ -135,16 +135,16 @@ plt.show()
 
 # %%
 # If one logit is the largest, the limit at :math:`T = 0` is :func:`~dlcore.activations.hardmax`.
-# The softmax converges fast: the probability that the largest logit still lacks shrinks like
-# :math:`e^{-g/T}`, where :math:`g` is the gap to the next logit. If two logits tie, the limit of
-# the softmax is the midpoint between their corners, because the softmax treats them alike. A
-# hardmax has to choose one, and like ``argmax`` it takes the first.
+# The softmax converges fast: the largest probability differs from 1 by about :math:`e^{-g/T}`,
+# where :math:`g` is the gap to the next logit. If two logits tie, the limit of the softmax is the
+# midpoint between their corners, because the softmax treats them alike. A hardmax has to choose
+# one, and like ``argmax`` it takes the first.
 
-claims["With logits apart, the limit of the softmax is the hardmax"] = torch.allclose(
+claims["Without ties, the limit of the softmax is the hardmax"] = torch.allclose(
     soft_max[-1], activations.hardmax(apart)
 )
-claims["With logits apart, the limit of the softmin is the hardmax of −o"] = (
-    torch.allclose(soft_min[-1], activations.hardmax(-apart))
+claims["Without ties, the limit of the softmin is the hardmax of −o"] = torch.allclose(
+    soft_min[-1], activations.hardmax(-apart)
 )
 claims["With a tie, the limit of the softmax has equal shares"] = soft_tie[
     -1
@@ -157,7 +157,7 @@ cold = torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)
 lacking = torch.stack(
     [1 - activations.softmax(apart, temperature=float(t)).amax() for t in cold]
 )
-claims["The largest probability lacks about exp(−g/T)"] = torch.allclose(
+claims["The largest probability is about 1 − exp(−g/T)"] = torch.allclose(
     lacking, torch.exp((second - largest) / cold), rtol=0.01
 )
 
@@ -367,7 +367,7 @@ for gap, t in [(1.0, 1.0), (3.0, 2.0), (-4.0, 0.5)]:
     assert torch.isclose(of_two[0], sigmoid), "the sigmoid of gap / T"
 
 # %%
-# **2.** A colleague multiplies all logits by 3. Which temperature gives the old probabilities back?
+# **2.** A colleague multiplies all logits by 3. Which temperature restores the old probabilities?
 # And does the accuracy change if you forget it?
 
 # Solution

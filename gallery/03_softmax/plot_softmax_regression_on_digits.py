@@ -203,8 +203,8 @@ plt.show()
 # --------------------
 #
 # The gradient at the logits is :math:`\operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y`, and
-# multiplying it by the pixels gives the gradient of the weights. Written by hand this is one line,
-# and it agrees with automatic differentiation. The mean of each column of this difference is the
+# multiplying it by the pixels gives the gradient of the weights. By hand, this takes one line,
+# which agrees with automatic differentiation. The mean of each column of this difference is the
 # gradient of a bias. Each row sums to zero: the probability that one class gains, the others lose.
 
 weight, bias = params

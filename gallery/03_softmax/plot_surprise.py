@@ -25,10 +25,10 @@ Surprise and its expectations
 
 The *surprise* of an outcome of probability :math:`p` is :math:`-\log p`. It is zero if the outcome
 was certain. It is one *bit* if the outcome was the toss of a fair coin and the logarithm has base
-2. The formulas above are three expectations. The *entropy* is the expected surprise of an observer
-who knows the distribution :math:`P`. The *cross-entropy* is that of an observer who believes
-:math:`Q`. Their difference, the *Kullback-Leibler divergence*, is the cost of the wrong belief. A
-classifier is such an observer. How surprised is it?
+2. The formulas above are three expectations. The *entropy* is the expected surprise if you know the
+   distribution :math:`P`. The *cross-entropy* is the expected surprise if you believe :math:`Q`
+   instead. Their difference, the *Kullback-Leibler divergence*, is the cost of the wrong belief. A
+   classifier believes its predicted probabilities. How surprised is it?
 """
 
 import math
@@ -320,8 +320,8 @@ errors = [
 claims["The calibration error is smaller"] = errors[1] < errors[0]
 
 # %%
-# Here we chose the temperature on the test rows, to show its effect. In practice, choose it on
-# other rows than those you report: a temperature chosen on one half of the rows also helps on the
+# Here we chose the temperature on the test rows, to show its effect. In practice, choose it on rows
+# other than those you report on: a temperature chosen on one half of the rows also helps on the
 # other.
 
 _, of_first = in_bits(slice(0, n_test // 2))
