@@ -1,9 +1,8 @@
-r"""Minibatches and shards: how are examples grouped for training, and over processes?
+r"""Minibatches and shards: how are examples grouped into batches and split among processes?
 
 A step of minibatch stochastic gradient descent uses a few examples drawn at random, and an epoch uses each example
 once. The tensors are indexed directly, a few batches at a time. This needs no copy of all data and no call per example.
-
-If one machine cannot hold the examples, several processes hold a part of them each, a shard.
+If one machine cannot hold all examples, each of several processes holds a part of them, a *shard*.
 """
 
 from collections.abc import Iterator
@@ -127,7 +126,7 @@ def _shuffled_batches(columns: list[Tensor], order: Tensor, batch_size: int) -> 
 
 
 def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[Tensor, "n ..."]:
-    r"""Return the rows that several processes hold, any number each, as one tensor that is sharded over them.
+    r"""Return the rows of all processes, each of which holds any number, as one tensor sharded over the processes.
 
     .. math::
 
@@ -138,8 +137,8 @@ def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[
     where :math:`\mathbf{X}_p` are the rows of process :math:`p` of :math:`W`. The last processes may hold fewer
     rows or none. All processes must call the function. Each row is sent at most once, to the process that will hold it.
 
-    The functions of this library that sum over rows take such tensors in place of plain ones. What they return for each
-    row is sharded in the same way. All else that they return is a plain tensor, equal on each process.
+    The functions of this library that sum over rows take such tensors in place of plain ones. Their results for each
+    row are sharded in the same way. All other results are plain tensors, equal on each process.
 
     Parameters
     ----------
@@ -165,7 +164,7 @@ def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[
 
     See Also
     --------
-    torch.distributed.tensor.distribute_tensor : Shards rows that the first process holds, or all hold alike.
+    torch.distributed.tensor.distribute_tensor : Splits a tensor of the first process, or one that is equal on all.
     torch.distributed.tensor.DTensor.from_local : Exchanges nothing. Unless it is given the shape of all rows, and each
         process holds its :math:`c` rows, means over the result are wrong, and torch raises no error.
 

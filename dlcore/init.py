@@ -26,8 +26,8 @@ Weights have shape (n_in, n_out), so that a layer computes ``x @ weight``. This 
 :class:`torch.nn.Linear`, and :mod:`torch.nn.init` assumes torch's layout: for a weight of this library, the ``fan_in``
 of torch is ``weight.shape[1]``, the number of *outputs*. The returned tensors have ``requires_grad=False``.
 
-The functions whose name ends in ``_`` write to the weight of a module, (n_out, n_in) or (n_out, n_in, ...) of a
-convolution. An output of a convolution also sums over the :math:`k` positions of its kernel, so its fans are
+The functions whose names end in ``_`` write to the weight of a module, which has shape (n_out, n_in), or (n_out, n_in,
+...) for a convolution. An output of a convolution also sums over the :math:`k` positions of its kernel, so its fans are
 :math:`k n_\mathrm{in}` and :math:`k n_\mathrm{out}`.
 """
 
@@ -405,7 +405,7 @@ def he_normal(
 
 
 def xavier_uniform_(weight: Weight, *, gain: float = 1.0, generator: Source = None) -> Weight:
-    r"""Fill the weight of a module with uniform draws of the variance of Xavier's compromise.
+    r"""Fill the weight of a module with uniform weights for Xavier initialization, a compromise of both directions.
 
     .. math::
 
@@ -418,10 +418,10 @@ def xavier_uniform_(weight: Weight, *, gain: float = 1.0, generator: Source = No
     weight : Tensor, shape (n_out, n_in, ...)
         The weight of a linear layer or of a convolution, which is overwritten.
     gain : float, at least 0, default 1.0
-        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+        The factor :math:`g`; 1 suits an activation that is close to the identity near 0, such as tanh.
     generator : torch.Generator, optional
-        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
-        linear layer's weight has the values of :func:`xavier_uniform`.
+        As for :func:`torch.rand`; with a generator, the global random state does not change. From the same state, the
+        transpose of a linear layer's weight gets the values of :func:`xavier_uniform`.
 
     Returns
     -------
@@ -460,7 +460,7 @@ def xavier_uniform_(weight: Weight, *, gain: float = 1.0, generator: Source = No
 
 
 def xavier_normal_(weight: Weight, *, gain: float = 1.0, generator: Source = None) -> Weight:
-    r"""Fill the weight of a module with normal draws of the variance of Xavier's compromise.
+    r"""Fill the weight of a module with normal weights for Xavier initialization, a compromise of both directions.
 
     .. math::
 
@@ -473,10 +473,10 @@ def xavier_normal_(weight: Weight, *, gain: float = 1.0, generator: Source = Non
     weight : Tensor, shape (n_out, n_in, ...)
         The weight of a linear layer or of a convolution, which is overwritten.
     gain : float, at least 0, default 1.0
-        The factor :math:`g`; 1 suits an activation that is the identity near 0, as tanh is.
+        The factor :math:`g`; 1 suits an activation that is close to the identity near 0, such as tanh.
     generator : torch.Generator, optional
-        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
-        linear layer's weight has the values of :func:`xavier_normal`.
+        As for :func:`torch.rand`; with a generator, the global random state does not change. From the same state, the
+        transpose of a linear layer's weight gets the values of :func:`xavier_normal`.
 
     Returns
     -------
@@ -514,7 +514,7 @@ def xavier_normal_(weight: Weight, *, gain: float = 1.0, generator: Source = Non
 
 
 def he_uniform_(weight: Weight, *, gain: float = SQRT_2, generator: Source = None) -> Weight:
-    r"""Fill the weight of a module with uniform draws that keep the variance through a ReLU, forward.
+    r"""Fill the weight of a module with uniform weights for He initialization, which keeps the forward variance.
 
     .. math::
 
@@ -527,10 +527,10 @@ def he_uniform_(weight: Weight, *, gain: float = SQRT_2, generator: Source = Non
     weight : Tensor, shape (n_out, n_in, ...)
         The weight of a linear layer or of a convolution, which is overwritten.
     gain : float, at least 0, default sqrt(2)
-        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+        The factor :math:`g`; the square root of 2 compensates for a ReLU, which halves :math:`\mathrm{E}[x^2]`.
     generator : torch.Generator, optional
-        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
-        linear layer's weight has the values of :func:`he_uniform`.
+        As for :func:`torch.rand`; with a generator, the global random state does not change. From the same state, the
+        transpose of a linear layer's weight gets the values of :func:`he_uniform`.
 
     Returns
     -------
@@ -556,7 +556,7 @@ def he_uniform_(weight: Weight, *, gain: float = SQRT_2, generator: Source = Non
 
     Examples
     --------
-    A kernel of 3 × 3 and two channels add up 18 products:
+    With a 3 × 3 kernel and two input channels, each output is a sum of 18 products:
 
     >>> layer = torch.nn.Conv2d(2, 4, kernel_size=3)
     >>> bool((he_uniform_(layer.weight).abs() <= math.sqrt(6 / 18)).all())
@@ -568,7 +568,7 @@ def he_uniform_(weight: Weight, *, gain: float = SQRT_2, generator: Source = Non
 
 
 def he_normal_(weight: Weight, *, gain: float = SQRT_2, generator: Source = None) -> Weight:
-    r"""Fill the weight of a module with normal draws that keep the variance through a ReLU, forward.
+    r"""Fill the weight of a module with normal weights for He initialization, which keeps the forward variance.
 
     .. math::
 
@@ -581,10 +581,10 @@ def he_normal_(weight: Weight, *, gain: float = SQRT_2, generator: Source = None
     weight : Tensor, shape (n_out, n_in, ...)
         The weight of a linear layer or of a convolution, which is overwritten.
     gain : float, at least 0, default sqrt(2)
-        :math:`g`; the square root of 2 makes up for the half of :math:`\mathrm{E}[x^2]` that a ReLU takes away.
+        The factor :math:`g`; the square root of 2 compensates for a ReLU, which halves :math:`\mathrm{E}[x^2]`.
     generator : torch.Generator, optional
-        As for :func:`torch.rand`; with it, the global random state is left alone. With the same one, the transpose of a
-        linear layer's weight has the values of :func:`he_normal`.
+        As for :func:`torch.rand`; with a generator, the global random state does not change. From the same state, the
+        transpose of a linear layer's weight gets the values of :func:`he_normal`.
 
     Returns
     -------

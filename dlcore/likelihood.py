@@ -1,6 +1,6 @@
 r"""Likelihood: how probable are the data, and which loss follows from that?
 
-This chapter has the densities of normal and Laplace noise, and the negative log-likelihood of a data set. A few
+This chapter contains the densities of normal and Laplace noise, and the negative log-likelihood of a data set. A few
 standard deviations from the mean, a density underflows to 0 but its logarithm does not; the negative logarithms are
 summed over a data set and minimized. Up to a factor and a constant, the negative log-density of normal noise is the
 squared loss, and that of Laplace noise is the absolute loss.

@@ -208,19 +208,20 @@ def cross_entropy(
             = \log\sum_{k=1}^{q} e^{o_k} - \sum_{j=1}^{q} y_j o_j, \qquad
         \frac{\partial l}{\partial\mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{y}
 
-    where :math:`\hat{\mathbf{y}} = \operatorname{softmax}(\mathbf{o})`. The second form and the gradient hold where
-    :math:`\sum_j y_j = 1`, the first is computed everywhere. A class of probability 0 does not count, even if its logit
-    is -inf. A single logit inf has all the probability.
+    where :math:`\hat{\mathbf{y}} = \operatorname{softmax}(\mathbf{o})`. The second form and the gradient hold if
+    :math:`\sum_j y_j = 1`; for other labels, the first form is computed. A class of probability 0 adds nothing, even if
+    its logit is -inf. If exactly one logit is inf, its class has probability 1.
 
     Parameters
     ----------
     logits : Tensor, shape (*, q)
         The scores :math:`\mathbf{o}` of q classes, before any softmax; the classes are the last dimension, or ``dim``.
     labels : Tensor, shape (*) of integers in [0, q), or shape (*, q) of probabilities
-        The class indices, which mean one-hot :math:`\mathbf{y}`, or :math:`\mathbf{y}` itself, which is not checked.
+        The class indices, which stand for one-hot :math:`\mathbf{y}`, or :math:`\mathbf{y}` itself, whose values are
+        not checked.
     dim : int, default -1
-        The dimension of the classes: 1 for the logits (N, q, H, W) of images, whose labels are (N, H, W). Where q is
-        also the size of the last dimension, the wrong one gives another loss without an error.
+        The dimension of the classes: 1 for the logits (N, q, H, W) of images, whose labels are (N, H, W). If the last
+        dimension also has size q, a wrong ``dim`` gives a wrong loss without an error.
     label_smoothing : float, in [0, 1], default 0.0
         The :math:`\varepsilon` of :math:`(1 - \varepsilon)\,\mathbf{y} + \varepsilon / q`, which replaces the labels.
 
@@ -238,14 +239,14 @@ def cross_entropy(
     TypeError
         If ``labels`` is neither an integer tensor nor one with the dtype of ``logits``.
     ValueError
-        If ``logits`` has no dimension ``dim``, no class there, or ``labels`` neither of the two shapes.
+        If ``logits`` has no dimension ``dim`` or no class in it, or ``labels`` has neither of the two shapes.
     ValueError
         If a class index is not in [0, q), or ``label_smoothing`` not in [0, 1].
 
     See Also
     --------
     torch.nn.functional.cross_entropy : The same with ``reduction="none"`` and the classes in dimension 1; it ignores
-        the label -100, and is NaN for a probability 0 of a logit -inf, and for a logit inf.
+        the label -100, and returns NaN if a class of probability 0 has the logit -inf, or if a logit is inf.
 
     References
     ----------
@@ -419,7 +420,7 @@ def _surprise(log_p: Tensor, y: Tensor, dim: int, q: int, smoothing: float) -> T
 
 
 def _at_labels(x: Tensor, y: Tensor, dim: int, q: int) -> Tensor:
-    """Return the entries at the labels, and NaN at a label out of range: one look at the result finds both."""
+    """Return the entries at the labels, and NaN for a label out of range, so one check of the result finds both."""
     if not has_values(x, y):
         return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
     entries = x.gather(dim, y.clamp(0, q - 1).unsqueeze(dim)).squeeze(dim)
@@ -427,7 +428,7 @@ def _at_labels(x: Tensor, y: Tensor, dim: int, q: int) -> Tensor:
 
 
 def _certain_rows(o: Tensor, dim: int) -> Tensor:
-    """Return the logits; in a row with a single inf, 0 in its place and -inf in all others, which is the limit."""
+    """Return the logits; in a row with a single inf, replace it by 0 and all others by -inf, which is the limit."""
     is_infinite = o == math.inf
     is_certain = is_infinite & (is_infinite.sum(dim, keepdim=True) == 1)
     certain = torch.full_like(o, -math.inf).masked_fill(is_certain, 0)

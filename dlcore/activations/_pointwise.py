@@ -13,7 +13,7 @@ from dlcore._numerics import accumulation_dtype, product_operands, upcast
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
-SATURATED = 30.0  # from where on the sigmoid in GELU's approximation is 0 or 1, also in float64
+SATURATED = 30.0  # beyond this, the sigmoid in GELU's approximation is 0 or 1, even in float64
 
 
 def relu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -272,14 +272,14 @@ def gelu(x: Float[Tensor, "*shape"], *, approximate: str = "none") -> Float[Tens
         \Phi(x) \approx \tfrac12\bigl(1 + \tanh u\bigr) = \sigma(2u), \qquad
         u = \sqrt{2/\pi}\,\bigl(x + 0.044715\,x^3\bigr)
 
-    which is off by at most 0.0005, and the result by 0.0005, too.
+    which is off by at most 0.0002; the result is off by at most 0.0005.
 
     Parameters
     ----------
     x : Tensor, shape (*)
         The inputs.
     approximate : {"none", "tanh"}, default "none"
-        Which of the two.
+        How to compute :math:`\Phi`: by its definition or by the hyperbolic tangent.
 
     Returns
     -------
@@ -292,7 +292,7 @@ def gelu(x: Float[Tensor, "*shape"], *, approximate: str = "none") -> Float[Tens
     TypeError
         If ``x`` is not a real floating-point tensor.
     ValueError
-        If ``approximate`` is neither of the two.
+        If ``approximate`` is neither "none" nor "tanh".
 
     See Also
     --------

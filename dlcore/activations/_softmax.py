@@ -261,8 +261,8 @@ def log_sum_exp(
     temperature : float, in (0, inf), default 1.0
         The temperature :math:`T`, in the unit of ``x``; a larger one smooths more.
     weights : Tensor, at least 0, optional
-        The weights :math:`\beta`, of a shape that broadcasts to that of ``x``. An entry of weight 0 is absent: it may
-        be anything.
+        The weights :math:`\beta`, of a shape that broadcasts to that of ``x``. An entry of weight 0 is absent and may
+        have any value.
     keepdim : bool, default False
         Keep ``dim``, with size 1.
 
@@ -387,7 +387,7 @@ def _over(temperature: float, x: Tensor, dim: int) -> Tensor:
 
 
 def _weighted_log_sum_exp(x: Tensor, w: Tensor, dim: int, t: float) -> Tensor:
-    """Return the logarithm of the weighted sum, of which the largest entry that has a weight is taken out."""
+    """Return the logarithm of the weighted sum, after subtracting the largest entry that has a weight."""
     if x.numel() == 0:
         return torch.logsumexp(x, dim, keepdim=True)
     limits = torch.finfo(x.dtype)

@@ -1,8 +1,8 @@
 r"""Linear models: which weights and which bias fit best?
 
-A linear model is :math:`\hat{y} = \mathbf{w}^\top\mathbf{x} + b`. This chapter has the model, for one target or
-several, and its best parameters: in closed form for the squared error, and by a search that ends where the gradient
-vanishes for the logistic and the softmax loss. The bias is never penalized.
+A linear model is :math:`\hat{y} = \mathbf{w}^\top\mathbf{x} + b`. This chapter contains the model, for one or several
+targets, and the functions that find its best parameters. For the squared error they use a closed form; for the logistic
+and the softmax loss, a search that ends where the gradient vanishes. The bias is never penalized.
 """
 
 from ._logistic import logistic_regression, softmax_regression

@@ -33,8 +33,8 @@ def logistic_regression(
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, which is ``1 / C`` of
     scikit-learn; the bias is not penalized. The search runs in float64, by Newton's method, until the objective is
-    within a relative 1e-15 of its minimum (1e-11 if more than 50 steps are needed), and takes one step more. The result
-    has no gradient, because the number of steps depends on the values.
+    within a relative 1e-15 of its minimum (1e-11 if more than 50 steps are needed), and then takes one more step. The
+    result has no gradient, because the number of steps depends on the values.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def logistic_regression(
 
     Examples
     --------
-    One of the 4 examples at 0 has label 1, and three of the 4 at 1: the model returns both frequencies.
+    One of the four examples at 0 has label 1, and so do three of the four at 1. The model returns both frequencies:
 
     >>> x = torch.tensor([[0.0], [1.0]]).repeat_interleave(4, dim=0)
     >>> weight, bias = logistic_regression(x, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]), penalty=0)

@@ -71,7 +71,7 @@ def linear(
     Returns
     -------
     Tensor, shape (*, n_out) or (*)
-        The outputs, with the dtype of ``x``, or that of ``torch.autocast`` inside of it.
+        The outputs, with the dtype of ``x``; under ``torch.autocast``, with its dtype.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def least_squares(
     See Also
     --------
     ridge : Always has exactly one solution if the penalty is positive.
-    sklearn.linear_model.LinearRegression : The same; if columns are dependent, it returns the smallest solution.
+    sklearn.linear_model.LinearRegression : The same; if columns are dependent, it returns the solution of minimum norm.
 
     References
     ----------
@@ -124,7 +124,7 @@ def ridge(
         If ``x`` or ``y`` is not finite, a weight is negative or NaN, or all weights are 0; skipped as in
         :func:`least_squares`.
     ValueError
-        If a column depends on others, and the penalty is so small beside the inputs that rounding hides it.
+        If a column depends on others, and the penalty is too small compared with the inputs to survive rounding.
     ValueError
         If the rows are sharded, and one of the tensors requires a gradient.
 
@@ -235,8 +235,8 @@ def _subtract_mean(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
 def _centre_by_blocks(x: Tensor, y: Tensor, weights: Tensor | None) -> _CentredExamples:
     """Centre many rows in float64, a block at a time, and reduce them to the R of their QR decomposition.
 
-    One decomposition of 5 million rows in float32 has 2 digits. The first column is of ones: without the first row
-    and column, R belongs to the centred columns.
+    One decomposition of 5 million rows in float32 is accurate to 2 digits only. The first column is of ones: without
+    the first row and column, R belongs to the centred columns.
     """
     (n, d), eps = x.shape, torch.finfo(accumulation_dtype(x.dtype)).eps
     total_weight = float(n if weights is None else row_sum(weights, torch.float64))

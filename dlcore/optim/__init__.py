@@ -1,9 +1,9 @@
-r"""By which steps do the parameters find the minimum?
+r"""Optimization: which steps lead the parameters to a minimum?
 
-The parameters are a tensor, or any sequence, mapping or named tuple of tensors, nested as deeply as wanted. The steps
-are pure: they return new parameters and write to nothing. Only :func:`sgd_`, the loop of every first lesson, works in
-place. A schedule is the learning rate as a pure function of the step, counted from 0: it has no state to save, and
-training that resumes at step t asks it for step t.
+The parameters are a tensor, or any sequence, mapping or named tuple of tensors, nested to any depth. The steps are
+pure: they return new parameters and change nothing else. Only :func:`sgd_`, the step of introductory courses, works in
+place. A schedule is a function that returns the learning rate for a step, counted from 0. It has no state to save:
+training that resumes at step t calls it with t.
 """
 
 from ._adam import AdamState, adam_step

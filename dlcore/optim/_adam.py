@@ -21,7 +21,7 @@ SMALLEST = {dtype: torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps f
 
 @loadable
 class AdamState(NamedTuple):
-    """What :func:`adam_step` keeps of the past, by the symbols of its formula.
+    """The state of :func:`adam_step`, with the symbols of its formula.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def adam_step(
         \mathbf{w} \leftarrow (1 - \eta\lambda)\,\mathbf{w} - \eta\,\frac{\mathbf{m} / (1 - \beta_1^t)}
             {\sqrt{\mathbf{v} / (1 - \beta_2^t)} + \varepsilon}
 
-    where :math:`t` counts the steps from 1 and squares, roots and quotients are those of the entries. Both means begin
-    at 0, and dividing by :math:`1 - \beta^t` removes that bias. The first step is about :math:`\eta` in each entry
-    that has a gradient, however large that is.
+    where :math:`t` counts the steps from 1 and squares, roots and quotients are those of the entries. Both means start
+    at 0, and dividing by :math:`1 - \beta^t` removes the resulting bias. The first step changes each entry by about
+    :math:`\eta` if its gradient is not 0, whatever the size of the gradient.
 
-    The weight decay :math:`\lambda` shrinks the weights beside the step. With ``decoupled=False`` it is the :math:`L_2`
-    penalty: :math:`\mathbf{g} + \lambda\mathbf{w}` takes the place of :math:`\mathbf{g}`, and a weight with large
+    The weight decay :math:`\lambda` shrinks the weights separately from the step. With ``decoupled=False`` it is the
+    :math:`L_2` penalty: :math:`\mathbf{g} + \lambda\mathbf{w}` replaces :math:`\mathbf{g}`, and a weight with large
     gradients then decays less than others.
 
     Parameters
@@ -81,11 +81,11 @@ def adam_step(
     lr : float, at least 0
         The learning rate :math:`\eta`.
     betas : pair of float, in [0, 1), default (0.9, 0.999)
-        The fractions :math:`\beta_1` and :math:`\beta_2` of the means that are kept.
+        The fractions :math:`\beta_1` and :math:`\beta_2` of the two means that each step keeps.
     eps : float, at least 0, default 1e-8
         The :math:`\varepsilon` that bounds the step where gradients are small.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
-        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
+        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 for the biases.
     decoupled : bool, default True
         Shrink the weights, as AdamW does; otherwise add the penalty's gradient, as Adam does.
 
@@ -103,9 +103,9 @@ def adam_step(
     ValueError
         If ``lr``, ``eps`` or ``weight_decay`` is negative or not finite, or one of ``betas`` not in [0, 1).
     TypeError
-        If a leaf is not a real floating-point tensor, or has not the dtype of its parameter.
+        If a leaf is not a real floating-point tensor, or does not have the dtype of its parameter.
     ValueError
-        If ``grads``, ``state`` or ``weight_decay`` has not the structure or the shapes of ``params``.
+        If ``grads``, ``state`` or ``weight_decay`` does not have the structure and the shapes of ``params``.
     TypeError
         If ``state`` is neither None nor an AdamState.
 
@@ -121,7 +121,7 @@ def adam_step(
 
     Examples
     --------
-    The first steps have the size of the learning rate, whatever that of the gradients:
+    The first steps have the size of the learning rate, whatever the size of the gradients:
 
     >>> w, g = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([4.0, -0.5, 0.0])
     >>> w, state = adam_step(w, g, None, lr=0.5, betas=(0.5, 0.75))
@@ -130,7 +130,7 @@ def adam_step(
     >>> state.t, state.m, state.v
     (1, tensor([ 2.0000, -0.2500,  0.0000]), tensor([4.0000, 0.0625, 0.0000]))
 
-    The two kinds of weight decay, where there is no other gradient:
+    The two kinds of weight decay with a gradient of 0:
 
     >>> adam_step(torch.tensor([4.0]), torch.zeros(1), None, lr=0.5, weight_decay=0.5)[0]
     tensor([3.])

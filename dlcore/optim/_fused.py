@@ -21,7 +21,7 @@ from dlcore._torch import (
 __all__ = ["adam_leaves", "plain_norm"]
 
 ONE_DOT_ENTRIES = 200_000  # a dot product of longer vectors loses digits
-MIN_PLAIN_NORM, MAX_PLAIN_NORM = 1e-8, 1e12  # between them no square overflows, and none that counts vanishes
+MIN_PLAIN_NORM, MAX_PLAIN_NORM = 1e-8, 1e12  # between them no square overflows, and none that counts underflows
 
 
 def adam_leaves(
@@ -38,7 +38,7 @@ def adam_leaves(
 ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]] | None:
     r"""Compute :math:`\mathbf{w}`, :math:`\mathbf{m}` and :math:`\mathbf{v}` after a step of Adam, all leaves at once.
 
-    Return None for tensors of several dtypes or other classes, and where a derivative is wanted.
+    Return None if the tensors have several dtypes or are of a subclass, and if a derivative is needed.
     """
     if not _are_fusible(w, g, m, v):
         return None
@@ -53,7 +53,7 @@ def adam_leaves(
 
 
 def _are_fusible(*lists: list[Tensor]) -> bool:
-    """Return whether these are ordinary tensors of one dtype of which no derivative is wanted."""
+    """Return whether these are ordinary tensors of one dtype that need no derivative."""
     tensors = [x for leaves in lists for x in leaves]
     if not has_values(*tensors) or len({x.dtype for x in tensors}) != 1:
         return False

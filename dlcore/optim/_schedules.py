@@ -1,4 +1,4 @@
-"""How large should a step be, and when? The learning rate as a pure function of the step."""
+"""Learning rate schedules: pure functions from the step to the rate."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Schedule = Callable[[int], float]
 
 
 def constant_schedule(lr: float) -> Schedule:
-    r"""Return a learning rate that stays.
+    r"""Return a schedule with a constant learning rate.
 
     .. math::
 
@@ -36,7 +36,7 @@ def constant_schedule(lr: float) -> Schedule:
 
     See Also
     --------
-    torch.optim.lr_scheduler.ConstantLR : A schedule with a state that steps along.
+    torch.optim.lr_scheduler.ConstantLR : A schedule that keeps the step as its state.
 
     References
     ----------
@@ -58,7 +58,7 @@ def constant_schedule(lr: float) -> Schedule:
 
 
 def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedule:
-    r"""Return a learning rate that falls along half a cosine.
+    r"""Return a schedule whose learning rate falls along half a cosine.
 
     .. math::
 
@@ -69,7 +69,7 @@ def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedu
     lr : float, at least 0
         The rate :math:`\eta_0` of the first step.
     n_steps : int, at least 1
-        The step :math:`T` from which on the rate is the last.
+        The step :math:`T` at which the rate reaches its last value, which it then keeps.
     final_lr : float, at least 0, default 0.0
         The last rate :math:`\eta_T`.
 
@@ -87,7 +87,7 @@ def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedu
 
     See Also
     --------
-    torch.optim.lr_scheduler.CosineAnnealingLR : The same with a state; after its last step it rises again.
+    torch.optim.lr_scheduler.CosineAnnealingLR : The same with a state; after its last step the rate rises again.
 
     References
     ----------
@@ -112,7 +112,7 @@ def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedu
 
 
 def warmup_schedule(after: float | Schedule, *, n_steps: int) -> Schedule:
-    r"""Return a learning rate that first rises in equal steps, and then follows another schedule.
+    r"""Return a schedule whose learning rate first rises in equal steps, and then follows another schedule.
 
     .. math::
 
@@ -123,9 +123,9 @@ def warmup_schedule(after: float | Schedule, *, n_steps: int) -> Schedule:
     Parameters
     ----------
     after : float or callable
-        The schedule :math:`\eta'` that follows, or the rate that stays.
+        The schedule :math:`\eta'` that follows, or a constant rate.
     n_steps : int, at least 0
-        The number :math:`T` of steps before that.
+        The number :math:`T` of warm-up steps.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def warmup_schedule(after: float | Schedule, *, n_steps: int) -> Schedule:
 
     See Also
     --------
-    torch.optim.lr_scheduler.LinearLR : A rise with a state, by a factor that the caller chooses.
+    torch.optim.lr_scheduler.LinearLR : A linear rise with a state, from a factor that the caller chooses.
 
     References
     ----------

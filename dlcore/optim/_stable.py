@@ -1,4 +1,4 @@
-"""The norm of all gradients where their squares would overflow or vanish."""
+"""The norm of all gradients where their squares would overflow or underflow."""
 
 from collections.abc import Sequence
 

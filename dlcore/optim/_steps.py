@@ -1,4 +1,4 @@
-"""Gradient steps: in place, pure, with momentum, and the clipping of gradients."""
+"""Gradient steps (in place, pure, and with momentum) and gradient clipping."""
 
 import functools
 from collections.abc import Iterator
@@ -58,13 +58,13 @@ def sgd_(params: PyTree, *, lr: float, batch_size: int = 1) -> None:
     ValueError
         If ``lr`` is negative or not finite, or ``batch_size`` less than 1.
     ValueError
-        If a parameter is not a leaf of the graph, or its gradient is None; it is named by its place.
+        If a parameter is not a leaf of the graph, or its gradient is None; the error gives its position.
     ValueError
         If there is no parameter, as in an iterator that has been used before.
 
     See Also
     --------
-    torch.optim.SGD : The same with ``batch_size=1``, and a state; it passes over parameters without a gradient.
+    torch.optim.SGD : The same with ``batch_size=1``, as an object with state; it skips parameters without a gradient.
     sgd_step : The same without side effects.
 
     References
@@ -102,11 +102,11 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
         \mathbf{w} \leftarrow (1 - \eta\lambda)\,\mathbf{w} - \eta\,\mathbf{g}
 
     where :math:`\eta` is the learning rate, :math:`\lambda` the weight decay and :math:`\mathbf{g}` the gradient of the
-    loss. It is the step on :math:`L(\mathbf{w}) + \frac{\lambda}{2}\lVert\mathbf{w}\rVert^2`, so here weight decay and
-    the :math:`L_2` penalty are one thing. They are two wherever the step is not :math:`-\eta` times the latest
-    gradient: with momentum or in Adam, shrinking the weights and adding the penalty to the loss differ.
+    loss. It is the step for :math:`L(\mathbf{w}) + \frac{\lambda}{2}\lVert\mathbf{w}\rVert^2`, so here weight decay
+    equals the :math:`L_2` penalty. The two differ if the step is not :math:`-\eta` times the latest gradient: with
+    momentum or in Adam, shrinking the weights is not the same as adding the penalty to the loss.
 
-    The :math:`\lambda` of a ridge regression is meant for the loss :math:`\frac12(\hat{y} - y)^2`. With
+    The :math:`\lambda` of a ridge regression refers to the loss :math:`\frac12(\hat{y} - y)^2`. With
     :class:`torch.nn.MSELoss`, whose gradient is twice as large, the same :math:`\lambda` is half as strong.
 
     Parameters
@@ -118,7 +118,7 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     lr : float, at least 0
         The learning rate :math:`\eta`.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
-        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
+        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 for the biases.
 
     Returns
     -------
@@ -132,9 +132,9 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     ValueError
         If ``lr`` or ``weight_decay`` is negative or not finite.
     TypeError
-        If a leaf is not a real floating-point tensor, or has not the dtype of its parameter.
+        If a leaf is not a real floating-point tensor, or does not have the dtype of its parameter.
     ValueError
-        If ``grads`` or ``weight_decay`` has not the structure or the shapes of ``params``.
+        If ``grads`` or ``weight_decay`` does not have the structure and the shapes of ``params``.
 
     See Also
     --------
@@ -179,14 +179,13 @@ def momentum_step(
         \mathbf{v} \leftarrow \mu\mathbf{v} + (\mathbf{g} + \lambda\mathbf{w}), \qquad
         \mathbf{w} \leftarrow \mathbf{w} - \eta\mathbf{v}
 
-    where :math:`\mu` is the momentum, and with Nesterov's the step is
-    :math:`-\eta\,(\mu\mathbf{v} + \mathbf{g} + \lambda\mathbf{w})` with the new :math:`\mathbf{v}`. The velocity is in
-    the unit of a gradient, as in torch. Polyak's heavy ball keeps the last change of the parameters instead,
-    :math:`-\eta\mathbf{v}`; at a constant learning rate both are the same, and when the rate falls, torch's slows the
-    ball down at once.
+    where :math:`\mu` is the momentum. With Nesterov's momentum, the step is :math:`-\eta\,(\mu\mathbf{v} + \mathbf{g} +
+    \lambda\mathbf{w})` with the new :math:`\mathbf{v}`. The velocity has the unit of a gradient, as in torch. Polyak's
+    heavy-ball method stores the last change of the parameters instead, :math:`-\eta\mathbf{v}`. At a constant learning
+    rate, the two methods take the same steps; when the rate falls, the steps of this one shrink at once.
 
-    The weight decay is added to the gradient, as in torch: it is the :math:`L_2` penalty. The shrinking
-    :math:`(1 - \eta\lambda)\mathbf{w}` beside the momentum would be another step.
+    The weight decay is added to the gradient, as in torch, so it is the :math:`L_2` penalty. Shrinking the weights
+    separately, to :math:`(1 - \eta\lambda)\mathbf{w}`, would be a different step.
 
     Parameters
     ----------
@@ -199,9 +198,9 @@ def momentum_step(
     lr : float, at least 0
         The learning rate :math:`\eta`.
     momentum : float, in [0, 1), default 0.9
-        The share :math:`\mu` of the velocity that stays.
+        The share :math:`\mu` of the velocity that each step keeps.
     nesterov : bool, default False
-        Look ahead by the new velocity.
+        Use Nesterov's momentum, which looks ahead along the new velocity.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
         The penalty :math:`\lambda`; a structure gives each parameter its own.
 
@@ -219,9 +218,9 @@ def momentum_step(
     ValueError
         If ``lr`` or ``weight_decay`` is negative or not finite, or ``momentum`` not in [0, 1).
     TypeError
-        If a leaf is not a real floating-point tensor, or has not the dtype of its parameter.
+        If a leaf is not a real floating-point tensor, or does not have the dtype of its parameter.
     ValueError
-        If ``grads``, ``velocity`` or ``weight_decay`` has not the structure or the shapes of ``params``.
+        If ``grads``, ``velocity`` or ``weight_decay`` does not have the structure and the shapes of ``params``.
 
     See Also
     --------
@@ -265,7 +264,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
         \mathbf{g} \leftarrow \mathbf{g}\,\min\Bigl(1, \frac{c}{\lVert\mathbf{g}\rVert_2}\Bigr)
 
     where :math:`c` is the maximum and the norm is that of all gradients together, as one long vector. Large entries do
-    not overflow when they are squared, and small ones do not vanish.
+    not overflow when they are squared, and small ones do not underflow.
 
     Parameters
     ----------
@@ -292,7 +291,7 @@ def clip_gradients(grads: Tree, *, max_norm: float) -> Tree:
 
     See Also
     --------
-    gradient_norm : The norm, to record it or to choose the maximum by.
+    gradient_norm : The norm, to record it or to choose the maximum.
     torch.nn.utils.clip_grad_norm_ : The same in place, on ``.grad``; it divides by the norm plus 1e-6, and the norm
         overflows at entries of 3e30 in float32.
 
@@ -329,9 +328,9 @@ def gradient_norm(grads: PyTree) -> Float[Tensor, ""]:
 
         \lVert\mathbf{g}\rVert_2 = \Bigl(\sum_{k}\sum_{i} g_{ki}^2\Bigr)^{1/2}
 
-    where :math:`\mathbf{g}_k` is the gradient of parameter :math:`k`. It is what :func:`clip_gradients` compares with
-    its maximum: recorded in each step, it tells which maximum is exceeded how often. Large entries do not overflow
-    when they are squared, and small ones do not vanish.
+    where :math:`\mathbf{g}_k` is the gradient of parameter :math:`k`. :func:`clip_gradients` compares this norm with
+    its maximum. Record it in each step to see how often a given maximum would be exceeded. Large entries do not
+    overflow when they are squared, and small ones do not underflow.
 
     Parameters
     ----------
@@ -341,7 +340,7 @@ def gradient_norm(grads: PyTree) -> Float[Tensor, ""]:
     Returns
     -------
     Tensor, shape (), in [0, inf]
-        The norm, in the widest dtype of the gradients; 0 without any.
+        The norm, in the widest dtype of the gradients; 0 if there are none.
 
     Raises
     ------
@@ -381,7 +380,7 @@ def _gradient_leaves(grads: PyTree) -> tuple[list[Tensor], TreeSpec]:
 
 
 def _leaves_and_gradients(params: PyTree) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters, each of them once, and their gradients; refuse what has none."""
+    """Return the parameters, each of them once, and their gradients; raise if a parameter has none."""
     if isinstance(params, Iterator):
         params = list(params)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     leaves = cast("list[Any]", params)
