@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the annotation checker in front of the library, if it is asked for, before any test imports it."""
+    """Put the annotation checker in front of the library, if the option is given, before any test imports it."""
     checked = config.getoption("--checked")
     settings.load_profile("checked" if checked else "quick")
     library = importlib.import_module("dlcore")

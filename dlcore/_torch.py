@@ -162,7 +162,7 @@ foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
 
 
 def foreach_copy_(tensors: list[Tensor], others: list[Tensor]) -> None:
-    """Copy each tensor of the second list to that of the first; torch's fused copy knows no DTensors."""
+    """Copy each tensor of the second list to that of the first; torch's fused copy refuses DTensors."""
     copy_ = _copy_each_ if any(map(_is_dtensor, tensors)) else _foreach_copy_
     copy_(tensors, others)
 
@@ -193,7 +193,7 @@ def backward(losses: Tensor, factors: Tensor) -> None:
 
 
 def laid_out_like(x: Tensor, values: Tensor) -> Tensor:
-    """Return values that every process holds whole in the layout of a DTensor; beside a plain tensor, as they are."""
+    """Return values that every process holds whole in the layout of ``x`` if it is a DTensor, and else as they are."""
     if type(x) is Tensor or not _is_dtensor(x):
         return values
     tensor, (mesh, placements) = sys.modules["torch.distributed.tensor"], _layout(x)

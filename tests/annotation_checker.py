@@ -2,4 +2,4 @@
 
 from beartype import BeartypeConf, beartype
 
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int where a float is asked for, as in PEP 484
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int passes as a float, as in PEP 484

@@ -20,7 +20,7 @@ def public_modules() -> Iterator[tuple[str, ModuleType]]:
 
 
 def public_names() -> dict[str, Any]:
-    """Return each public object by its name below ``dlcore``; a module that a package hands on is none."""
+    """Return each public object by its name below ``dlcore``; a module that a package exports is not one."""
     names = {f"{path}.{name}": getattr(module, name) for path, module in public_modules() for name in module.__all__}
     return {name: value for name, value in names.items() if not isinstance(value, ModuleType)}
 

@@ -76,7 +76,7 @@ class Processes:
 
 
 def _serve(pipe: Connection, rank: int, store: Path, checked: bool) -> None:
-    """Run what is asked for until nothing more is."""
+    """Run each request until there are no more."""
     torch.set_num_threads(1)
     if checked:
         from jaxtyping import install_import_hook  # noqa: PLC0415

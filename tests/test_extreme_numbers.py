@@ -58,7 +58,7 @@ class Case:
     dtypes: Sequence[torch.dtype] = DTYPES
     tolerance: float = 16.0
     scale: float = 0.0
-    """A magnitude whose rounding is allowed beside that of the result."""
+    """A magnitude whose rounding is allowed in addition to that of the result."""
     finite: bool = False
     """Whether an option that the dtype cannot hold must be refused, although the result may round to infinity."""
 

@@ -602,7 +602,7 @@ def test_classes_in_dimension_one_are_those_of_torch(shape: tuple[int, ...], smo
 
 @pytest.mark.parametrize("dim", [0, 1, -2])
 def test_the_dimension_of_the_classes_may_be_moved(dim: int) -> None:
-    logits = torch.randn(4, 4, 4, dtype=torch.float64)  # a cube, where no shape tells the dimensions apart
+    logits = torch.randn(4, 4, 4, dtype=torch.float64)  # a cube, where the shape does not distinguish the dimensions
     labels = torch.randint(4, (4, 4))
 
     by_dim = losses.cross_entropy(logits, labels, dim=dim)

@@ -1,4 +1,4 @@
-"""A faster or safer way that is kept beside a formula gives what the formula gives."""
+"""A faster or safer implementation of a formula gives what the formula gives."""
 
 import ast
 from pathlib import Path

@@ -94,7 +94,7 @@ class Pair:
 
 
 def _serve(pipe: Connection, rank: int, store: Path) -> None:
-    """Make the checks that are asked for, in one of the processes."""
+    """Run the requested checks in one of the processes."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", store=dist.FileStore(str(store), PROCESSES), rank=rank, world_size=PROCESSES)
     table, mesh = gather(), DeviceMesh("cpu", list(range(PROCESSES)))

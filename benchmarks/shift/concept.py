@@ -1,4 +1,4 @@
-"""Monitors of a stream of losses: how soon they see a change, how often one that is none, and how fast they read."""
+"""Monitors of a stream of losses: how soon they see a change, how often they raise a false alarm, and their speed."""
 
 import importlib
 import importlib.metadata

@@ -195,7 +195,7 @@ def fit_tail(w: Tensor, n_tail: int) -> Tail:
 def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
     """Return the largest weights less the next largest, in descending order, and how many of them are positive.
 
-    The weights are scaled, and those that underflow beside the largest count as ties with the threshold.
+    The weights are scaled, and those that are 0 relative to the largest count as ties with the threshold.
     """
     share = _relative_to_the_largest(w)
     largest, _ = row_topk(share, n_tail + 1)

@@ -94,7 +94,7 @@ def ridge(
 
     where :math:`\beta_i` is the weight of example :math:`i` and :math:`\lambda` the penalty, the ``alpha`` of
     scikit-learn, whose objective is twice this; the bias is not penalized. It is solved by a QR decomposition of the
-    centred inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or beside them if there are more columns than
+    centred inputs with :math:`\sqrt{\lambda}\,\mathbf{I}` below them, or to their right if there are more columns than
     rows. :math:`\mathbf{X}^\top\mathbf{X}`, which loses half the digits, is never formed.
 
     Parameters

@@ -58,10 +58,10 @@ def fit_(
     nothing else. Autocast to float16 turns gradients below 6e-8 into 0, and this function does not scale the loss: call
     :class:`torch.amp.GradScaler` in a loop of your own.
 
-    With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit:
-    the state holds the buffers and that of the optimizer, too, and what the module draws from torch's global generator,
-    as dropout does, depends on the given one. After a ``KeyboardInterrupt`` the module keeps what it has learned, and
-    the attribute ``history`` of the exception holds the record.
+    With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit.
+    The state also holds the buffers and the state of the optimizer, and what the module draws from torch's global
+    generator, as dropout does, depends on the given one. After a ``KeyboardInterrupt`` the module keeps what it has
+    learned, and the attribute ``history`` of the exception holds the record.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Each page as Markdown beside its HTML, and ``llms.txt``, which lists them, for programs that read documentation.
+"""Each page as Markdown next to its HTML, and ``llms.txt``, which lists them, for programs that read documentation.
 
 sphinx-markdown-builder writes the pages, from what the HTML build has read, so that nothing is run twice.
 """

@@ -10,7 +10,7 @@ of matplotlib.
 of the script, a value of its dictionary ``claims``, that is false with the settings as published.
 
 An animation is shown as its last frame. A slider below it (``_static/slider.js``) shows its frames, one for each step,
-and beside the slider the title of the frame's first axes, which should name the value of what moves.
+and next to the slider the title of the frame's first axes, which should name the value of what moves.
 The frames are one image, which is loaded when the reader touches the slider; without JavaScript, a link leads to it.
 """
 

@@ -2,7 +2,7 @@
 
 Each page is indexed as it is written, with additions that its visitors do not see: its kind, and the words by which
 people look for it (``search_terms.toml``). These words and the names of functions are a filter, too, by which
-``_static/search.js`` first finds the pages that have exactly the name that was asked for. Long lists, such as the
+``_static/search.js`` first finds the pages that have exactly the name that was typed. Long lists, such as the
 evidence, count for less than the pages that they list.
 """
 
@@ -108,7 +108,7 @@ def described(page: str, text: str, terms: list[str], others: Collection[str]) -
 
 
 def as_name(term: str) -> str:
-    """Return a term as ``search.js`` writes what was asked for, to find the page of exactly that name."""
+    """Return a term as ``search.js`` writes what was typed, to find the page of exactly that name."""
     return re.sub(r"[\s-]+", "_", term.lower().rpartition(".")[2])
 
 

@@ -76,10 +76,10 @@ def move(p):
 
 film = FuncAnimation(fig, move, moving)
 fig.set_label(
-    "Nested closed curves through the four points at distance 1 on the axes: "
-    "a star with four sides bent inwards for p = 0.5, a diamond for p = 1, the circle "
-    "for p = 2, a rounded square for p = 4, and the square for infinity. The midpoint between "
-    "the two unit vectors on the axes is outside the star, on the diamond, and inside the others."
+    "Nested closed curves through the four points at distance 1 on the axes. For p = 0.5 it is "
+    "a star with four sides bent inwards, for p = 1 a diamond, for p = 2 the circle, for p = 4 a "
+    "rounded square, and for infinity the square. The midpoint between the two unit vectors "
+    "on the axes is outside the star, on the diamond, and inside the others."
 )
 plt.show()
 

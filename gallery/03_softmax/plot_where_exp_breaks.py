@@ -221,10 +221,10 @@ plt.show()
 # Four floating-point formats
 # ---------------------------
 #
-# The limit depends on the exponent range of a format, not on its number of digits. bfloat16 has the
-# exponents of float32 and fails at similar gaps. float16 has more digits but fewer exponents: there
-# the naive loss fails at a gap of 8. float64 also fails, only later. For each format, up to which
-# gap are both the value and the gradient correct to 2 %?
+# The limit depends on the exponent range of a format, not on its number of digits. With the
+# exponents of float32, bfloat16 fails at similar gaps. With more digits but fewer exponents, float16
+# fails at a gap of 8. Even float64 fails, only later. For each format, up to which gap are both the
+# value and the gradient correct to 2 %?
 
 
 def reach(name, dtype, gaps):

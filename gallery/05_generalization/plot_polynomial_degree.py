@@ -282,8 +282,8 @@ assert of_mean <= of_each, "the squared loss is convex: averaging never hurts"
 claims["The mean of the fits removes most of the risk"] = of_mean < of_each / 5
 
 # %%
-# **3.** The empirical risk of the cubic is below the noise, :math:`\sigma^2/2`. By what share? Guess
-# a formula with :math:`p` and :math:`n`.
+# **3.** The empirical risk of the cubic is below the noise, :math:`\sigma^2/2`. How much lower is it,
+# as a share of the noise? Guess a formula with :math:`p` and :math:`n`.
 
 # Solution
 below_noise = 1 - train_risks[true_degree - 1] / (noise_std**2 / 2)

@@ -172,8 +172,8 @@ claims["For large noise, it is not, because tanh is bounded"] = added[-1] < 0.7
 #
 # Five networks with one hidden layer of 64 units with tanh learn to read digits. One has no
 # regularization. The others have input noise, dropout, a penalty on the weights, or a penalty on the
-# Jacobian of the logits. A loss returns one value per example, so a penalty of each example is
-# simply added to it. With one hidden layer, the Jacobian is
+# Jacobian of the logits. A loss returns one value per example, so a penalty of each example can
+# be added to it. With one hidden layer, the Jacobian is
 # :math:`\mathbf{W}_1\operatorname{diag}(\phi'(\mathbf{z}))\,\mathbf{W}_2`, and its squared norm
 # needs only products of small matrices.
 

@@ -92,8 +92,8 @@ ax.set(xscale="log", xlabel="penalty λ", ylabel="weight")
 ax.set_title("The two weights that cancel shrink first")
 fig.set_label(
     "The ten weights against the penalty, from 0.1 to 100 000, on a logarithmic axis. "
-    "s1 starts at -0.5 and s2 at 0.3, and both are close to 0 at a penalty of a few "
-    "tens. bmi and bp keep their values up to a penalty of 100. Finally all go to 0."
+    "The weights of s1 and s2 start at -0.5 and 0.3 and are close to 0 at a penalty of a few "
+    "tens. Those of bmi and bp keep their values up to a penalty of 100. Finally all go to 0."
 )
 plt.show()
 

@@ -181,7 +181,7 @@ assert torch.allclose(bias, shifted.mean() / (1 + decay)), (
 #
 # The fourth trap is the optimizer itself. Adam takes the penalty's gradient as part of the
 # gradient, so its steps end where the sum is 0, at the ridge solution, however they are scaled.
-# AdamW uses *decoupled* weight decay: it shrinks the weights beside the scaled step. As the
+# AdamW uses *decoupled* weight decay: it shrinks the weights apart from the scaled step. As the
 # gradients become small, Adam's division keeps the steps large, and the decay can no longer hold
 # them back: the weights pass the ridge solution and move on towards the one without a penalty. This
 # may be useful, but it is not the same penalty. :func:`dlcore.optim.adam_step` takes either form.

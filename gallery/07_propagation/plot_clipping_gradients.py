@@ -179,8 +179,8 @@ plt.show()
 # -----------
 #
 # In a loop by hand, :func:`torch.nn.utils.clip_grad_norm_` clips in place, between ``backward()``
-# and ``step()``. In :func:`dlcore.training.fit_`, ``max_norm`` does the same. Note that the norm is
-# that of *all* gradients together: clipping each parameter alone would change the direction.
+# and ``step()``. In :func:`dlcore.training.fit_`, ``max_norm`` does the same. The norm is that of
+# *all* gradients together: clipping each parameter alone would change the direction.
 
 
 def module():

@@ -67,7 +67,7 @@ claims = {}
 #     + \sum_{j \ne k} \mathrm{E}[w_{ij}w_{ik}]\,\mathrm{E}[x_j x_k] .
 #
 # Inputs depend on each other, as neighbouring pixels do: :math:`\mathrm{E}[x_j x_k]` is far from 0.
-# But the weights are independent of each other *and* have mean 0, hence
+# But the weights are independent of each other *and* have mean 0, so
 # :math:`\mathrm{E}[w_{ij}w_{ik}] = \mathrm{E}[w_{ij}]\,\mathrm{E}[w_{ik}] = 0`. The weights make
 # the cross terms vanish, and the inputs need no particular property. The figure shows all three
 # matrices for the 64 pixels of the digits, with means over 5000 draws of the weights.

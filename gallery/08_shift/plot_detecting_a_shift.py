@@ -98,9 +98,7 @@ quiet = detect.mmd_test(x[shuffled[first]], x[shuffled[last]], **many)
 for test in (order, scored, counts, pixels):
     print(test)
 
-claims["A classifier tells the parts apart better than by chance"] = scored.rejects(
-    0.01
-)
+claims["A classifier separates the parts better than chance"] = scored.rejects(0.01)
 claims["The classifier is right for 55 to 70 % of the images"] = (
     0.55 < scored.accuracy < 0.7
 )
@@ -116,7 +114,7 @@ claims["In a random order, the test finds no difference"] = not quiet.rejects(0.
 #
 # At level 0.05, a test may raise a false alarm in at most 5 of 100 cases. We draw both samples from
 # one distribution, hundreds of times, and count the alarms. All four tests keep their level. A
-# fifth procedure, common in scripts, does not: its p-value is simply the share of permutations
+# fifth procedure, common in scripts, does not: its p-value is the share of permutations
 # whose statistic reaches the observed one. With 10 permutations, none of them reaches it in 1 case
 # of 11, and the p-value is 0. The right p-value, :math:`(1 + k)/(1 + B)`, counts the true order as
 # well; here :math:`k` of the :math:`B` permutations reach the observed statistic.

@@ -137,8 +137,8 @@ def heat(temperature):
 film = FuncAnimation(fig, heat, temperatures)
 fig.set_label(
     "Two panels. Top, the probabilities of the ten digits for one image of a rare digit, before and after "
-    "the correction, at the temperature that the slider selects: at a low temperature, both "
-    "are right, and at a high one, the correction makes another, common digit most "
+    "the correction, at the temperature that the slider selects. At a low temperature, both "
+    "are right; at a high one, the correction makes another, common digit most "
     "probable. Bottom, the accuracy in the target against the temperature: with the true "
     "prior it is above the uncorrected accuracy for temperatures up to 1, below it at 2, "
     "and far below it at higher temperatures."

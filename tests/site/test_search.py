@@ -66,7 +66,7 @@ def test_a_public_name_gives_what_has_that_name_first(tab: Page, address: str, s
         name: (page or "").removesuffix(".html").rpartition(".")[2] for name, page in zip(names, found, strict=True)
     }
 
-    # The search knows no case: `Gradients` may find `gradients`.
+    # The search ignores case: `Gradients` may find `gradients`.
     assert names
     assert [(name, page) for name, page in first.items() if page.lower() != name.lower()] == []
 

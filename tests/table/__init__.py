@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """A faster or safer way that the library keeps beside a formula, and the formula as written.
+    """A faster or safer implementation of a formula in the library, and the formula as written.
 
     Both are called with each of ``arguments`` and must return equal tensors, to the tolerance of the dtype.
     """

@@ -15,7 +15,7 @@ from . import Entry, Refusal, draw
 
 W = torch.zeros(2)
 X = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-MANY = torch.arange(3)
+ROW_INDICES = torch.arange(3)
 ONE_EPOCH = {"epochs": 1, "batch_size": 2, "lr": 0.5}
 
 
@@ -52,7 +52,7 @@ def first_parameter(params: list[Tensor], grads: list[Tensor], state: Any, *, lr
 
 
 def uphill(step: int) -> float:
-    """Return a rate that is none."""
+    """Return a negative learning rate."""
     return -1.0 - step
 
 

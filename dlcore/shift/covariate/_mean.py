@@ -77,11 +77,11 @@ def target_mean(
         f = g + \boldsymbol{\beta}^\top\boldsymbol{\phi}
 
     where :math:`y_i` are the values, :math:`w_i` the weights, :math:`g` the predictions of a model (0 by default), and
-    :math:`\boldsymbol{\beta}` the weighted ridge regression, with penalty 1, of :math:`y - g` on the standardized
-    columns :math:`\boldsymbol{\phi}`, and on their products if the effective sample size is at least five times their
-    number. The estimate is right if either the ratio or :math:`f` is: what the weights leave unbalanced in
-    :math:`\boldsymbol{\phi}` is corrected. With residuals :math:`r_i` of the regression, each predicted from the other
-    rows,
+    :math:`\boldsymbol{\beta}` the weighted ridge regression, with penalty 1, of :math:`y - g` on
+    :math:`\boldsymbol{\phi}`. These are the standardized columns, and also their products if the effective sample size
+    is at least five times the number of all. The estimate is right if either the ratio or :math:`f` is: what the
+    weights leave unbalanced in :math:`\boldsymbol{\phi}` is corrected. With residuals :math:`r_i` of the regression,
+    each predicted from the other rows,
 
     .. math::
 

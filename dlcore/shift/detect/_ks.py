@@ -23,9 +23,9 @@ def ks_test(
         p = \min\bigl(1,\ d\,\min_j p_j\bigr)
 
     where :math:`F_{x_j}(t)` and :math:`F_{y_j}(t)` are the shares of the values of feature j that are at most t, d is
-    the number of features, and :math:`p_j` is the p-value of feature j alone: of all :math:`\binom{n+m}{n}` ways to
-    split its pooled values into two samples, the share with at least this :math:`D_j`. This is exact even if values
-    tie. With more than 2000 rows in all, the p-value is Kolmogorov's limit,
+    the number of features, and :math:`p_j` is the p-value of feature j alone. This is, of all :math:`\binom{n+m}{n}`
+    ways to split its pooled values into two samples, the share with at least this :math:`D_j`, which is exact even if
+    values tie. With more than 2000 rows in all, the p-value is Kolmogorov's limit,
 
     .. math::
 

@@ -43,9 +43,9 @@ def saerens_em(
     of the target row (the E-step), and its mean the new prior (the M-step). After twenty updates, Newton's method takes
     over, until no prior has a mean log-likelihood that is larger by more than 1e-10. EM assumes that the probabilities
     are calibrated, with one map for source and target: ``calibrate=True`` does this and needs the labels; otherwise the
-    labels are used only for the interval and the report. The likelihood alone knows nothing of a miscalibration, so its
-    bootstrap interval is extended to contain that of :func:`bbse` with the corrected probabilities as scores, which
-    need not be calibrated. The report tests whether the two priors differ.
+    labels are used only for the interval and the report. The likelihood alone ignores miscalibration, so its bootstrap
+    interval is extended to contain that of :func:`bbse` with the corrected probabilities as scores, which need not be
+    calibrated. The report tests whether the two priors differ.
 
     Parameters
     ----------
