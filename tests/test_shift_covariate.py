@@ -871,7 +871,7 @@ def test_width_and_penalty_have_the_least_squared_error_at_rows_left_out(alpha: 
         centres, penalties = columns(shift.target[:10]), torch.tensor(_ulsif.PENALTIES, dtype=torch.float64)
         distance = torch.cdist(columns(shift.target), centres).median()
 
-        found = _ulsif._choose(columns, centres, shift.source, shift.target, alpha)  # noqa: SLF001
+        found = _ulsif._choose(columns, centres, shift.source, shift.target, alpha)
 
         errors: dict[tuple[float, float], float] = {}
         for width in _ulsif.WIDTHS:
