@@ -113,7 +113,7 @@ claims["At most two pixels of the left edge are informative"] = bool(
 # Two pixels: repetition and synergy
 # ----------------------------------
 #
-# If a classifier may use only ten pixels, which should it use? Not simply the ten that are most
+# If a classifier may use only ten pixels, which should it use? Not the ten that are most
 # informative alone. We reduce each pixel to dark or bright, and compare the information of a *pair*
 # with the sum of both. Most pairs give about the sum. Some give up to 0.2 bits less, because their
 # pixels repeat each other. Others give up to 0.09 bits more, because what one pixel means depends
