@@ -1,7 +1,6 @@
 r"""Guards for the examples of a regression, and the search for the smallest loss that has no closed form."""
 
 import math
-from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -21,7 +20,7 @@ from ._newton_cg import (
 )
 from ._numerics import accumulation_dtype
 from ._rows import keep_rows, row_any, row_max, row_search, row_sum, rows_at
-from ._shards import local_rows, shards_of
+from ._shards import OneProcess, Shards, local_rows, shards_of
 from ._torch import eigenvalues, qr, singular_values, vector_norm
 
 __all__ = ["check_examples", "check_full_rank", "leave_out_absent", "minimize"]
@@ -84,6 +83,7 @@ def minimize(
     penalty: float,
     k: int = 1,
     start: Tensor | None = None,
+    shards: OneProcess | Shards | None = None,
 ) -> Tensor:
     r"""Return the :math:`(\mathbf{W}, \mathbf{b})`, (k, d + 1), with the smallest weighted sum of losses plus penalty.
 
@@ -93,25 +93,25 @@ def minimize(
             + \frac{\lambda}{2}\lVert\mathbf{W}\rVert_F^2
 
     The search starts at ``start``, or at the minimum for a sample of the rows if they are many. It ends with a step
-    whose decrement is below the rounding of the objective.
+    whose decrement is below the rounding of the objective. If ``shards`` are given, x, y and the weights are plain and
+    have the rows of this process, but the shape of x, and an index of its rows, are those of all rows.
     """
     (n, d), in_memory = x.shape, x.shape[0] <= MAX_ROWS_IN_MEMORY
     if weights is not None:
         largest = float(row_max(weights))
         weights, penalty = weights / largest, penalty / largest
+    shards = shards_of(y) if shards is None else shards
+    own_rows, own_y = local_rows(x) if isinstance(x, Tensor) else x, local_rows(y)
+    own_weights = None if weights is None else local_rows(weights)
     if in_memory:
-        rows, targets = x[:], y
+        columns, mean, std = _standardized(own_rows[:], n, shards, x)
     else:
         index = _sample_index(n, weights).to(x.device)
-        rows, targets = rows_at(x, index) if isinstance(x, Tensor) else x[index], rows_at(y, index)
-    columns, mean, std = _standardized(rows, x)
+        sampled_rows = rows_at(x, index) if isinstance(x, Tensor) else x[index]
+        columns, mean, std = _standardized(sampled_rows, len(index), OneProcess(), x)
     penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
-    own_weights = None if weights is None else local_rows(weights)
-    sample = Problem(loss, columns, local_rows(targets), own_weights, penalties, None, len(targets), shards_of(targets))
-    problem = sample
-    if not in_memory:
-        own_rows, standardization = local_rows(x) if isinstance(x, Tensor) else x, _standardization(mean, std)
-        problem = Problem(loss, own_rows, local_rows(y), own_weights, penalties, standardization, n, shards_of(y))
+    rows, standardization = (columns, None) if in_memory else (own_rows, _standardization(mean, std))
+    problem = Problem(loss, rows, own_y, own_weights, penalties, standardization, n, shards)
     if penalty == 0:
         _check_independent_columns(problem, x)
     params, precondition = std.new_zeros(k, d + 1), None
@@ -119,7 +119,8 @@ def minimize(
         params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
     elif not in_memory:
         total = n if weights is None else float(row_sum(weights))
-        sample = replace(sample, weights=std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS))
+        equal = std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS)
+        sample = Problem(loss, columns, rows_at(y, index), equal, penalties, None, SAMPLE_ROWS, OneProcess())
         params, precondition = _minimum_of_sample(sample, params)
     params = _minimum(problem, x, params, precondition, penalized=penalty > 0)
     weight = params[:, :-1] / std
@@ -135,9 +136,12 @@ def _sample_index(n: int, weights: Tensor | None) -> Tensor:
     return row_search(weights, shares.to(weights.device))
 
 
-def _standardized(rows: Tensor, x: RowSource) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows of x in float64, standardized and with a last column of ones, the means and standard deviations."""
-    n, shards, columns = len(rows), shards_of(rows), local_rows(rows).double().T.contiguous()
+def _standardized(rows: Tensor, n: int, shards: OneProcess | Shards, x: RowSource) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows of x in float64, standardized and with a last column of ones, the means and standard deviations.
+
+    They are the rows of this process, of n in all.
+    """
+    columns = rows.double().T.contiguous()
     mean = shards.sum(columns.sum(1)) / n
     centred = columns - mean[:, None]
     largest = shards.cat(centred.abs().amax(1)[None] if centred.numel() else centred.T).amax(0)

@@ -12,11 +12,23 @@ What belongs to a row stays sharded as the rows are. What is one for all is a pl
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from ._shards import OneProcess, as_rows_of, copied, is_sharded, local_rows, shards_in_chunks, shards_of
+from ._shards import (
+    OneProcess,
+    Shards,
+    as_rows_of,
+    copied,
+    exchange,
+    is_sharded,
+    local_rows,
+    shards_in_chunks,
+    shards_of,
+)
+from ._torch import unique_with_counts
 
 __all__ = [
     "first_violation",
@@ -25,15 +37,20 @@ __all__ = [
     "replace_rows",
     "row_any",
     "row_extremes",
+    "row_logsumexp",
     "row_max",
     "row_mean",
     "row_quantile",
     "row_search",
+    "row_softmax",
     "row_sum",
     "row_topk",
     "rows_at",
+    "set_rows_",
+    "sharded_masses",
 ]
 
+KEYS_PER_RANGE = 64  # of each process, from which the bounds of the ranges are taken
 QUANTILE_BRANCHES = 256  # of the search for a quantile: it ends after 8 steps, because float64 has 64 bits
 
 
@@ -54,7 +71,7 @@ def row_any(x: Tensor) -> bool:
 
 def row_max(x: Tensor) -> Tensor:
     """Return the largest entry."""
-    return shards_of(x).cat(_extreme(local_rows(x), torch.amax)).amax() if is_sharded(x) else x.amax()
+    return shards_of(x).max(local_rows(x))
 
 
 def row_extremes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,6 +86,23 @@ def row_extremes(x: Tensor) -> tuple[Tensor, Tensor]:
 def _extreme(x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     """Return the extreme entry as a vector, which is empty if there is none."""
     return extreme(x).reshape(1) if x.numel() else x.reshape(0)
+
+
+def row_logsumexp(x: Tensor) -> Tensor:
+    """Return the logarithm of the sum of the exponentials of a vector."""
+    if not is_sharded(x):
+        return x.logsumexp(0)
+    largest = row_max(x)
+    largest = torch.where(largest.isfinite(), largest, 0)
+    return largest + shards_of(x).sum((local_rows(x) - largest).exp().sum()).log()
+
+
+def row_softmax(x: Tensor) -> Tensor:
+    """Return the exponentials of a vector divided by their sum."""
+    if not is_sharded(x):
+        return x.softmax(0)
+    exponentials = (local_rows(x) - row_max(x)).exp()
+    return as_rows_of(x, exponentials / shards_of(x).sum(exponentials.sum()))
 
 
 def row_topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -144,11 +178,42 @@ def replace_rows(x: Tensor, index: Tensor, values: Tensor) -> Tensor:
     return as_rows_of(x, local_rows(x).scatter(0, own, copied(values, x)[places]))
 
 
+def set_rows_(x: Tensor, index: Tensor, values: Tensor) -> None:
+    """Write values to a vector at these indices, in place."""
+    places, own = own_rows(x, index)
+    local_rows(x)[own] = values[places]
+
+
 def own_rows(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Return the places of the indices of rows that this process holds, and these indices among its own rows."""
     own = index - shards_of(x).first_row
     places = ((own >= 0) & (own < len(local_rows(x)))).nonzero()[:, 0]
     return places, own[places]
+
+
+def sharded_masses(keys: Tensor, masses: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the masses, (n, c), at each distinct key of a range, and at all keys up to it.
+
+    Keys and masses belong to the rows of this process, of any tensors that are sharded over the processes of ``x``. The
+    keys are those of all processes. Their ranges are in the order of the processes, and hold about as many keys each.
+    The masses of equal keys are added up before they are sent.
+    """
+    shards = cast("Shards", shards_of(x))
+    keys, masses = _sums_at(keys, masses)
+    places = torch.arange(KEYS_PER_RANGE, device=keys.device) * len(keys) // KEYS_PER_RANGE
+    bounds = shards.cat(keys[places] if len(keys) else keys).sort().values
+    bounds = bounds[torch.arange(1, shards.size, device=keys.device) * len(bounds) // shards.size]
+    ends = torch.searchsorted(keys, bounds)
+    counts = torch.cat([ends.new_zeros(1), ends, ends.new_tensor([len(keys)])]).diff()
+    _, masses = _sums_at(exchange(keys, counts, shards), exchange(masses, counts, shards))
+    before = shards.cat(masses.sum(0, keepdim=True))[: shards.process].sum(0)
+    return masses, before + masses.cumsum(0)
+
+
+def _sums_at(keys: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct keys in ascending order, and the sum of the masses at each."""
+    distinct, places, _ = unique_with_counts(keys)
+    return distinct, masses.new_zeros(len(distinct), masses.shape[1]).index_add(0, places, masses)
 
 
 def first_violation(x: Tensor, holds: Callable[[Tensor], Tensor]) -> tuple[tuple[int, ...], float] | None:

@@ -11,10 +11,11 @@ of each process as it is. A plain tensor that meets rows has one gradient on eac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+from zlib import crc32
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from ._torch import select_rows
@@ -26,8 +27,11 @@ __all__ = [
     "OneProcess",
     "Shards",
     "as_rows_of",
+    "check_not_sharded",
     "check_rows",
     "copied",
+    "exchange",
+    "gathered",
     "in_shards",
     "is_sharded",
     "local_rows",
@@ -38,6 +42,7 @@ __all__ = [
 ]
 
 TO_SHARD = "; torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them"
+TO_SHARE = "; give each process a generator with the same seed"
 TO_CHUNKS = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
 
 
@@ -50,6 +55,7 @@ class OneProcess:
     """The only process, which holds all rows: there is nothing to communicate."""
 
     process = first_row = 0
+    size = 1
 
     def sum(self, x: Tensor) -> Tensor:
         """Return the sum over the processes."""
@@ -58,6 +64,10 @@ class OneProcess:
     def sums(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return the sum of each tensor over the processes."""
         return tensors
+
+    def max(self, x: Tensor) -> Tensor:
+        """Return the largest entry of all processes."""
+        return x.amax()
 
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes."""
@@ -76,6 +86,11 @@ class Shards:
         """The number of this process."""
         return self.mesh.get_local_rank()
 
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+        return self.mesh.size()
+
     def sum(self, x: Tensor) -> Tensor:
         """Return the sum over the processes."""
         return _Sum.apply(x, self.mesh)
@@ -85,6 +100,10 @@ class Shards:
         total = self.sum(torch.cat([x.flatten() for x in tensors]))
         parts = total.split([x.numel() for x in tensors])
         return tuple(part.view(x.shape) for part, x in zip(parts, tensors, strict=True))
+
+    def max(self, x: Tensor) -> Tensor:
+        """Return the largest entry of all processes, of which some may have none."""
+        return self.cat(x.amax()[None] if x.numel() else x.flatten()).amax()
 
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes, in their order; each may have another number of rows."""
@@ -149,6 +168,17 @@ def _overlap(start: int, count: int, other_start: int, other_count: int) -> int:
     return max(min(start + count, other_start + other_count) - max(start, other_start), 0)
 
 
+def gathered(x: Tensor) -> Tensor:
+    """Return all rows as a plain tensor."""
+    return shards_of(x).cat(local_rows(x))
+
+
+def exchange(rows: Tensor, counts: Tensor, shards: Shards) -> Tensor:
+    """Return the rows that all processes send to this one, each process so many of its own to each, in order."""
+    received = shards.cat(counts[None])[:, shards.process]
+    return _Moved.apply(rows, shards.mesh, counts.tolist(), received.tolist())
+
+
 def take_rows(x: Tensor, index: Tensor) -> Tensor:
     """Return the rows at these indices, in their order, sharded if those of ``x`` are."""
     if not is_sharded(x):
@@ -156,7 +186,7 @@ def take_rows(x: Tensor, index: Tensor) -> Tensor:
     index = index.to(x.device)
     mesh, process, n = cast("DTensor", x).device_mesh, shards_of(x).process, len(index)
     outlines = _gathered(f"{n} with checksum {int((index * torch.arange(1, n + 1).to(index)).sum())}", mesh)
-    _check_same("the rows of a fold", outlines, "; give each process a generator with the same seed")
+    _check_same("the rows of a fold", outlines, TO_SHARE)
     chunk = _chunk_rows(len(x), mesh.size())
     holders = index.div(chunk, rounding_mode="floor")
     receivers = torch.arange(n, device=x.device).div(_chunk_rows(n, mesh.size()), rounding_mode="floor")
@@ -168,7 +198,7 @@ def take_rows(x: Tensor, index: Tensor) -> Tensor:
 
 def as_rows_of(x: Tensor, local: Tensor) -> Tensor:
     """Return the rows of this process as a part of rows that are sharded as those of ``x``."""
-    return _Wrapped.apply(local, cast("DTensor", x).device_mesh, len(x))
+    return _Wrapped.apply(local, cast("DTensor", x).device_mesh, len(x)) if is_sharded(x) else local
 
 
 def check_rows(**arguments: Any) -> None:  # noqa: ANN401
@@ -183,14 +213,24 @@ def check_rows(**arguments: Any) -> None:  # noqa: ANN401
             return
 
 
+def check_not_sharded(reason: str, cure: str, **tensors: Tensor) -> None:
+    """Raise ValueError if a tensor has sharded rows, which the function cannot take for this reason."""
+    for name, x in tensors.items():
+        if is_sharded(x):
+            raise ValueError(f"{name} must not have sharded rows, because {reason}; {cure}")
+
+
 def _check_sharded(x: Tensor, arguments: dict[str, Any]) -> None:
     """Raise TypeError or ValueError unless each process has the same arguments, and its chunk of the rows."""
     sharded = {name: cast("DTensor", tensor) for name, tensor in arguments.items() if is_sharded(tensor)}
-    outlines = {name: _outline(argument) for name, argument in arguments.items()}
+    outlines = {
+        name: _state(argument) if name == "generator" else _outline(argument) for name, argument in arguments.items()
+    }
     held = {name: (len(tensor.to_local()), len(tensor)) for name, tensor in sharded.items()}
     found = _gathered((outlines, held), cast("DTensor", x).device_mesh)
     for name, argument in arguments.items():
-        _check_same(name, [outlines[name] for outlines, _ in found])
+        cure = TO_SHARE if name == "generator" else ""
+        _check_same(name, [outlines[name] for outlines, _ in found], cure)
         if isinstance(argument, Tensor) and name not in sharded:
             raise TypeError(f"{name} must have sharded rows as the other tensors do, got a plain tensor{TO_SHARD}")
     for name, tensor in sharded.items():
@@ -228,6 +268,12 @@ def _outline(argument: object) -> str:
         shape = _shape("n", argument) if layout else tuple(argument.shape)
         return f"{argument.dtype} and shape {shape}{layout}"
     return getattr(argument, "__qualname__", repr(argument))
+
+
+def _state(generator: Generator | None) -> str:
+    """Return what is drawn next: by a generator, or without one by the global random state."""
+    state = torch.get_rng_state() if generator is None else generator.get_state()
+    return f"the random state {crc32(bytes(state.tolist())):08x}"
 
 
 def _shape(n: str, rows: Tensor) -> str:

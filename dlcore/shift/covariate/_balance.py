@@ -1,6 +1,7 @@
 """Balance: how far is each column of the weighted source from the target's?"""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from statistics import NormalDist
 
@@ -8,9 +9,10 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from dlcore._shards import local_rows, shards_of
 from dlcore._torch import loadable
 
-from ._features import Standard, paired_row_blocks
+from ._features import Standard, mean_features
 
 __all__ = ["Balance", "balance_of"]
 
@@ -104,13 +106,14 @@ class Balance:
 
 def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standard) -> Balance:
     """Return the balance of all rows; means and variances are those of the standardized columns."""
-    weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)  # weights that are all 0 count alike
-    share = weights / weights.sum()
-    equal, equal_in_target = (weights.new_full((len(x),), 1 / len(x)) for x in (source, target))
-    source_variance = _mean(source, equal, columns, about=_mean(source, equal, columns))
-    target_mean, mean = _mean(target, equal_in_target, columns), _mean(source, share, columns)
-    target_variance = _mean(target, equal_in_target, columns, about=target_mean)
-    noise = _mean(source, share.square(), columns, about=mean) + target_variance / len(target)
+    weights = local_rows(weights).clamp_min(torch.finfo(weights.dtype).tiny)  # weights that are all 0 count alike
+    share = weights / shards_of(source).sum(weights.sum())
+    equal, equal_in_target = (weights.new_tensor(1 / len(x)).expand(len(local_rows(x))) for x in (source, target))
+    mean_of = partial(mean_features, columns, size=columns.size)
+    source_variance = mean_of(source, equal, about=mean_of(source, equal))
+    target_mean, mean = mean_of(target, equal_in_target), mean_of(source, share)
+    target_variance = mean_of(target, equal_in_target, about=target_mean)
+    noise = mean_of(source, share.square(), about=mean) + target_variance / len(target)
     gap = torch.where((mean - target_mean).abs() > ROUNDING, mean - target_mean, 0)
     difference = torch.where(gap == 0, 0, gap / ((source_variance + target_variance) / 2).sqrt())
     order = difference.abs().argsort(descending=True, stable=True)
@@ -121,12 +124,3 @@ def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standar
         difference=difference[order],
         z=torch.where(gap == 0, 0, gap / noise.sqrt())[order],
     )
-
-
-def _mean(x: Tensor, share: Tensor, columns: Standard, about: Tensor | None = None) -> Tensor:
-    """Return the sum of shares of each standardized column, or of its squared distance from a number."""
-    total = torch.zeros_like(columns.mean)
-    for rows, part in paired_row_blocks(x, share, columns.size):
-        z = columns(rows)
-        total += part @ (z if about is None else (z - about).square())
-    return total

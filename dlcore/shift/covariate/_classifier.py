@@ -12,6 +12,8 @@ from torch.nn.functional import pad, softplus
 from dlcore._logit_losses import LOGISTIC
 from dlcore._newton import Derivatives, minimize_convex
 from dlcore._regression import minimize
+from dlcore._rows import rows_at, set_rows_
+from dlcore._shards import local_rows, shards_of
 from dlcore._torch import solve_triangular
 
 from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows, map_rows
@@ -63,7 +65,10 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class DomainRows:
-    """The features of the source's rows, followed by the target's, computed when they are read."""
+    """The features of the source's rows, followed by the target's, computed when they are read.
+
+    If the rows are sharded, those that this process holds of both are read by a slice. An index has them all.
+    """
 
     source: Tensor
     target: Tensor
@@ -71,24 +76,25 @@ class DomainRows:
     scale: Tensor
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.source) + len(self.target)
+        """Return the number of rows of this process."""
+        return len(local_rows(self.source)) + len(local_rows(self.target))
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         """Return the features of rows given by a slice or by their indices."""
-        n = len(self.source)
         if isinstance(rows, slice):
-            start, stop, _ = rows.indices(len(self))
-            x = torch.cat([self.source[start : min(stop, n)], self.target[max(start - n, 0) : max(stop - n, 0)]])
+            source, target = local_rows(self.source), local_rows(self.target)
+            n, (start, stop, _) = len(source), rows.indices(len(self))
+            x = torch.cat([source[start : min(stop, n)], target[max(start - n, 0) : max(stop - n, 0)]])
         else:
-            from_source, from_target = self.source[rows.clamp(max=n - 1)], self.target[(rows - n).clamp(min=0)]
-            x = torch.where((rows < n)[:, None], from_source, from_target)
+            n = len(self.source)
+            from_source = rows_at(self.source, rows.clamp(max=n - 1))
+            x = torch.where((rows < n)[:, None], from_source, rows_at(self.target, (rows - n).clamp(min=0)))
         return self.features(x) * self.scale
 
     @property
     def shape(self) -> torch.Size:
         """The shape of all features."""
-        return torch.Size([len(self), self.features.size])
+        return torch.Size([len(self.source) + len(self.target), self.features.size])
 
     @property
     def device(self) -> torch.device:
@@ -143,9 +149,8 @@ def domain_scores(source: Tensor, target: Tensor, columns: Standard, linear: Cla
         target_index
     ):
         linear = None
-    choice = choose_features(
-        source[source_index], target[target_index], columns, candidates=("quadratic",), linear=linear
-    )
+    samples = (rows_at(x, index) for x, index in ((source, source_index), (target, target_index)))
+    choice = choose_features(*samples, columns, candidates=("quadratic",), linear=linear)
     return scores_of_all_rows(choice, source, target, source_index, target_index)
 
 
@@ -156,7 +161,8 @@ def scores_of_all_rows(
     features, (params, _, logits, *_) = choice.features, choice.classifier
     logit = LogLinear(features, params[:-1], float(params[-1]))
     on_source, on_target = (map_rows(logit, x, features.size) for x in (source, target))
-    on_source[source_index], on_target[target_index] = logits[: len(source_index)], logits[len(source_index) :]
+    set_rows_(on_source, source_index, logits[: len(source_index)])
+    set_rows_(on_target, target_index, logits[len(source_index) :])
     return DomainScores(on_source, on_target)
 
 
@@ -225,7 +231,9 @@ def fit_all_rows(
     penalty = float(warm_start.penalties[0])
     scale = (penalty / warm_start.penalties).sqrt()
     start = torch.cat([warm_start.params[:-1] / scale, warm_start.params[-1:] + bias_shift])
-    y = torch.arange(len(source) + len(target), device=source.device).ge_(len(source))
     rows = DomainRows(source, target, features, scale)
-    (params,) = minimize(LOGISTIC, rows, y.double(), None, penalty=penalty, start=start[None])
+    y = start.new_ones(len(rows))
+    y[: len(local_rows(source))] = 0
+    shards = shards_of(source)
+    (params,) = minimize(LOGISTIC, rows, y, None, penalty=penalty, start=start[None], shards=shards)
     return torch.cat([params[:-1] * scale, params[-1:]])

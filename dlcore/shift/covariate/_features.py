@@ -1,13 +1,15 @@
 """The two samples, and the features of their rows: the columns themselves, their products, or kernels."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_floating, check_same_dtype, check_values
+from dlcore._rows import rows_at
+from dlcore._shards import as_rows_of, check_rows, gathered, is_sharded, local_rows, shards_of
 from dlcore._torch import loadable, split
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "check_samples",
     "evenly_spaced_rows",
     "map_rows",
+    "mean_features",
     "paired_row_blocks",
     "random_row_indices",
     "row_blocks",
@@ -38,8 +41,12 @@ MIN_RELATIVE_RANGE = 1e-10  # of a column, relative to its values: a smaller one
 Map = Callable[[Tensor], Tensor]
 
 
-def check_samples(source: Tensor, target: Tensor) -> None:
-    """Raise TypeError or ValueError unless both are finite matrices of one dtype with the same columns."""
+def check_samples(source: Tensor, target: Tensor, **options: object) -> None:
+    """Raise TypeError or ValueError unless both are finite matrices of one dtype with the same columns.
+
+    If their rows are sharded, the options must be the same on all processes.
+    """
+    check_rows(source=source, target=target, **options)
     check_floating(source=source, target=target)
     check_same_dtype(source=source, target=target)
     for name, x in (("source", source), ("target", target)):
@@ -50,8 +57,19 @@ def check_samples(source: Tensor, target: Tensor) -> None:
             f"source and target must have the same columns, got {source.shape[1]} columns and {target.shape[1]}"
         )
     for name, x in (("source", source), ("target", target)):
-        if not bool(torch.stack([*x.aminmax(dim=0)]).isfinite().all()):  # without a copy of x
+        if not bool(_column_extremes(row_blocks(x, x.shape[1]), x).isfinite().all()):  # without a copy of x
             check_values(name, x, "finite", torch.isfinite)
+
+
+def _column_extremes(blocks: Iterable[Tensor], x: Tensor) -> Tensor:
+    """Return the smallest and the largest entry of each column over the blocks of all processes, (2, columns)."""
+    low = torch.tensor(math.inf, dtype=torch.float64, device=x.device)
+    high, shards = -low, shards_of(x)
+    for rows in blocks:
+        smallest, largest = rows.aminmax(dim=0)
+        low, high = low.minimum(smallest), high.maximum(largest)
+    columns = int(shards.cat(torch.tensor([low.numel()], device=x.device)).max())  # a process without rows has one
+    return torch.stack([shards.cat(low.expand(1, columns)).amin(0), shards.cat(high.expand(1, columns)).amax(0)])
 
 
 def random_row_indices(x: Tensor, max_rows: int, generator: Generator | None) -> Tensor:
@@ -63,8 +81,8 @@ def random_row_indices(x: Tensor, max_rows: int, generator: Generator | None) ->
 
 
 def sample_rows(x: Tensor, max_rows: int, generator: Generator | None) -> Tensor:
-    """Return rows drawn without replacement, or all rows if these are few enough."""
-    return x if len(x) <= max_rows else x[random_row_indices(x, max_rows, generator)]
+    """Return rows drawn without replacement, or all rows if these are few enough, as a plain tensor."""
+    return gathered(x) if len(x) <= max_rows else rows_at(x, random_row_indices(x, max_rows, generator))
 
 
 def evenly_spaced_rows(x: Tensor, max_rows: int) -> Tensor:
@@ -74,23 +92,40 @@ def evenly_spaced_rows(x: Tensor, max_rows: int) -> Tensor:
 
 
 def row_blocks(x: Tensor, columns: int) -> tuple[Tensor, ...]:
-    """Return views of consecutive rows, few enough to be mapped to that many columns of float64."""
-    return split(x, max(MAX_BLOCK_ENTRIES // columns, 1))
+    """Return views of consecutive rows, few enough to be mapped to that many columns of float64.
+
+    Of sharded rows, they are those of this process, as plain tensors.
+    """
+    return tuple(rows for (rows,) in paired_row_blocks(x, columns))
 
 
-def paired_row_blocks(x: Tensor, values: Tensor, columns: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return the blocks of rows, each with the entries of ``values`` that belong to its rows."""
-    blocks = row_blocks(x, columns)
-    return zip(blocks, split(values, len(blocks[0])), strict=True)
+def paired_row_blocks(x: Tensor, columns: int, *values: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return the blocks of rows, each with the entries of vectors that belong to its rows."""
+    n, block_rows = len(local_rows(x)), max(MAX_BLOCK_ENTRIES // columns, 1)
+    # torch splits no rows into one block of none
+    return zip(*(split(local_rows(tensor), block_rows)[:n] for tensor in (x, *values)), strict=True)
 
 
 def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, columns: int) -> Tensor:
     """Return the number that a function gives for each row, in float64, by blocks that it maps to that many columns."""
-    values, start = x.new_empty(len(x), dtype=torch.float64), 0
-    for rows in row_blocks(x, columns):  # a list of results would fragment the memory
+    own = local_rows(x)
+    values, start = own.new_empty(len(own), dtype=torch.float64), 0
+    for rows in row_blocks(own, columns):  # a list of results would fragment the memory
         values[start : start + len(rows)] = function(rows)
         start += len(rows)
-    return values
+    return as_rows_of(x, values)
+
+
+def mean_features(features: Map, x: Tensor, share: Tensor, size: int, about: Tensor | None = None) -> Tensor:
+    """Return the sum of shares of the features of each row, (size,), or of their squared distances from numbers.
+
+    The shares are those of the rows of this process, and the sum is over all processes.
+    """
+    total = share.new_zeros(size)
+    for rows, part in paired_row_blocks(x, size, share):
+        z = features(rows)
+        total += part @ (z if about is None else (z - about).square())
+    return shards_of(x).sum(total)
 
 
 @loadable
@@ -167,27 +202,35 @@ Features = Standard | Products | Kernels
 def standardize(source: Tensor, target: Tensor, feature_map: Map | None = None) -> Standard:
     """Return the columns of both samples (of a function of their rows), standardized; a constant is only centred."""
 
-    def blocks() -> Iterator[Tensor]:
-        for x in (source, target):
+    def blocks(*samples: Tensor) -> Iterator[Tensor]:
+        for x in samples:
             for rows in row_blocks(x, source.shape[1]):
                 yield rows.double() if feature_map is None else _mapped(feature_map, rows)
 
-    extremes = torch.stack([torch.stack(rows.aminmax(dim=0)) for rows in blocks()])
-    if feature_map is not None and not bool(extremes.isfinite().all()):
-        check_values("features", torch.cat([feature_map(x) for x in (source, target)]), "finite", torch.isfinite)
-    half_low, half_high = extremes[:, 0].amin(0) / 2, extremes[:, 1].amax(0) / 2
+    low, high = _column_extremes(blocks(source, target), source)
+    if feature_map is not None and not bool(torch.stack([low, high]).isfinite().all()):
+        _check_features(feature_map, source, target)
+    half_low, half_high = low / 2, high / 2
     middle, half_range = half_low + half_high, half_high - half_low
     varies = half_range > MIN_RELATIVE_RANGE * middle.abs()
     scale = torch.where(varies, half_range, 1)
     n = len(source) + len(target)
     sums, squares = torch.zeros_like(scale), torch.zeros_like(scale)
-    for rows in blocks():
+    for rows in blocks(source, target):
         scaled = (rows - middle) / scale  # in [-1, 1]: the squares neither overflow nor vanish
         sums += scaled.sum(0)
         squares += scaled.square().sum(0)
+    sums, squares = shards_of(source).sums(sums, squares)
     mean = sums / n
     std = (squares / n - mean.square()).clamp_min(0).sqrt()
     return Standard(middle + scale * mean, torch.where(varies, scale * std, 1), feature_map)
+
+
+def _check_features(feature_map: Map, source: Tensor, target: Tensor) -> None:
+    """Raise ValueError that names the first feature of both samples that is not finite."""
+    if is_sharded(source):  # an error is worth a copy of all rows
+        source, target = gathered(source), gathered(target)
+    check_values("features", torch.cat([feature_map(x) for x in (source, target)]), "finite", torch.isfinite)
 
 
 def _mapped(feature_map: Map, rows: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch.nn.functional import pad
 
 from dlcore._checks import check_nonnegative
 from dlcore._newton import Derivatives, minimize_convex
+from dlcore._rows import row_logsumexp, row_softmax
+from dlcore._shards import shards_of
 
 from ._classifier import MAX_FEATURES, MIN_GAIN, PENALTIES, REMEDY, TOLERANCE, domain_scores
 from ._features import (
@@ -144,7 +146,7 @@ def kliep(
     >>> ratio(torch.tensor([[0.0], [1.0]]))
     tensor([0.5000, 1.5000])
     """
-    check_samples(source, target)
+    check_samples(source, target, features=features, penalty=penalty, generator=generator)
     if features not in CANDIDATES:
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic' or 'kernel', got {features!r}")
     if penalty is not None:
@@ -260,21 +262,22 @@ def fit(source: Tensor, target: Tensor, penalties: Tensor, params: Tensor, *, to
 
 def fit_all_rows(source: Tensor, target: Tensor, features: Features, penalties: Tensor, params: Tensor) -> Tensor:
     """Return the parameters fitted to all rows, whose features are computed in blocks, from those of a sample."""
-    m = len(target)
-    mean = sum((features(rows).sum(0) for rows in row_blocks(target, features.size)), torch.zeros_like(params)) / m
+    m, shards = len(target), shards_of(source)
+    total = sum((features(rows).sum(0) for rows in row_blocks(target, features.size)), torch.zeros_like(params))
+    mean = shards.sum(total) / m
 
     def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
         logits = map_rows(lambda rows: (features(rows) - mean) @ params, source, features.size)
 
         def derivatives() -> tuple[Tensor, Tensor]:
             gap, squares = torch.zeros_like(params), torch.zeros(len(params), len(params)).to(params)
-            share = logits.softmax(0)
-            for rows, part in paired_row_blocks(source, share, features.size):
+            for rows, part in paired_row_blocks(source, features.size, row_softmax(logits)):
                 z = features(rows) - mean
                 gap += part @ z
                 squares.addmm_(z.mT, part[:, None] * z)
+            gap, squares = shards.sums(gap, squares)
             return m * gap + penalties * params, m * (squares - torch.outer(gap, gap)) + torch.diag(penalties)
 
-        return m * logits.logsumexp(0) + penalties @ (params * params) / 2, derivatives
+        return m * row_logsumexp(logits) + penalties @ (params * params) / 2, derivatives
 
     return minimize_convex(objective, params, tolerance=FINAL_TOLERANCE, remedy=REMEDY).params

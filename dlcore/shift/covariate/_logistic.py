@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
+from dlcore._rows import rows_at
 
 from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows, scores_of_all_rows
 from ._features import CANDIDATES, MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
@@ -101,7 +102,7 @@ def logistic_ratio(
     >>> ratio.report.verdict
     'Do not trust these weights: the target has 6 rows, fewer than ten.'
     """
-    check_samples(source, target)
+    check_samples(source, target, features=features, penalty=penalty, generator=generator)
     if not callable(features) and features not in CANDIDATES:
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic', 'kernel' or a function, got {features!r}")
     if penalty is not None:
@@ -110,8 +111,8 @@ def logistic_ratio(
         source_index, target_index = (random_row_indices(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
         columns = standardize(source, target, features if callable(features) else None)
         choice = choose_features(
-            source[source_index],
-            target[target_index],
+            rows_at(source, source_index),
+            rows_at(target, target_index),
             columns,
             candidates=() if callable(features) else CANDIDATES[features],
             explicit=features != "auto",

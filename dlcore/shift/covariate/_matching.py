@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dlcore._checks import check_number
 from dlcore._numerics import capped_simplex_projection
+from dlcore._shards import check_not_sharded
 from dlcore._torch import loadable
 
 from ._classifier import domain_scores
@@ -84,6 +85,8 @@ def kernel_mean_matching(
         If ``source`` or ``target`` is not a matrix with a row and a column, or they differ in their columns.
     ValueError
         If an entry of ``source`` or ``target`` is not finite, or ``maximum`` is less than 1.
+    ValueError
+        If the rows of ``source`` or ``target`` are sharded over processes.
 
     See Also
     --------
@@ -106,6 +109,10 @@ def kernel_mean_matching(
     >>> bool(abs((weights * source[:, 0]).mean() - target.mean()) < 0.01)
     True
     """
+    cure = "pass x.full_tensor() of a sample of the rows, or use logistic_ratio"
+    check_not_sharded(
+        "the kernel of every two rows would have to be in one process", cure, source=source, target=target
+    )
     check_samples(source, target)
     check_number("maximum", maximum, ">= 1", lambda maximum: maximum >= 1)
     maximum = min(maximum, len(source))  # the largest entry of n weights with mean 1 is n at most

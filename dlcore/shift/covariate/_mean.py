@@ -10,10 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
+from dlcore._rows import row_any
+from dlcore._shards import as_rows_of, local_rows, shards_of
 from dlcore._torch import loadable, solve
 from dlcore.importance import effective_sample_size
 
-from ._features import Products, check_samples, standardize
+from ._features import Products, check_samples, map_rows, mean_features, paired_row_blocks, standardize
 from ._ratio import DensityRatio
 
 __all__ = ["TargetMean", "target_mean"]
@@ -149,39 +151,60 @@ def target_mean(
     >>> round(estimate.mean, 1)
     3.0
     """
-    check_samples(source, target)
+    weights = {"the weights of ratio": ratio.weights}
+    given = {} if predictions is None else {f"predictions[{i}]": g for i, g in enumerate(predictions)}
+    check_samples(source, target, values=values, level=level, **weights, **given)
     check_number("level", level, "in (0, 1)", lambda level: 0 < level < 1)
-    g_source, g_target = (source.new_zeros(len(x)) for x in (source, target)) if predictions is None else predictions
-    w = ratio.weights.detach().double()
-    _check_rows(source, {"values": values, "predictions[0]": g_source, "the weights of ratio": ratio.weights})
+    g_source, g_target = map(_zeros, (source, target)) if predictions is None else predictions
+    _check_rows(source, {"values": values, "predictions[0]": g_source, **weights})
     _check_rows(target, {"predictions[1]": g_target})
-    if not bool(w.any()):
+    w = ratio.weights.detach().double()
+    if not row_any(w != 0):
         raise ValueError("the weights of ratio must not all be 0")
-    y, g_source, g_target = (x.detach().double() for x in (values, g_source, g_target))
     with torch.no_grad():
         columns = standardize(source, target)
         products = Products(columns)
         enough = EXAMPLES_PER_PRODUCT * products.size <= float(effective_sample_size(w))
         phi = products if enough else columns
-        phi_source, phi_target = phi(source), phi(target)
+        shards, w, y, g_source, g_target = (
+            shards_of(w),
+            *(local_rows(x).double() for x in (w, values, g_source, g_target)),
+        )
 
-        omega = w / w.sum()
-        centred = phi_source - omega @ phi_source
+        omega = w / shards.sum(w.sum())
         residual = y - g_source
-        residual = residual - omega @ residual
-        a = centred.T @ (omega[:, None] * centred)
-        a.diagonal().add_(1 / len(w))  # the ridge penalty 1
-        beta = solve(a, centred.T @ (omega * residual))
-        f_target = g_target + (phi_target - omega @ phi_source) @ beta
-        mean = omega @ (y - g_source) + f_target.mean()
+        mean_residual = shards.sum(omega @ residual)
+        residual = residual - mean_residual
+        share = omega.new_tensor(1 / len(target)).expand(len(g_target))
+        phi_omega, phi_target = (mean_features(phi, x, s, phi.size) for x, s in ((source, omega), (target, share)))
+        a, b = omega.new_zeros(phi.size, phi.size), omega.new_zeros(phi.size)
+        for rows, o, r in paired_row_blocks(source, phi.size, omega, residual):
+            centred = phi(rows) - phi_omega
+            a.addmm_(centred.T, o[:, None] * centred)
+            b += centred.T @ (o * r)
+        a, b = shards.sums(a, b)
+        a.diagonal().add_(1 / len(source))  # the ridge penalty 1
+        beta = solve(a, b)
+        f_target = g_target + local_rows(map_rows(lambda rows: (phi(rows) - phi_omega) @ beta, target, phi.size))
+        mean_f = shards.sum(share @ f_target)
+        mean = mean_residual + mean_f
 
-        leverage = omega * (1 + (centred * solve(a, centred.T).T).sum(1))
-        r = (residual - centred @ beta) / (1 - leverage.clamp_max(MAX_LEVERAGE))
-        influence = omega * (1 + centred @ solve(a, phi_target.mean(0) - omega @ phi_source))
-        variance = (influence * r).square().sum() + f_target.var(correction=0) / len(target)
+        variance = share @ (f_target - mean_f).square() / len(target)
+        for rows, o, r in paired_row_blocks(source, phi.size, omega, residual):
+            centred = phi(rows) - phi_omega
+            leverage = o * (1 + (centred * solve(a, centred.T).T).sum(1))
+            left_out = (r - centred @ beta) / (1 - leverage.clamp_max(MAX_LEVERAGE))
+            influence = o * (1 + centred @ solve(a, phi_target - phi_omega))
+            variance += (influence * left_out).square().sum()
+        variance = shards.sum(variance)
     standard_error = math.sqrt(float(variance))
     half = -NormalDist().inv_cdf((1 - level) / 2) * standard_error
     return TargetMean(float(mean), standard_error, (float(mean) - half, float(mean) + half), float(level))
+
+
+def _zeros(x: Tensor) -> Tensor:
+    """Return 0 for each row."""
+    return as_rows_of(x, local_rows(x).new_zeros(len(local_rows(x))))
 
 
 def _check_rows(x: Tensor, numbers: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dlcore._checks import check_floating
+from dlcore._rows import row_logsumexp, row_max, row_sum, sharded_masses
+from dlcore._shards import as_rows_of, check_rows, is_sharded, local_rows, shards_of
 from dlcore._torch import loadable
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
@@ -85,23 +87,45 @@ class DomainScores(NamedTuple):
 
     def separability(self) -> float:
         """Return how often a target row has the larger score of a pair, ties counting half (the area under the ROC)."""
+        n, m = len(self.on_source), len(self.on_target)
+        if is_sharded(self.on_source):
+            at, up_to = self._masses(torch.ones_like(local_rows(self.on_source)))
+            return float(shards_of(self.on_source).sum(at[:, 1] @ (up_to[:, 0] - at[:, 0] / 2))) / (n * m)
         ordered = self.on_source.sort().values
         below = torch.searchsorted(ordered, self.on_target) + torch.searchsorted(ordered, self.on_target, right=True)
-        return float(below.double().mean()) / (2 * len(self.on_source))
+        return float(below.double().mean()) / (2 * n)
 
     def weighted_accuracy(self, weights: Tensor) -> tuple[float, float]:
         """Return the accuracy of the best threshold between the weighted source and the target, and that by chance."""
         # weights that are all 0 count alike
         weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)
+        best = self._largest_difference(weights)
+        noise = math.sqrt(1 / float(effective_sample_size(weights)) + 1 / len(self.on_target))
+        return 0.5 + max(best, 0.0) / 2, 0.5 + KS_QUANTILE_99 / 2 * noise
+
+    def _largest_difference(self, weights: Tensor) -> float:
+        """Return the largest difference of the weighted shares of source and target up to a score."""
+        if is_sharded(weights):
+            shards, (_, up_to) = shards_of(weights), self._masses(local_rows(weights))
+            shares = up_to / shards.cat(up_to[-1:]).amax(0)
+            return float(shards.max(shares[:, 0] - shares[:, 1]))
         ordered, order = self.on_source.sort()
         cumulative = weights[order].cumsum(0)
         source_below = cumulative[torch.searchsorted(ordered, ordered, right=True) - 1].double() / cumulative[-1]
         target_below = torch.searchsorted(self.on_target.sort().values, ordered, right=True).double() / len(
             self.on_target
         )
-        accuracy = 0.5 + max(float((source_below - target_below).max()), 0.0) / 2
-        noise = math.sqrt(1 / float(effective_sample_size(weights)) + 1 / len(self.on_target))
-        return accuracy, 0.5 + KS_QUANTILE_99 / 2 * noise
+        return float((source_below - target_below).max())
+
+    def _masses(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights of the source, and the number of the target's rows, at each score and up to it, (k, 2).
+
+        ``weights`` are those of the rows of this process, and the scores are a range of those of all processes.
+        """
+        on_source, on_target = map(local_rows, self)
+        masses = weights.new_zeros(len(on_source) + len(on_target), 2)
+        masses[: len(on_source), 0], masses[len(on_source) :, 1] = weights, 1
+        return sharded_masses(torch.cat([on_source, on_target]), masses, self.on_source)
 
 
 @loadable
@@ -292,10 +316,11 @@ class DensityRatio:
         return self._in_float64(x).exp().to(x.dtype)
 
     def _in_float64(self, x: Tensor) -> Tensor:
+        check_rows(x=x)
         check_floating(x=x)
         if x.dim() == 0 or x.shape[-1] != self.model.columns:
             raise ValueError(f"x must have shape (*, {self.model.columns}), got {tuple(x.shape)}")
-        return self.model(x)
+        return as_rows_of(x, self.model(local_rows(x)))
 
 
 def ratio_with_report(
@@ -310,11 +335,11 @@ def ratio_with_report(
 ) -> DensityRatio:
     """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1."""
     log_weights = map_rows(model, source, model.size)
-    log_mean = float(log_weights.logsumexp(0)) - math.log(len(source))
+    log_mean = float(row_logsumexp(log_weights)) - math.log(len(source))
     if not abs(math.expm1(min(log_mean, 1.0))) <= max_mean_error:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
-    beyond = map_rows(model, target, model.size) > log_weights.max() + SUPPORTED_LOG_RATIO
+    beyond = map_rows(model, target, model.size) > float(row_max(log_weights)) + SUPPORTED_LOG_RATIO
     weights = log_weights.exp()
     report = report_on(
         weights,
@@ -323,7 +348,7 @@ def ratio_with_report(
         columns=columns,
         scores=scores,
         features=features,
-        n_unsupported=int(beyond.sum()),
+        n_unsupported=int(row_sum(beyond)),
     )
     return DensityRatio(weights.to(source.dtype), report, model)
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dlcore._rows import sharded_masses
+from dlcore._shards import is_sharded, local_rows, shards_of
 from dlcore._torch import unique
 
 from ._features import row_blocks
@@ -19,12 +21,29 @@ def repeated_rows(x: Tensor) -> int:
     Rows of few discrete values repeat by themselves. A column is continuous if it has more than a hundred values, and
     over half as many as there are distinct rows.
     """
-    hashes = torch.cat([_hashes(rows) for rows in row_blocks(x, x.shape[1])])
-    distinct = len(unique(hashes))
-    if 2 * distinct >= len(x) or distinct <= MIN_DISTINCT:
+    n_hashes = _distinct(_row_hashes(x), x)
+    if 2 * n_hashes >= len(x) or n_hashes <= MIN_DISTINCT:
         return 0
-    most_values = max(len(unique(column)) for column in x.T)
-    return len(x) - distinct if most_values > max(MIN_DISTINCT, distinct / 2) else 0
+    most_values = max(_distinct(column, x) for column in local_rows(x).T)
+    return len(x) - n_hashes if most_values > max(MIN_DISTINCT, n_hashes / 2) else 0
+
+
+def _distinct(keys: Tensor, x: Tensor) -> int:
+    """Return how many of the keys of the rows, of all processes, are distinct."""
+    if not is_sharded(x):
+        return len(unique(keys))
+    masses, _ = sharded_masses(keys, torch.ones_like(keys, dtype=torch.int64)[:, None], x)
+    return int(shards_of(x).sum(torch.tensor(len(masses), device=x.device)))
+
+
+def _row_hashes(x: Tensor) -> Tensor:
+    """Return a 64-bit integer for each of the rows of this process."""
+    own = local_rows(x)
+    hashes, start = own.new_empty(len(own), dtype=torch.int64), 0
+    for rows in row_blocks(own, x.shape[1]):
+        hashes[start : start + len(rows)] = _hashes(rows)
+        start += len(rows)
+    return hashes
 
 
 def _hashes(rows: Tensor) -> Tensor:

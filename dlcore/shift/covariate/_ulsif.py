@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
+from dlcore._shards import shards_of
 from dlcore._torch import eigh, loadable, solve
 
 from ._classifier import domain_scores
@@ -129,7 +130,7 @@ def ulsif(
     >>> bool((abs(ratio - torch.tensor([0.5, 1.5])) < 0.25).all())
     True
     """
-    check_samples(source, target)
+    check_samples(source, target, alpha=alpha, generator=generator)
     check_number("alpha", alpha, "in [0, 1)", lambda alpha: 0 <= alpha < 1)
     with torch.no_grad():
         source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
@@ -154,11 +155,12 @@ def ulsif(
 def _moments(phi: Kernels, source: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Return H and h, summed over blocks of rows."""
     gram, h = phi.centres.new_zeros(phi.size, phi.size), phi.centres.new_zeros(phi.size)
-    for x, share in ((source, 1 - alpha), (target, alpha)):
+    for x, share, h_share in ((source, 1 - alpha, 0.0), (target, alpha, 1.0)):
         for rows in row_blocks(x, phi.size):
             values = phi(rows)
             gram.addmm_(values.mT, values, alpha=share / len(x))
-            h += values.sum(0) * (x is target) / len(target)
+            h.add_(values.sum(0), alpha=h_share / len(x))
+    gram, h = shards_of(source).sums(gram, h)
     return gram, h
 
 
