@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from dlcore import _newton, linear, metrics
 from dlcore._numerics import simplex_projection
+from dlcore._shards import OneProcess
 from dlcore._torch import cholesky
 from dlcore.shift import label
 from dlcore.shift.label import LabelShift, LabelShiftReport, _calibration, _expectation, _fused
@@ -684,7 +685,7 @@ def test_resamples_are_drawn_in_blocks_that_memory_holds(monkeypatch: pytest.Mon
     rows = torch.arange(12.0, dtype=torch.float64).reshape(6, 2)
     monkeypatch.setattr("dlcore.shift.label._rows.MAX_INDICES_AT_A_TIME", 18)
 
-    means = resampled_means(rows, 2000, generator_of(0))
+    means = resampled_means(rows, 2000, generator_of(0), OneProcess())
 
     assert means.shape == (2000, 2)
     torch.testing.assert_close(means.mean(dim=0), rows.mean(dim=0), atol=0.15, rtol=0)
@@ -1073,7 +1074,9 @@ def test_noise_of_a_gain_in_a_class_that_nearly_all_rows_are_of_keeps_its_digits
     prior = torch.tensor([1 - 1e-9, 1e-9], dtype=torch.float64)
     wrong, sure = torch.tensor([[0.4, 0.6]] * 20).double(), torch.tensor([[1e-12, 1 - 1e-12]] * 20).double()
     labels = torch.tensor([0] * 20 + [1] * 20)
-    outputs = ClassifierOutputs(torch.cat([wrong, sure]), labels, torch.zeros(30, 2).double(), torch.float64)
+    outputs = ClassifierOutputs(
+        torch.cat([wrong, sure]), labels, torch.zeros(30, 2).double(), torch.float64, 60, 30, OneProcess()
+    )
 
     gain, standard_error = accuracy_gain(outputs, prior, torch.tensor([0.5, 0.5]).double())
 

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from torch import Tensor
 
 from dlcore._checks import check_floating, check_values
+from dlcore._shards import check_not_sharded
 
 __all__ = ["initial_or", "read"]
 
@@ -27,6 +28,7 @@ def read(losses: Tensor, largest: float) -> list[float]:
     The check is repeated on the tensor only to name the first bad loss: on a single loss, every operation of torch
     costs as much as all the rest of a monitor.
     """
+    check_not_sharded("a stream is read in its order", "losses.full_tensor() gives all of them", losses=losses)
     check_floating(losses=losses)
     if losses.dim() > 1:
         raise ValueError(f"losses must have shape (n,) or (), got {tuple(losses.shape)}")

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count
+from dlcore._shards import gathered
 from dlcore._torch import cholesky
 
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
@@ -40,6 +41,8 @@ def classifier_test(
     take one matrix product, because the hat matrix does not depend on the labels. If k permutations have a statistic at
     least as large, :math:`p = (1 + k)/(1 + B)`. The predictions of cross-validation are not independent trials, so a
     binomial null distribution of the accuracy rejects too often.
+
+    If the rows are sharded over processes, each process gathers all of them and computes the whole test.
 
     Parameters
     ----------
@@ -91,10 +94,11 @@ def classifier_test(
     >>> classifier_test(torch.ones(50, 1), torch.ones(50, 1)).p_value
     1.0
     """
-    check_samples(x, y, at_least=2)
+    check_samples(x, y, at_least=2, features=features, n_permutations=n_permutations, generator=generator)
     check_count("n_permutations", n_permutations, 1)
     if features not in {"auto", "linear", "quadratic"}:
         raise ValueError(f"features must be 'auto', 'linear' or 'quadratic', got {features!r}")
+    x, y = gathered(x.detach()), gathered(y.detach())
     n, m = len(x), len(y)
     columns = _standardized(pooled(x, y, 0))
     models = [_ridge(phi) for phi in _inputs(columns, features)]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dlcore._shards import OneProcess, Shards
+
 __all__ = ["blockwise_sums", "gaussian_kernel"]
 
 MAX_SQUARED_LENGTH = 1e3  # of a row, in bandwidths, up to which the rounding of its square is no error of a distance
@@ -22,19 +24,23 @@ def gaussian_kernel(a: Tensor, b: Tensor, less_one: bool) -> Tensor:
     return exponents.expm1_() if less_one else exponents.exp_()
 
 
-def blockwise_sums(z: Tensor, in_x: Tensor, less_one: bool, block_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+def blockwise_sums(
+    z: Tensor, in_x: Tensor, less_one: bool, block_rows: int, shards: OneProcess | Shards | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     r"""Return the sums of the kernel within x, between x and y, and within y, (B + 1,) for all splits.
 
     At any time only ``block_rows`` rows and columns of the kernel matrix K, whose diagonal counts as 0, exist. For the
     indicator :math:`\mathbf{s}` of the first sample, the blocks on and above the diagonal add up to
     :math:`\mathbf{s}^\top\mathbf{K}\mathbf{s}` and to the row sums :math:`\mathbf{K}\mathbf{1}`; the other two sums
     are the remainders of :math:`\mathbf{s}^\top\mathbf{K}\mathbf{1}` and
-    :math:`\mathbf{1}^\top\mathbf{K}\mathbf{1}`.
+    :math:`\mathbf{1}^\top\mathbf{K}\mathbf{1}`. If there are several processes, they take the blocks in turns.
     """
+    shards = OneProcess() if shards is None else shards
     blocks = [slice(i, i + block_rows) for i in range(0, len(z), block_rows)]
     xx = z.new_zeros(len(in_x))
     row_sums = z.new_zeros(len(z))
-    for i, rows in enumerate(blocks):
+    for i in range(shards.process, len(blocks), shards.size):
+        rows = blocks[i]
         s = in_x[:, rows].to(z.dtype)
         for j, columns in enumerate(blocks[i:], start=i):
             k = gaussian_kernel(z[rows], z[columns], less_one)
@@ -45,6 +51,7 @@ def blockwise_sums(z: Tensor, in_x: Tensor, less_one: bool, block_rows: int) -> 
                 row_sums[columns] += k.sum(0)
                 xx += 2 * ((s @ k) * in_x[:, columns]).sum(1)
             row_sums[rows] += k.sum(1)
+    xx, row_sums = shards.sums(xx, row_sums)
     x_sums = z.new_zeros(len(in_x))
     for rows in blocks:
         x_sums += in_x[:, rows].to(z.dtype) @ row_sums[rows]

@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dlcore._rows import sharded_masses
+from dlcore._shards import gathered, is_sharded, local_rows, shards_of
+
 from ._result import ShiftTest, check_samples
 
 MAX_ROWS_EXACT = 2000  # pooled rows up to which the null distribution is exact: it takes (n + m) n steps per feature
@@ -84,14 +87,16 @@ def ks_test(
     >>> test.statistic, test.p_value
     (1.0, 0.1)
     """
-    check_samples(x, y, at_least=1)
+    check_samples(x, y, at_least=1, correction=correction)
     if correction not in {"holm", "bonferroni"}:
         raise ValueError(f"correction must be 'holm' or 'bonferroni', got {correction!r}")
     n, m, d = len(x), len(y), x.shape[1]
-    nm_distances, ends_tie = _distances(x.detach(), y.detach())
+    x, y = x.detach(), y.detach()
     if n + m <= MAX_ROWS_EXACT:
+        nm_distances, ends_tie = _distances(gathered(x), gathered(y))
         p = _exact_p_values(nm_distances, ends_tie, n, m)
     else:
+        nm_distances = _sharded_distances(x, y) if is_sharded(x) else _distances(x, y)[0]
         p = _kolmogorov_p_values(nm_distances.double() / math.sqrt(n * m * (n + m)))
     corrected = _holm(p) if correction == "holm" else (d * p).clamp(max=1)
     return ShiftTest(
@@ -115,6 +120,15 @@ def _distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     ends_tie[:, :-1] = values[:, 1:] != values[:, :-1]
     nm_differences = torch.where(order < n, m, -n).cumsum(1)  # n·m·(F_x − F_y)
     return torch.where(ends_tie, nm_differences.abs(), 0).amax(1), ends_tie
+
+
+def _sharded_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return the same integers of rows that several processes hold: each process gets a range of a feature's values."""
+    n, m, x_rows, y_rows = len(x), len(y), local_rows(x), local_rows(y)
+    masses = torch.cat([torch.full((len(rows), 1), mass) for rows, mass in ((x_rows, m), (y_rows, -n))]).to(x.device)
+    columns = zip(x_rows.T, y_rows.T, strict=True)
+    up_to = (sharded_masses(torch.cat(pair).double(), masses, x)[1] for pair in columns)
+    return torch.stack([shards_of(x).max(nm_differences.abs()) for nm_differences in up_to])
 
 
 def _exact_p_values(nm_distances: Tensor, ends_tie: Tensor, n: int, m: int) -> Tensor:

@@ -5,6 +5,7 @@ from jaxtyping import Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_integer, check_same_dtype
+from dlcore._shards import check_rows, gathered
 
 from ._result import ShiftTest, draw_splits, permutation_p_value
 
@@ -32,6 +33,8 @@ def label_test(
 
     Predicted labels can be used, too: under label shift, their distribution changes if and only if that of the true
     labels does, provided that the confusion matrix is invertible.
+
+    Each process gathers all labels if they are sharded over processes, because a permutation mixes them.
 
     Parameters
     ----------
@@ -77,6 +80,7 @@ def label_test(
     >>> label_test(source, source).p_value
     1.0
     """
+    check_rows(x=x, y=y, n_permutations=n_permutations, generator=generator)
     check_integer(x=x, y=y)
     check_count("n_permutations", n_permutations, 1)
     if torch.uint64 in {x.dtype, y.dtype}:  # as int64, 2⁶⁴ − 1 would be the label −1 of another dtype
@@ -84,7 +88,7 @@ def label_test(
     for name, labels in (("x", x), ("y", y)):
         if labels.dim() != 1 or len(labels) == 0:
             raise ValueError(f"{name} must have shape (n,) with n >= 1, got {tuple(labels.shape)}")
-    n, m = len(x), len(y)
+    n, m, x, y = len(x), len(y), gathered(x), gathered(y)
     classes = _class_indices(torch.cat([x.long(), y.long()]))  # of unsigned kinds, torch joins few; equal stays equal
     pi = torch.bincount(classes).double() / (n + m)
     n_k = torch.cat(

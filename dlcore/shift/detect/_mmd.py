@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dlcore._checks import check_count, check_number
+from dlcore._shards import gathered, shards_of
 
 from ._fused import blockwise_sums, gaussian_kernel
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
@@ -37,7 +38,8 @@ def mmd_test(
     never 0 and keeps its level for any number of rows and permutations.
 
     The time grows with the square of the number of rows, the memory linearly: with more than 1024 rows, the kernel
-    matrix is computed block by block, and each block is multiplied with all permutations at once.
+    matrix is computed block by block, and each block is multiplied with all permutations at once. If the rows are
+    sharded over processes, each process gathers all of them and computes its share of these blocks.
 
     Parameters
     ----------
@@ -90,20 +92,24 @@ def mmd_test(
     >>> mmd_test(x, x).p_value
     1.0
     """
-    check_samples(x, y, at_least=2)
+    check_samples(x, y, at_least=2, bandwidth=bandwidth, n_permutations=n_permutations, generator=generator)
     if bandwidth is not None:
         check_number("bandwidth", bandwidth, "in (0, inf)", lambda bandwidth: 0 < bandwidth < float("inf"))
     check_count("n_permutations", n_permutations, 1)
+    shards, x, y = shards_of(x), gathered(x.detach()), gathered(y.detach())
     n, m = sorted((len(x), len(y)))
     rows = pooled(x, y)
-    unit = float(largest_of(torch.stack([x.detach().abs().max(), y.detach().abs().max()]).double()))  # of the rows
+    unit = float(largest_of(torch.stack([x.abs().max(), y.abs().max()]).double()))  # of the rows
     sigma = _median_distance(rows, generator) if bandwidth is None else float(bandwidth) / unit
     z = rows / max(sigma, MIN_BANDWIDTH)
     in_x = torch.cat([*draw_splits(len(x), len(z), n_permutations, generator, x.device)])
     in_smaller = in_x if len(x) == n else ~in_x  # the sum within the larger sample is what is left of the whole
     less_one = float(z.square().sum(1).max()) < 1 / 4  # kernels are all near 1, which MMD² does not depend on
     many = len(z) > MAX_KERNEL_ROWS  # then the same, in memory that grows linearly
-    xx, xy, yy = (blockwise_sums if many else _sums)(z, in_smaller, less_one, MAX_KERNEL_ROWS)
+    if many:
+        xx, xy, yy = blockwise_sums(z, in_smaller, less_one, MAX_KERNEL_ROWS, shards)
+    else:
+        xx, xy, yy = _sums(z, in_smaller, less_one, MAX_KERNEL_ROWS)
     within, between = xx / (n * (n - 1)) + yy / (m * (m - 1)), 2 * xy / (n * m)
     mmd2 = within - between
     return ShiftTest(

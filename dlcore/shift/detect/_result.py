@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
+from dlcore._shards import check_rows
 from dlcore._torch import loadable
 
 __all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
@@ -103,8 +104,12 @@ def _level(alpha: float) -> float:
     return alpha
 
 
-def check_samples(x: Tensor, y: Tensor, at_least: int) -> None:
-    """Raise TypeError or ValueError unless the samples are finite, with equally many columns and enough rows."""
+def check_samples(x: Tensor, y: Tensor, at_least: int, **options: object) -> None:
+    """Raise TypeError or ValueError unless the samples are finite, with equally many columns and enough rows.
+
+    If their rows are sharded, the options must be the same on all processes.
+    """
+    check_rows(x=x, y=y, **options)
     check_floating(x=x, y=y)
     check_same_dtype(x=x, y=y)
     for name, sample in (("x", x), ("y", y)):

@@ -53,16 +53,17 @@ def invariance_test(outputs: ClassifierOutputs, prior: Tensor) -> MomentTest:
     no moment is certain because its rows happen to agree. The distance is the largest of the means, in standard
     deviations of its moment.
     """
-    y = torch.eye(outputs.n_classes, dtype=prior.dtype, device=prior.device)[outputs.labels]
-    n, m = outputs.counts.to(prior.dtype), len(outputs.target)
+    n, m, shards = outputs.counts.to(prior.dtype), outputs.m, outputs.shards
     b, b_target = _score_moments(outputs.source), _score_moments(outputs.target)
-    weight = (b.T @ y / n) @ pinv(outputs.conditional)
+    weight = (outputs.sums(b).T / n) @ pinv(outputs.conditional)
     r, r_target = b - outputs.source @ weight.T, b_target - outputs.target @ weight.T
-    mean = r_target.mean(dim=0)
+    mean = outputs.target_mean(r_target)
     floor = m**-2 + (prior / n).square().sum()
     centred = (r_target - mean) / m
-    v = centred.T @ centred + _mean_covariance(r, outputs, prior) + floor * torch.eye(len(mean)).to(prior)
-    deviation = (b.var(dim=0, correction=0) + b_target.var(dim=0, correction=0) + floor).sqrt()
+    v = shards.sum(centred.T @ centred) + _mean_covariance(r, outputs, prior) + floor * torch.eye(len(mean)).to(prior)
+    variance = outputs.source_mean((b - outputs.source_mean(b)).square())
+    variance += outputs.target_mean((b_target - outputs.target_mean(b_target)).square())
+    deviation = (variance + floor).sqrt()
     return MomentTest(float((mean / deviation).abs().max()), _chi2_tail(mean @ solve(v, mean), len(mean)))
 
 
@@ -126,9 +127,9 @@ def _score_moments(scores: Tensor) -> Tensor:
 def _mean_covariance(rows: Tensor, outputs: ClassifierOutputs, prior: Tensor) -> Tensor:
     """Return the covariance of the mean of rows of the source, whose classes are weighted to have the prior."""
     n = outputs.counts.to(prior.dtype)
-    y = torch.eye(outputs.n_classes, dtype=prior.dtype, device=prior.device)[outputs.labels]
-    centred = (rows - y @ (y.T @ rows / n[:, None])) * (prior / n)[outputs.labels, None]
-    return centred.T @ centred
+    means = outputs.sums(rows) / n[:, None]
+    centred = (rows - means[outputs.labels]) * (prior / n)[outputs.labels, None]
+    return outputs.shards.sum(centred.T @ centred)
 
 
 def accuracy_gain(outputs: ClassifierOutputs, prior: Tensor, source_prior: Tensor) -> tuple[float, float]:
@@ -141,11 +142,9 @@ def accuracy_gain(outputs: ClassifierOutputs, prior: Tensor, source_prior: Tenso
         (x.argmax(dim=1) == outputs.labels).to(prior) for x in (outputs.source * (prior / source_prior), outputs.source)
     )
     n, gains = outputs.counts.to(prior.dtype), right - right_before
-    sums = torch.zeros_like(prior).index_add(0, outputs.labels, gains)
-    squares = torch.zeros_like(prior).index_add(0, outputs.labels, gains.square())
-    g = sums / n
+    g, squares = outputs.sums(gains) / n, outputs.sums(gains.square())
     gain = prior @ g
-    variance = prior.square() @ ((squares / n - g.square()) / n) + prior @ (g - gain).square() / len(outputs.target)
+    variance = prior.square() @ ((squares / n - g.square()) / n) + prior @ (g - gain).square() / outputs.m
     return float(gain), float(variance.sqrt())
 
 

@@ -9,10 +9,11 @@ from torch import Tensor
 from dlcore._checks import check_floating, check_integer, check_nonnegative, check_number, check_values
 from dlcore._newton import Derivatives, Objective, minimize_convex
 from dlcore._numerics import accumulation_dtype
+from dlcore._shards import OneProcess, Shards, as_rows_of, check_rows, local_rows, shards_of
 from dlcore._torch import loadable
 from dlcore.shift.label._rows import check_logits
 
-__all__ = ["Calibrator", "bias_corrected_temperature"]
+__all__ = ["Calibrator", "bias_corrected_temperature", "fit_calibrator"]
 
 START_RATIO = 4  # of the temperatures of two starts
 TOLERANCE = 1e-12  # of the mean loss, before the last step, which squares it
@@ -55,11 +56,13 @@ class Calibrator:
 
     def __call__(self, logits: Float[Tensor, "*m k"]) -> Float[Tensor, "*m k"]:
         """Return the calibrated probabilities of logits, with their dtype."""
+        check_rows(logits=logits)
         check_floating(logits=logits)
         if logits.shape[-1:] != self.biases.shape:
             raise ValueError(f"logits must have shape (*, {len(self.biases)}), got {tuple(logits.shape)}")
         wide = accumulation_dtype(torch.promote_types(logits.dtype, self.biases.dtype))
-        return torch.softmax(logits.to(wide) / self.temperature + self.biases, dim=-1).to(logits.dtype)
+        calibrated = torch.softmax(local_rows(logits).to(wide) / self.temperature + self.biases, dim=-1)
+        return as_rows_of(logits, calibrated.to(logits.dtype))
 
 
 def bias_corrected_temperature(
@@ -129,6 +132,7 @@ def bias_corrected_temperature(
             [0.2500, 0.7500],
             [0.5000, 0.5000]])
     """
+    check_rows(logits=logits, labels=labels, penalty=penalty)
     check_nonnegative("penalty", penalty)
     check_floating(logits=logits)
     check_integer(labels=labels)
@@ -136,33 +140,35 @@ def bias_corrected_temperature(
     check_values("logits", logits, "finite", torch.isfinite)
     most = MAX_PENALTY_PER_ROW * len(logits)
     check_number("penalty", penalty, f"<= {most:.3g} for {len(logits)} rows", lambda penalty: penalty <= most)
-    inverse, biases = _fit(logits.detach().double(), labels.long(), penalty)
-    return Calibrator((1 / inverse).to(logits.dtype), biases.to(logits.dtype))
+    return fit_calibrator(local_rows(logits.detach()), local_rows(labels).long(), penalty, shards_of(logits))
 
 
 @torch.no_grad()
-def _fit(logits: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return the inverse temperature and the biases, by Newton's method.
+def fit_calibrator(logits: Tensor, labels: Tensor, penalty: float, shards: OneProcess | Shards) -> Calibrator:
+    """Return the calibrator of the logits of this process and of all others, by Newton's method.
 
     The parameters of the search are the inverse temperature times the scale of the logits, and then the biases.
     """
-    n, k = logits.shape
-    scale = logits.abs().max().clamp(min=torch.finfo(logits.dtype).tiny)
-    z = logits / scale
+    z, k = logits.double(), logits.shape[1]
+    scale = shards.max(z.abs()).clamp(min=torch.finfo(z.dtype).tiny)
+    z = z / scale
     z = z - z.mean(dim=1, keepdim=True)
-    objective = _objective(z, labels, penalty)
-    start = _best_start(objective, scale, (torch.bincount(labels, minlength=k) / n).log().to(z.dtype))
+    counts = shards.sum(torch.bincount(labels, minlength=k))
+    n = int(counts.sum())
+    objective = _objective(z, labels, penalty, n, shards)
+    start = _best_start(objective, scale, (counts / n).log().to(z.dtype))
     params, factor = minimize_convex(objective, start, tolerance=TOLERANCE * n, remedy=REMEDY)
-    _check_bounded(params, z, factor, penalty)
-    return params[0] / scale, params[1:] - params[1:].mean()
+    _check_bounded(params, shards.max(z.abs()), n, factor, penalty)
+    inverse, biases = params[0] / scale, params[1:] - params[1:].mean()
+    return Calibrator((1 / inverse).to(logits.dtype), biases.to(logits.dtype))
 
 
-def _objective(z: Tensor, labels: Tensor, penalty: float) -> Objective:
-    """Return the penalized loss of parameters and its derivatives."""
-    n, k = z.shape
-    targets = z.new_full((n, k), penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(n, 1))
+def _objective(z: Tensor, labels: Tensor, penalty: float, n: int, shards: OneProcess | Shards) -> Objective:
+    """Return the penalized loss of parameters and its derivatives, from n rows of all processes."""
+    k = z.shape[1]
+    targets = torch.full_like(z, penalty / n / k).scatter_add(1, labels[:, None], z.new_ones(len(z), 1))
     row_mass = 1 + penalty / n
-    observed = torch.cat([(targets * z).sum()[None], targets.sum(dim=0)])
+    observed = shards.sum(torch.cat([(targets * z).sum()[None], targets.sum(dim=0)]))
     gauge = z.new_ones(k + 1, k + 1)  # adding one number to all biases changes no probability: this fixes it
     gauge[0], gauge[:, 0] = 0, 0
 
@@ -172,14 +178,16 @@ def _objective(z: Tensor, labels: Tensor, penalty: float) -> Objective:
         def derivatives() -> tuple[Tensor, Tensor]:
             p = logits.softmax(dim=1)
             pz = p * z
-            expected = torch.cat([pz.sum()[None], p.sum(dim=0)])
             row_means = torch.cat([pz.sum(dim=1, keepdim=True), p], dim=1)
+            expected, of_pz, square, outer = shards.sums(
+                row_means.sum(dim=0), pz.sum(dim=0), (pz * z).sum(), row_means.T @ row_means
+            )
             hessian = torch.diag(expected)
-            hessian[0, 0] = (pz * z).sum()
-            hessian[0, 1:] = hessian[1:, 0] = pz.sum(dim=0)
-            return row_mass * expected - observed, row_mass * (hessian - row_means.T @ row_means) + gauge
+            hessian[0, 0] = square
+            hessian[0, 1:] = hessian[1:, 0] = of_pz
+            return row_mass * expected - observed, row_mass * (hessian - outer) + gauge
 
-        return row_mass * logits.logsumexp(dim=1).sum() - params @ observed, derivatives
+        return row_mass * shards.sum(logits.logsumexp(dim=1).sum()) - params @ observed, derivatives
 
     return objective
 
@@ -197,15 +205,15 @@ def _best_start(objective: Objective, scale: Tensor, log_shares: Tensor) -> Tens
     return shares_alone if float(objective(shares_alone)[0]) < least else best
 
 
-def _check_bounded(params: Tensor, z: Tensor, factor: Tensor, penalty: float) -> None:
+def _check_bounded(params: Tensor, largest: Tensor, n: int, factor: Tensor, penalty: float) -> None:
     """Raise ValueError unless the temperature is positive, and does not tend to 0.
 
-    ``factor`` is the Cholesky factor of the second derivatives, which vanish along the parameters if the loss has no
-    minimum.
+    ``largest`` is the largest scaled logit of n rows. ``factor`` is the Cholesky factor of the second derivatives,
+    which vanish along the parameters if the loss has no minimum.
     """
     if not params[0] > 0:
         raise ValueError("logits must be larger for the true labels: the best temperature is not positive")
-    still_falling = bool((params[0] * z).abs().max() > 10) and float((params @ factor).square().sum()) < 1e-8 * len(z)
+    still_falling = float(params[0] * largest) > 10 and float((params @ factor).square().sum()) < 1e-8 * n
     if penalty < MIN_PENALTY and still_falling:
         raise ValueError(
             f"logits must not classify every row correctly when penalty is {penalty:g}: "

@@ -113,10 +113,11 @@ def bbse(
     'Do not trust this prior: class 0 has 4 source rows, fewer than ten.'
     """
     check_resampling(level, n_resamples)
-    given = classifier_outputs(source_probabilities, source_labels, target_probabilities)
+    options = {"soft": soft, "level": level, "n_resamples": n_resamples, "generator": generator}
+    given = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
     outputs = given if soft else given.hardened()
     _check_regular(outputs)
-    c, mu = outputs.joint, outputs.target.mean(dim=0)
+    c, mu = outputs.joint, outputs.mean_output
     w = solve(c, mu)
     # the matrix of a resample may be singular
     w_resampled = (
@@ -218,11 +219,12 @@ def rlls(
     False
     """
     check_resampling(level, n_resamples)
-    given = classifier_outputs(source_probabilities, source_labels, target_probabilities)
+    options = {"soft": soft, "penalty": penalty, "level": level, "n_resamples": n_resamples, "generator": generator}
+    given = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
     rho = _default_penalty(given) if penalty is None else penalty
     check_nonnegative("penalty", rho)
     outputs = given if soft else given.hardened()
-    c, mu = outputs.joint, outputs.target.mean(dim=0)
+    c, mu = outputs.joint, outputs.mean_output
     w = 1 + _penalized(c, mu, rho)
     w_resampled = (
         1 + _penalized(*resampled_equations(outputs, n_resamples, generator, soft=soft), rho) if n_resamples else None
@@ -232,7 +234,7 @@ def rlls(
 
 def _default_penalty(outputs: ClassifierOutputs) -> float:
     """Return a hundredth of the bound on the error of the confusion matrix."""
-    bound = math.log(40 * outputs.n_classes) / len(outputs.source)
+    bound = math.log(40 * outputs.n_classes) / outputs.n
     return 0.03 * (2 / 3 * bound + math.sqrt(2 * bound))
 
 
@@ -267,12 +269,13 @@ def resampled_equations(
     """Return the joint confusion matrix, (n_resamples, k, k), and the mean prediction, (n_resamples, k), of each."""
     if soft:
         by_class = [outputs.source[outputs.labels == j] for j in range(outputs.n_classes)]
-        columns = torch.stack([resampled_means(rows, n_resamples, generator) for rows in by_class], dim=-1)
-        means = resampled_means(outputs.target, n_resamples, generator)
+        resampled = [resampled_means(rows, n_resamples, generator, outputs.shards) for rows in by_class]
+        columns = torch.stack(resampled, dim=-1)
+        means = resampled_means(outputs.target, n_resamples, generator, outputs.shards)
     else:  # the mean of one-hot rows is a multinomial count over the number of rows
-        n, m = outputs.counts, torch.tensor(len(outputs.target), device=outputs.target.device)
+        n, m = outputs.counts, torch.tensor(outputs.m, device=outputs.target.device)
         columns = (resampled_counts(n, outputs.conditional.T, n_resamples, generator) / n[:, None]).mT
-        means = resampled_counts(m, outputs.target.mean(dim=0), n_resamples, generator) / m
+        means = resampled_counts(m, outputs.mean_output, n_resamples, generator) / m
     return columns * outputs.source_prior, means
 
 

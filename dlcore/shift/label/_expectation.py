@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import torch
+import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # the examples look it up here
 from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_values
 from dlcore.shift.label._assumptions import corrected_outputs, present_everywhere
-from dlcore.shift.label._calibration import bias_corrected_temperature
+from dlcore.shift.label._calibration import fit_calibrator
 from dlcore.shift.label._confusion import resampled_equations
 from dlcore.shift.label._fused import most_likely_prior, nonnegative_minimum
 from dlcore.shift.label._report import CALIBRATED_EM, LabelShift, build_result, resolution
@@ -113,17 +113,18 @@ def saerens_em(
     (tensor([0.7500, 0.2500]), tensor([1.5000, 0.5000]))
     """
     check_resampling(level, n_resamples)
-    outputs = classifier_outputs(source_probabilities, source_labels, target_probabilities)
+    options = {"calibrate": calibrate, "level": level, "n_resamples": n_resamples, "generator": generator}
+    outputs = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
     if calibrate:
         outputs = _calibrated(outputs)
-    f, q = outputs.target, outputs.source.mean(dim=0)
+    f, q = outputs.target, outputs.source_mean(outputs.source)
     check_values("the mean source probability of each class", q, "> 0", lambda q: q > 0)
     p = q
     for _ in range(EM_STEPS):
         joint = p / q * f
         posterior = joint / joint.sum(dim=1, keepdim=True)  # E-step
-        p = torch.mean(posterior, dim=0)  # M-step
-    p = most_likely_prior(f / q, p)  # EM alone may need thousands of further updates
+        p = outputs.target_mean(posterior)  # M-step
+    p = most_likely_prior(f / q, p, outputs.shards)  # EM alone may need thousands of further updates
     return build_result(
         CALIBRATED_EM if calibrate else "saerens_em",
         outputs,
@@ -139,7 +140,7 @@ def saerens_em(
 def _calibrated(outputs: ClassifierOutputs) -> ClassifierOutputs:
     """Return the outputs with both sides calibrated by one map, fitted to the source."""
     source, target = (x.clamp(min=resolution(outputs.dtype) ** 2).log() for x in (outputs.source, outputs.target))
-    calibrator = bias_corrected_temperature(source, outputs.labels)
+    calibrator = fit_calibrator(source, outputs.labels, 1.0, outputs.shards)
     return replace(outputs, source=calibrator(source), target=calibrator(target))
 
 
@@ -154,10 +155,11 @@ def _resampled(
     """
     ratios = outputs.target / q
     shares = ratios / (ratios @ p)[:, None]
-    hessian = shares.T @ shares / len(shares)
-    source_priors = resampled_means(outputs.source, n_resamples, generator) / q
-    gradients = resampled_means(shares, n_resamples, generator) - source_priors
+    shards = outputs.shards
+    hessian = shards.sum(shares.T @ shares) / outputs.m
+    source_priors = resampled_means(outputs.source, n_resamples, generator, shards) / q
+    gradients = resampled_means(shares, n_resamples, generator, shards) - source_priors
     weighted = nonnegative_minimum(hessian, gradients + hessian @ p) * source_priors
-    corrected = corrected_outputs(outputs, present_everywhere(p, len(outputs.target)) / q)
+    corrected = corrected_outputs(outputs, present_everywhere(p, outputs.m) / q)
     w = nearest_solution(*resampled_equations(corrected, n_resamples, generator, soft=True))
     return [weighted / weighted.sum(dim=1, keepdim=True), outputs.source_prior * w]

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from dlcore._shards import OneProcess, Shards
 from dlcore._torch import solve
 
 __all__ = ["most_likely_prior", "nonnegative_minimum"]
@@ -18,7 +19,7 @@ MAX_ROUNDS_PER_CLASS = 20  # changes of the active set
 MAX_FRUITLESS_ROUNDS = 3  # changes of the whole active set without fewer violations than ever before
 
 
-def most_likely_prior(ratios: Tensor, p: Tensor) -> Tensor:
+def most_likely_prior(ratios: Tensor, p: Tensor, shards: OneProcess | Shards | None = None) -> Tensor:
     r"""Return the distribution :math:`p` that maximizes :math:`\frac1m\sum_i\log\sum_j r_{ij}\,p_j`.
 
     Each step is the best of one update of EM and of Newton's step at a few lengths, so the likelihood always grows as
@@ -32,6 +33,8 @@ def most_likely_prior(ratios: Tensor, p: Tensor) -> Tensor:
         The likelihood ratios :math:`r_{ij}` of the rows.
     p : Tensor, shape (k,), >= 0
         Where the search starts; an entry of 0 is a class that is nearly absent there.
+    shards : OneProcess or Shards, optional
+        The processes that hold the other rows.
 
     Returns
     -------
@@ -43,20 +46,22 @@ def most_likely_prior(ratios: Tensor, p: Tensor) -> Tensor:
     RuntimeError
         If the maximum is not reached.
     """
-    lengths = p.new_tensor(NEWTON_LENGTHS)[:, None]
+    shards = OneProcess() if shards is None else shards
+    lengths, m = p.new_tensor(NEWTON_LENGTHS)[:, None], int(shards.sum(torch.tensor(len(ratios), device=p.device)))
     for _ in range(MAX_STEPS):
         shares = ratios / (ratios @ p)[:, None]
-        growth = shares.mean(dim=0)
+        growth = shards.sum(shares.sum(dim=0)) / m
         gain_left = float(growth.max() * p.sum()) - 1
         if gain_left <= MAX_GAIN:
             return p * growth
         if not math.isfinite(gain_left):
             break
-        gradient, hessian = growth - 1, shares.T @ shares / len(shares)
+        gradient, hessian = growth - 1, shards.sum(shares.T @ shares) / m
         newton = nonnegative_minimum(hessian, (gradient + hessian @ p)[None]) - p
         steps = torch.cat([p[None] * gradient, lengths * newton])
         change = (shares @ steps.T).clamp(min=-1)  # of the likelihood of each row, relative; below -1 by rounding only
-        gains = steps @ gradient + (change.log1p() - change).mean(dim=0)  # keeps the digits of a small gain
+        losses = shards.sum((change.log1p() - change).sum(dim=0)) / m
+        gains = steps @ gradient + losses  # keeps the digits of a small gain
         p = p + steps[gains.argmax()]
     raise RuntimeError(
         f"no most likely prior found in {MAX_STEPS} steps: a class is all but absent from source_probabilities"

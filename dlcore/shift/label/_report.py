@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dlcore._checks import check_floating
 from dlcore._numerics import accumulation_dtype
+from dlcore._shards import as_rows_of, check_rows, local_rows
 from dlcore._torch import loadable, svd, vector_norm
-from dlcore.importance import effective_sample_size
 from dlcore.shift.label._assumptions import (
     accuracy_gain,
     calibration_test,
@@ -270,13 +270,14 @@ class LabelShift:
             The probabilities in the target, with the dtype of ``probabilities``. A row that holds only classes of
             weight 0 is returned unchanged.
         """
+        check_rows(probabilities=probabilities)
         check_floating(probabilities=probabilities)
         if probabilities.dim() != 2 or probabilities.shape[1] != len(self.weights):
             raise ValueError(
                 f"probabilities must have shape (m, {len(self.weights)}), got {tuple(probabilities.shape)}"
             )
-        rows = normalized_rows("probabilities", probabilities)
-        return corrected_rows(rows, self.weights.to(rows)).to(probabilities.dtype)
+        rows = local_rows(normalized_rows("probabilities", probabilities))
+        return as_rows_of(probabilities, corrected_rows(rows, self.weights.to(rows)).to(probabilities.dtype))
 
 
 def build_result(
@@ -295,7 +296,7 @@ def build_result(
     The interval is the smallest that contains the prior and that of each set of resampled priors; None without a set.
     """
     n_per_class, weights = outputs.counts.to(prior.dtype), prior / source_prior
-    conditional, mean = outputs.conditional, outputs.target.mean(dim=0)
+    conditional, mean = outputs.conditional, outputs.mean_output
     _, singular_values, directions = svd(conditional)
     smallest = float(singular_values[-1])
     singular = smallest <= len(prior) * resolution(outputs.dtype) * float(singular_values[0])
@@ -303,16 +304,16 @@ def build_result(
     confidence = given.source.amax(dim=1)
     interval = None
     if resampled_priors:
-        intervals = torch.stack([prior_interval(priors, len(outputs.target), level) for priors in resampled_priors])
+        intervals = torch.stack([prior_interval(priors, outputs.m, level) for priors in resampled_priors])
         interval = torch.stack([intervals[:, 0].amin(dim=0).minimum(prior), intervals[:, 1].amax(dim=0).maximum(prior)])
-    present = present_everywhere(prior, len(outputs.target))
+    present = present_everywhere(prior, outputs.m)
     invariance = invariance_test(given, prior)
     calibration = calibration_test(corrected_outputs(given, present / source_prior), present)
     gain, gain_standard_error = accuracy_gain(given, prior, source_prior)
     report = LabelShiftReport(
         method=method,
-        n_source=len(outputs.source),
-        n_target=len(outputs.target),
+        n_source=outputs.n,
+        n_target=outputs.m,
         condition_number=float("inf") if singular else float(singular_values[0]) / smallest,
         smallest_singular_value=0.0 if singular else smallest,
         singular_value_standard_error=float((directions[-1].square() @ column_variances).sqrt()),
@@ -324,11 +325,11 @@ def build_result(
         misfit=float(vector_norm(mean - conditional @ prior)),
         misfit_standard_error=float((mean_variance + prior.square() @ column_variances).sqrt()),
         largest_weight=float(weights.max()),
-        effective_sample_size=float(effective_sample_size(weights[outputs.labels])),
+        effective_sample_size=float((n_per_class @ weights) ** 2 / (n_per_class @ weights.square())),
         invariance_error=invariance.distance,
         invariance_p_value=invariance.p_value,
-        confidence=float(confidence.mean()),
-        accuracy=float((given.source.argmax(dim=1) == given.labels).double().mean()),
+        confidence=float(given.source_mean(confidence)),
+        accuracy=float(given.source_mean((given.source.argmax(dim=1) == given.labels).double())),
         calibration_error=calibration.distance,
         calibration_p_value=calibration.p_value,
         accuracy_gain=gain,
@@ -351,11 +352,11 @@ def _variances(outputs: ClassifierOutputs) -> tuple[Tensor, Tensor]:
     Each is summed over the outputs. A column has 1/n² more, the variance if one of its n rows were otherwise: no column
     is certain because its rows happen to agree.
     """
-    n, m = outputs.counts.to(outputs.source.dtype), len(outputs.target)
-    squares = torch.zeros_like(n).index_add(0, outputs.labels, outputs.source.square().sum(dim=1)) / n
+    n = outputs.counts.to(outputs.source.dtype)
+    squares = outputs.sums(outputs.source.square().sum(dim=1)) / n
     columns = (squares - outputs.conditional.square().sum(dim=0)).clamp(min=0) / n + n**-2
-    mean = (outputs.target.square().sum() / m - outputs.target.mean(dim=0).square().sum()).clamp(min=0) / m
-    return columns, mean
+    mean_square = outputs.target_mean(outputs.target.square().sum(dim=1))
+    return columns, (mean_square - outputs.mean_output.square().sum()).clamp(min=0) / outputs.m
 
 
 def resolution(dtype: torch.dtype) -> float:

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from dlcore._checks import as_int64, check_count, check_floating, check_integer, check_number, check_rank, check_values
+from dlcore._shards import OneProcess, Shards, as_rows_of, check_rows, local_rows, shards_of
 from dlcore._torch import split
 
 __all__ = [
@@ -26,12 +27,18 @@ MAX_INDICES_AT_A_TIME = 2**22  # row indices drawn at a time: 32 MB
 
 @dataclass(frozen=True)
 class ClassifierOutputs:
-    """The probabilities of source and target rows in float64, and the labels of the source rows."""
+    """The probabilities of n source and m target rows in float64, and the labels of the source rows.
+
+    Of sharded rows, the tensors have those of this process, and all counts and means are those of all processes.
+    """
 
     source: Tensor
     labels: Tensor
     target: Tensor
     dtype: torch.dtype
+    n: int
+    m: int
+    shards: OneProcess | Shards
 
     @property
     def n_classes(self) -> int:
@@ -40,18 +47,35 @@ class ClassifierOutputs:
     @cached_property
     def counts(self) -> Tensor:
         """The number of source rows of each class, (k,)."""
-        return torch.bincount(self.labels, minlength=self.n_classes)
+        return self.shards.sum(torch.bincount(self.labels, minlength=self.n_classes))
 
     @cached_property
     def source_prior(self) -> Tensor:
         """The shares of the source labels, (k,)."""
-        return self.counts / self.source.new_tensor(len(self.source))
+        return self.counts / self.source.new_tensor(self.n)
+
+    def sums(self, rows: Tensor) -> Tensor:
+        """Return the sum of rows, (n, c), or of numbers, (n,), over the source rows of each class: (k, c) or (k,)."""
+        totals = rows.new_zeros(self.n_classes, *rows.shape[1:])
+        return self.shards.sum(totals.index_add(0, self.labels, rows))
+
+    def source_mean(self, rows: Tensor) -> Tensor:
+        """Return the mean of what belongs to the source rows."""
+        return self.shards.sum(rows.sum(dim=0)) / self.n
+
+    def target_mean(self, rows: Tensor) -> Tensor:
+        """Return the mean of what belongs to the target rows."""
+        return self.shards.sum(rows.sum(dim=0)) / self.m
+
+    @cached_property
+    def mean_output(self) -> Tensor:
+        """The mean output in the target, (k,)."""
+        return self.target_mean(self.target)
 
     @cached_property
     def joint(self) -> Tensor:
         """The joint confusion matrix, (k, k): entry (i, j) is the mean of output i times the indicator of label j."""
-        totals = self.source.new_zeros(self.n_classes, self.n_classes).index_add(0, self.labels, self.source)
-        return totals.T / len(self.source)
+        return self.sums(self.source).T / self.n
 
     @cached_property
     def conditional(self) -> Tensor:
@@ -61,7 +85,7 @@ class ClassifierOutputs:
     @property
     def never_predicted(self) -> tuple[int, ...]:
         """The classes that no source row is predicted to be of."""
-        predicted = torch.bincount(self.source.argmax(dim=1), minlength=self.n_classes)
+        predicted = self.shards.sum(torch.bincount(self.source.argmax(dim=1), minlength=self.n_classes))
         return tuple(int(j) for j in (predicted == 0).nonzero().flatten())
 
     def hardened(self) -> "ClassifierOutputs":
@@ -70,9 +94,18 @@ class ClassifierOutputs:
 
 
 def classifier_outputs(
-    source_probabilities: Tensor, source_labels: Tensor, target_probabilities: Tensor
+    source_probabilities: Tensor, source_labels: Tensor, target_probabilities: Tensor, **options: object
 ) -> ClassifierOutputs:
-    """Return the outputs, detached; raise unless each class has a source row and each row is a distribution."""
+    """Return the outputs, detached; raise unless each class has a source row and each row is a distribution.
+
+    If the rows are sharded, the options must be the same on all processes.
+    """
+    check_rows(
+        source_probabilities=source_probabilities,
+        source_labels=source_labels,
+        target_probabilities=target_probabilities,
+        **options,
+    )
     check_floating(source_probabilities=source_probabilities, target_probabilities=target_probabilities)
     check_integer(source_labels=source_labels)
     if target_probabilities.dtype != source_probabilities.dtype:
@@ -87,10 +120,13 @@ def classifier_outputs(
             f"target_probabilities must have shape (m, {k}) with m >= 1, got {tuple(target_probabilities.shape)}"
         )
     return ClassifierOutputs(
-        source=normalized_rows("source_probabilities", source_probabilities.detach()),
-        labels=source_labels.long(),
-        target=normalized_rows("target_probabilities", target_probabilities.detach()),
+        source=local_rows(normalized_rows("source_probabilities", source_probabilities.detach())),
+        labels=local_rows(source_labels).long(),
+        target=local_rows(normalized_rows("target_probabilities", target_probabilities.detach())),
         dtype=source_probabilities.dtype,
+        n=len(source_probabilities),
+        m=len(target_probabilities),
+        shards=shards_of(source_probabilities),
     )
 
 
@@ -103,7 +139,7 @@ def check_logits(name: str, logits: Tensor, labels_name: str, labels: Tensor) ->
         raise ValueError(f"{labels_name} must have one entry for each of the {n} rows, got shape {tuple(labels.shape)}")
     labels = as_int64(labels_name, labels)
     check_values(labels_name, labels, f"in [0, {k})", lambda labels: (labels >= 0) & (labels < k))
-    counts = torch.bincount(labels, minlength=k)
+    counts = shards_of(labels).sum(torch.bincount(local_rows(labels), minlength=k))
     check_values(f"the number of each label in {labels_name}", counts, ">= 1", lambda counts: counts >= 1)
 
 
@@ -117,10 +153,15 @@ def normalized_rows(name: str, probabilities: Tensor) -> Tensor:
     """Return the rows in float64, each divided by its sum; raise ValueError unless each is a distribution."""
     check_rank(name, probabilities, 2, "(n, k)")
     check_values(name, probabilities, "in [0, 1]", lambda p: (p >= 0) & (p <= 1 + SUM_TOLERANCE))
-    wide = probabilities.double()
+    wide = local_rows(probabilities).double()
     sums = wide.sum(dim=1)
-    check_values(f"the sum of each row of {name}", sums, "1", lambda sums: (sums - 1).abs() <= SUM_TOLERANCE)
-    return wide / sums[:, None]
+    check_values(
+        f"the sum of each row of {name}",
+        as_rows_of(probabilities, sums),
+        "1",
+        lambda sums: (sums - 1).abs() <= SUM_TOLERANCE,
+    )
+    return as_rows_of(probabilities, wide / sums[:, None])
 
 
 def one_hot_of_largest(probabilities: Tensor) -> Tensor:
@@ -128,17 +169,22 @@ def one_hot_of_largest(probabilities: Tensor) -> Tensor:
     return torch.zeros_like(probabilities).scatter(1, probabilities.argmax(dim=1, keepdim=True), 1)
 
 
-def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:
-    """Return the mean of each bootstrap resample of rows, (n, k): shape (n_resamples, k)."""
-    n, resamples_at_a_time = len(rows), max(MAX_INDICES_AT_A_TIME // len(rows), 1)
+def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None, shards: OneProcess | Shards) -> Tensor:
+    """Return the mean of each bootstrap resample of rows, (n, k): shape (n_resamples, k).
+
+    Each process draws all rows, as one process would, and adds up its own.
+    """
+    held: list[int] = shards.cat(torch.tensor([len(rows)], device=rows.device)).tolist()
+    n, first = sum(held), sum(held[: shards.process])
+    resamples_at_a_time = max(MAX_INDICES_AT_A_TIME // n, 1)
     means = rows.new_empty(n_resamples, rows.shape[1])
     for block in split(means, resamples_at_a_time):
         b = len(block)
         indices = torch.randint(n, (b, n), generator=generator, device=rows.device)
         indices += n * torch.arange(b, device=rows.device)[:, None]  # one bincount for all resamples of the block
         counts = torch.bincount(indices.flatten(), minlength=b * n).reshape(b, n)
-        block.copy_(counts.to(rows.dtype) @ rows / n)
-    return means
+        block.copy_(counts[:, first : first + len(rows)].to(rows.dtype) @ rows / n)
+    return shards.sum(means)
 
 
 def resampled_counts(n: Tensor, shares: Tensor, n_resamples: int, generator: Generator | None) -> Tensor:
