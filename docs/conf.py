@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(DOCS / "_ext")]
 
 import api_pages  # noqa: E402
 import chapters  # noqa: E402
+import colab  # noqa: E402
 import equivalents  # noqa: E402
 import evidence  # noqa: E402
 import inventories  # noqa: E402
@@ -55,6 +56,8 @@ extensions = [
     "guide",
     "folding",
     "in_short",
+    "reading_time",
+    "colab",
 ]
 # The address of the site, if known, adds a sitemap and a social card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")
@@ -65,6 +68,8 @@ if html_baseurl:
     sitemap_excludes = ["404.html", "search.html", "_modules/*"]
     ogp_site_url = html_baseurl
     ogp_social_cards = {"line_color": "#1668b0"}
+# The address of the published files on GitHub, if known, adds "Open in Colab" to each tutorial.
+notebooks_url = os.environ.get("NOTEBOOKS_URL", "").rstrip("/")
 templates_path = ["_templates"]
 exclude_patterns = [
     "_build",
@@ -135,6 +140,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "min_reported_time": 1000,
     "download_all_examples": False,
+    "first_notebook_cell": colab.first_cell(notebooks_url),
 }
 
 # -- The theme
@@ -146,6 +152,7 @@ html_css_files = ["dlcore.css"]
 html_js_files = [
     ("formulas.js", {"defer": "defer"}),
     ("slider.js", {"defer": "defer"}),
+    ("enlarge.js", {"defer": "defer"}),
     ("search.js", {"defer": "defer"}),
     ("print.js", {"defer": "defer"}),
 ]
@@ -162,7 +169,7 @@ html_theme_options = {
     "navbar_end": ["version", "theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc", "sg_download_links", "as-markdown"],
+    "secondary_sidebar_items": ["page-toc", "sg_download_links", "open-in-colab", "as-markdown"],
     "collapse_navigation": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,

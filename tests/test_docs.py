@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import api_pages
 import as_markdown
 import chapters
+import colab
 import equivalents
 import evidence
 import figures
@@ -24,6 +25,7 @@ import outdated
 import overview
 import performance
 import pytest
+import reading_time
 import readme_figure
 import site_search
 import torch
@@ -543,6 +545,68 @@ def test_page_shows_its_main_figure_before_the_prerequisites(tmp_path: Path, cho
     assert texts[:4] == ["The answer.", f"light {shown}", f"dark {shown}", "Prerequisites: none."]
     assert len(texts) == 8
     assert texts[4] == "light 1\n\nslider"
+
+
+def test_reading_time_counts_text_and_shown_code() -> None:
+    document = new_document("plot.rst")
+    document += nodes.section("", nodes.title("", "Title of four words"), nodes.paragraph("", "word " * 496))
+    document += nodes.paragraph("", "Prerequisites: none.")
+    document += nodes.literal_block("", "x = 1\n\n" * 45, language="Python")
+    document += nodes.literal_block("", "output\n" * 45, language="none")
+    document += nodes.container("", nodes.paragraph("", "Download " * 1000), classes=["sphx-glr-footer"])
+    document += nodes.paragraph("", "Running time. " * 1000, classes=["sphx-glr-timing"])
+    document += [nodes.raw("", '<details class="folded">', format="html")]
+    document += [
+        nodes.literal_block("", "y = 1\n" * 450, language="Python"),
+        nodes.raw("", "</details>", format="html"),
+    ]
+    app = SimpleNamespace(env=SimpleNamespace(current_document=SimpleNamespace(docname="auto_gallery/plot")))
+
+    reading_time.show(app, document)
+
+    assert document[1].astext() == "Prerequisites: none. Reading time: 6 minutes."  # 502 words and 45 lines
+
+
+def test_reading_time_is_that_of_tutorials_only() -> None:
+    document = new_document("page.rst")
+    document += nodes.paragraph("", "Prerequisites: none.")
+    app = SimpleNamespace(env=SimpleNamespace(current_document=SimpleNamespace(docname="guide/page")))
+
+    reading_time.show(app, document)
+
+    assert document.astext() == "Prerequisites: none."
+
+
+def colab_link(address: str, page: str) -> str | None:
+    """Return the address to which a page of a site with one notebook links."""
+    downloads = {
+        "a.py": ({"auto_gallery/01/plot"}, "1a/plot.py"),
+        "a.ipynb": ({"auto_gallery/01/plot"}, "2b/plot.ipynb"),
+    }
+    context: dict[str, str] = {}
+    app = SimpleNamespace(config=SimpleNamespace(notebooks_url=address), env=SimpleNamespace(dlfiles=downloads))
+    colab.add_link(app, page, "page.html", context, None)
+    return context.get("colab")
+
+
+def test_a_tutorial_opens_in_colab_if_the_address_of_the_published_site_is_known() -> None:
+    address = "https://github.com/owner/name/blob/gh-pages/stable"
+
+    link = colab_link(address, "auto_gallery/01/plot")
+
+    assert link == ("https://colab.research.google.com/github/owner/name/blob/gh-pages/stable/_downloads/2b/plot.ipynb")
+    assert colab_link(address, "index") is None
+    assert (colab.first_cell(address) or "").endswith("%pip install -q git+https://github.com/owner/name")
+
+
+def test_without_the_address_no_page_opens_in_colab() -> None:
+    assert colab_link("", "auto_gallery/01/plot") is None
+    assert colab.first_cell("") is None
+
+
+def test_an_address_from_which_colab_opens_no_notebook_is_refused() -> None:
+    with pytest.raises(ValueError, match="NOTEBOOKS_URL must be the address of a branch or folder on GitHub"):
+        colab.first_cell("https://example.org/site")
 
 
 # Figures

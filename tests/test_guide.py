@@ -48,6 +48,9 @@ def test_every_identifier_belongs_to_one_cited_work_and_is_shown_with_it(works: 
 
     assert [key for key in identifiers if cited.count(key) != 1] == []
     assert all(re.fullmatch(r"10\.\d{4,5}/[!-~]+", doi) for doi in identifiers.values())
+    preprints = {key: doi for key, doi in identifiers.items() if "arXiv" in doi}
+    assert preprints
+    assert [key for key, doi in preprints.items() if 2000 + int(doi.rpartition("arXiv.")[2][:2]) > int(key[-4:])] == []
     line = next(line for line in works.page(public_names()) if "Beck" in line)
     assert line.endswith("2009. `doi:10.1137/080716542 <https://doi.org/10.1137/080716542>`__")
 

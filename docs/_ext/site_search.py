@@ -42,6 +42,7 @@ SETTINGS: IndexConfig = {
         "a.headerlink",
         "details.tests",
         ".import",
+        "article.bd-article > section > dl > dt.sig",  # an excerpt begins with the summary, not with the signature
         ".sphx-glr-thumbcontainer",
         ".sphx-glr-footer",
     ],

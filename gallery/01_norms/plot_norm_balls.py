@@ -14,7 +14,7 @@ triangle inequality, by a factor of up to :math:`2^{1/p - 1}`.
 
     \lVert\mathbf{x}\rVert_p = \Bigl(\sum_{i=1}^{n} |x_i|^p\Bigr)^{1/p} .
 
-*Prerequisites:* vectors and, for the last figure, matrices. *Reading time:* 10 minutes.
+*Prerequisites:* vectors and, for the last figure, matrices.
 """
 
 import math

@@ -16,7 +16,7 @@ noisy.
     \mathbf{w} \leftarrow \mathbf{w} - \frac{\eta}{|\mathcal{B}|}
         \sum_{i\in\mathcal{B}} \partial_{\mathbf{w}}\, l^{(i)}(\mathbf{w}) .
 
-*Prerequisites:* linear regression and gradients. *Reading time:* 12 minutes.
+*Prerequisites:* linear regression and gradients.
 """
 
 import matplotlib.pyplot as plt

@@ -17,7 +17,7 @@ outliers least squares fails, while Huber's loss costs only a few percent when t
     = -\log\prod_{i=1}^{n} p(\epsilon_i)
     = \sum_{i=1}^{n} -\log p\bigl(y_i - \mathbf{w}^\top\mathbf{x}_i - b\bigr) .
 
-*Prerequisites:* linear regression and probability densities. *Reading time:* 12 minutes.
+*Prerequisites:* linear regression and probability densities.
 """
 
 import math

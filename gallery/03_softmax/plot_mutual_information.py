@@ -18,7 +18,7 @@ more, because some information needs both.
     I(X; Y) = \sum_{x, y} p(x, y) \log \frac{p(x, y)}{p(x)\,p(y)}
         = H(Y) - H(Y \mid X) = H(X) + H(Y) - H(X, Y) .
 
-*Prerequisites:* :doc:`entropy </auto_gallery/03_softmax/plot_surprise>`. *Reading time:* 8 minutes.
+*Prerequisites:* :doc:`entropy </auto_gallery/03_softmax/plot_surprise>`.
 """
 
 import math

@@ -15,7 +15,7 @@ equal shares. The temperature changes the confidence of a classifier, never its 
 
     \operatorname{softmax}(\mathbf{o}/T)_j = \frac{e^{o_j/T}}{\sum_{k=1}^{q} e^{o_k/T}} .
 
-*Prerequisites:* exponentials and probabilities. *Reading time:* 12 minutes.
+*Prerequisites:* exponentials and probabilities.
 
 From logits to probabilities
 ----------------------------

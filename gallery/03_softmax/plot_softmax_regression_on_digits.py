@@ -16,7 +16,7 @@ predicted probabilities minus the one-hot label.
     l(\mathbf{o}, y) = \log\sum_k e^{o_k} - o_y, \qquad
     \frac{\partial l}{\partial \mathbf{o}} = \operatorname{softmax}(\mathbf{o}) - \mathbf{e}_y .
 
-*Prerequisites:* matrices and gradients. *Reading time:* 10 minutes.
+*Prerequisites:* matrices and gradients.
 
 The model
 ---------

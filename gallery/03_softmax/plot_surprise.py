@@ -18,7 +18,7 @@ regression on digits reduces the surprise of a class from 3.3 bits to less than 
     D(P\,\Vert\,Q) = \sum_j p_j\log\frac{p_j}{q_j} = H(P, Q) - H(P) .
 
 *Prerequisites:* probabilities and logarithms; for the last sections, :doc:`softmax regression
-</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 14 minutes.
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`.
 
 Surprise and its expectations
 -----------------------------

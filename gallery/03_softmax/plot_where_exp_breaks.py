@@ -16,7 +16,7 @@ log-sum-exp instead; value and gradient are then correct for every gap that the 
     l(\mathbf{o}, y) = \log\sum_k e^{o_k - \bar o} - (o_y - \bar o), \qquad \bar o = \max_k o_k .
 
 *Prerequisites:* :doc:`softmax </auto_gallery/03_softmax/plot_softmax_family>` and floating-point
-numbers. *Reading time:* 12 minutes.
+numbers.
 
 The loss and the limits of float32
 ----------------------------------

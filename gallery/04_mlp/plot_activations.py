@@ -16,7 +16,7 @@ GELU and swish can have slope 1, and keep the gradient with suitable weights.
     h_k = \phi(z_k), \qquad
     \frac{\partial J}{\partial z_k} = \frac{\partial J}{\partial h_k}\,\phi'(z_k) .
 
-*Prerequisites:* derivatives and the chain rule. *Reading time:* 12 minutes.
+*Prerequisites:* derivatives and the chain rule.
 
 Why the slope matters
 ---------------------

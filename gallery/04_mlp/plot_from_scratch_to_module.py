@@ -21,8 +21,7 @@ groups in the other.
     \mathbf{W}_\mathrm{module} = \mathbf{W}^\top .
 
 *Prerequisites:* :doc:`minibatches </auto_gallery/02_linear/plot_batch_size_three_ways>` and
-:doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>`. *Reading time:* 12
-minutes.
+:doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>`.
 
 Setting
 -------

@@ -21,8 +21,7 @@ Adam chooses a rate for each parameter.
     \eta_t = \frac{\eta_0}{2}\Bigl(1 + \cos\frac{\pi t}{T}\Bigr) .
 
 *Prerequisites:* :doc:`minibatches </auto_gallery/02_linear/plot_batch_size_three_ways>` and
-:doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>`. *Reading time:* 12
-minutes.
+:doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>`.
 
 Setting
 -------

@@ -18,7 +18,7 @@ part in many digits, and the more units there are, the less a single one matters
 
 *Prerequisites:* :doc:`softmax regression
 </auto_gallery/03_softmax/plot_softmax_regression_on_digits>` and :doc:`activation functions
-</auto_gallery/04_mlp/plot_activations>`. *Reading time:* 12 minutes.
+</auto_gallery/04_mlp/plot_activations>`.
 
 Hidden units
 ------------

@@ -17,7 +17,7 @@ doubling its width.
     \max_{-1 \le x \le 1} |f_m(x) - f(x)| \le \frac{1}{8}\Bigl(\frac2m\Bigr)^2 \max_x |f''(x)| .
 
 *Prerequisites:* :doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` and
-second derivatives. *Reading time:* 8 minutes.
+second derivatives.
 
 Any function?
 -------------

@@ -18,7 +18,6 @@ the smallest weights becomes smoother; a penalty on the weights removes the peak
     \qquad (p \ll n\text{ parameters, noise variance } \sigma^2) .
 
 *Prerequisites:* :doc:`overfitting </auto_gallery/05_generalization/plot_polynomial_degree>`.
-*Reading time:* 10 minutes.
 """
 
 import matplotlib.pyplot as plt

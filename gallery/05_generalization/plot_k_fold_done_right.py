@@ -16,7 +16,7 @@ data inside each fold, and trust the mean error only up to its standard error.
     e_j = \frac{1}{|\mathcal{V}_j|} \sum_{i \in \mathcal{V}_j} \ell\bigl(\hat f_j, \mathbf{x}_i, y_i\bigr), \qquad
     \bar e = \frac1k \sum_{j=1}^{k} e_j .
 
-*Prerequisites:* linear models, mean and standard deviation. *Reading time:* 14 minutes.
+*Prerequisites:* linear models, mean and standard deviation.
 """
 
 import matplotlib.pyplot as plt

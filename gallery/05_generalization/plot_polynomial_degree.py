@@ -16,7 +16,7 @@ loss on new examples can.
     R_\text{emp} = \frac1n \sum_{i=1}^{n} \ell\bigl(\hat f(x_i), y_i\bigr), \qquad
     R = \mathrm{E}\bigl[\ell(\hat f(x), y)\bigr] .
 
-*Prerequisites:* least squares, mean and variance. *Reading time:* 10 minutes.
+*Prerequisites:* least squares, mean and variance.
 """
 
 import matplotlib.pyplot as plt

@@ -17,7 +17,7 @@ share of it. Shuffled folds miss all three, and their error is then too small or
     \text{ordered in time:}\ \max\mathcal{T}_j < \min\mathcal{V}_j .
 
 *Prerequisites:* :doc:`k-fold cross-validation
-</auto_gallery/05_generalization/plot_k_fold_done_right>`. *Reading time:* 9 minutes.
+</auto_gallery/05_generalization/plot_k_fold_done_right>`.
 """
 
 import matplotlib.pyplot as plt

@@ -19,8 +19,7 @@ penalty; in a network, it makes single examples harder to memorize.
     \mathrm{E}[h'] = h, \qquad \operatorname{Var}[h'] = \frac{h^2\,p}{1 - p} .
 
 *Prerequisites:* :doc:`multilayer perceptrons </auto_gallery/04_mlp/plot_mlp_looked_into>` and
-:doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>`. *Reading time:* 12
-minutes.
+:doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>`.
 
 Setting
 -------

@@ -22,7 +22,7 @@ also be added directly, and dropout is noise on the hidden values.
     \boldsymbol\varepsilon \sim \mathcal{N}(0, \sigma^2\mathbf{I}) .
 
 *Prerequisites:* :doc:`dropout </auto_gallery/06_regularization/plot_dropout>` and :doc:`weight
-decay </auto_gallery/06_regularization/plot_weight_decay>`. *Reading time:* 10 minutes.
+decay </auto_gallery/06_regularization/plot_weight_decay>`.
 
 Setting
 -------

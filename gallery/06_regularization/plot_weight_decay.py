@@ -18,8 +18,7 @@ the singular value, so weights that the data barely determine shrink first.
     \min_{\mathbf{w},\,b}\ \frac12\sum_{i=1}^{n} (\mathbf{w}^\top\mathbf{x}_i + b - y_i)^2
     + \frac\lambda2\lVert\mathbf{w}\rVert_2^2 .
 
-*Prerequisites:* linear regression, gradient descent and the singular value decomposition. *Reading
-time:* 10 minutes.
+*Prerequisites:* linear regression, gradient descent and the singular value decomposition.
 
 Setting
 -------

@@ -19,7 +19,7 @@ the minimum of the penalized loss, and AdamW does not divide it and converges el
     - \frac{\eta}{|\mathcal{B}|}\sum_{i\in\mathcal{B}} \mathbf{x}_i\,(\mathbf{w}^\top\mathbf{x}_i + b - y_i) .
 
 *Prerequisites:* :doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>` and
-gradient descent. *Reading time:* 10 minutes.
+gradient descent.
 
 Setting
 -------

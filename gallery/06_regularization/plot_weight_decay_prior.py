@@ -20,8 +20,7 @@ are few, and costs little where they are many.
     + \frac{\sigma^2}{2\tau^2}\lVert\mathbf{w}\rVert^2\Bigr) + \text{const} .
 
 *Prerequisites:* :doc:`the normal likelihood </auto_gallery/02_linear/plot_noise_to_loss>` and
-:doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>`. *Reading time:* 8
-minutes.
+:doc:`ridge regression </auto_gallery/06_regularization/plot_weight_decay>`.
 
 Setting
 -------

@@ -26,7 +26,7 @@ input :math:`\mathbf{x}` and activation :math:`\phi`, the graph is
     \end{aligned}
 
 *Prerequisites:* the chain rule, matrix products and :doc:`multilayer perceptrons
-</auto_gallery/04_mlp/plot_mlp_looked_into>`. *Reading time:* 15 minutes.
+</auto_gallery/04_mlp/plot_mlp_looked_into>`.
 
 Setting
 -------

@@ -18,7 +18,7 @@ few dangerous steps and leaves the others alone.
     \mathbf{g} \leftarrow \mathbf{g}\,\min\Bigl(1, \frac{c}{\lVert\mathbf{g}\rVert_2}\Bigr) .
 
 *Prerequisites:* :doc:`exploding gradients
-</auto_gallery/07_propagation/plot_vanishing_and_exploding>`. *Reading time:* 8 minutes.
+</auto_gallery/07_propagation/plot_vanishing_and_exploding>`.
 
 Setting
 -------

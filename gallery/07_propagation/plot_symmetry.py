@@ -19,7 +19,6 @@ matrix :math:`\mathbf{P}`, reordering the hidden units leaves the network's outp
     = \phi(\mathbf{x}\mathbf{W}_1)\,\mathbf{W}_2 .
 
 *Prerequisites:* :doc:`backpropagation </auto_gallery/07_propagation/plot_backpropagation_by_hand>`.
-*Reading time:* 10 minutes.
 
 Setting
 -------

@@ -20,7 +20,7 @@ in narrow networks a typical gradient shrinks even if the variance is right.
     \mathbf{D}_k = \operatorname{diag}\bigl(\phi'(\mathbf{z}_k)\bigr) .
 
 *Prerequisites:* :doc:`backpropagation </auto_gallery/07_propagation/plot_backpropagation_by_hand>`
-and singular values. *Reading time:* 15 minutes.
+and singular values.
 
 Setting
 -------

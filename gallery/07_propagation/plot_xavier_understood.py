@@ -20,7 +20,7 @@ square, so He initialization doubles the forward rule to :math:`2/n_\mathrm{in}`
     = \frac{2}{n_\mathrm{in} + n_\mathrm{out}} .
 
 *Prerequisites:* expectation and variance, and :doc:`backpropagation
-</auto_gallery/07_propagation/plot_backpropagation_by_hand>`. *Reading time:* 18 minutes.
+</auto_gallery/07_propagation/plot_backpropagation_by_hand>`.
 
 Setting
 -------

@@ -24,7 +24,7 @@ the mean loss that is tolerated, and :math:`\lambda` is the threshold: a larger 
 false alarms and later detection.
 
 *Prerequisites:* :doc:`softmax regression
-</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`. *Reading time:* 10 minutes.
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>`.
 """
 
 import matplotlib.pyplot as plt

@@ -22,7 +22,7 @@ rows and :math:`m` target rows.
         = \mathbb{E}_{q}\bigl[\beta(\mathbf{x})\, \ell(\mathbf{x}, y)\bigr],
     \qquad \beta = \frac{p}{q} .
 
-*Prerequisites:* linear and logistic regression, and expectations. *Reading time:* 12 minutes.
+*Prerequisites:* linear and logistic regression, and expectations.
 """
 
 import math

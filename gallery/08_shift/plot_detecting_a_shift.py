@@ -19,7 +19,7 @@ Gaussian kernel is 0 only if :math:`p = q`, but it detects some shifts only when
     + \mathbb{E}\,k(\mathbf{y}, \mathbf{y}') - 2\,\mathbb{E}\,k(\mathbf{x}, \mathbf{y}),
     \qquad \mathbf{x}, \mathbf{x}' \sim p, \quad \mathbf{y}, \mathbf{y}' \sim q .
 
-*Prerequisites:* p-values and the level of a test. *Reading time:* 10 minutes.
+*Prerequisites:* p-values and the level of a test.
 """
 
 import math

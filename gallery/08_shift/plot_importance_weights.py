@@ -18,8 +18,7 @@ largest ones, and do not trust the result if the shape is above 0.7.
     w = \frac{p}{q}, \qquad
     n_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2} .
 
-*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`. *Reading
-time:* 11 minutes.
+*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`.
 """
 
 import math

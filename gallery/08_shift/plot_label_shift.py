@@ -18,8 +18,7 @@ probabilities (EM), which has the smallest error here.
     p(y) \ne q(y), \qquad p(\mathbf{x} \mid y) = q(\mathbf{x} \mid y) .
 
 *Prerequisites:* :doc:`softmax regression
-</auto_gallery/03_softmax/plot_softmax_regression_on_digits>` and Bayes' theorem. *Reading time:* 14
-minutes.
+</auto_gallery/03_softmax/plot_softmax_regression_on_digits>` and Bayes' theorem.
 """
 
 import matplotlib.pyplot as plt

@@ -16,8 +16,7 @@ under-confident ones: even with the true prior, the ratio then outweighs the evi
 
     p(y \mid \mathbf{x}) \propto w_y\, q(y \mid \mathbf{x}), \qquad w_y = \frac{p(y)}{q(y)} .
 
-*Prerequisites:* :doc:`label shift </auto_gallery/08_shift/plot_label_shift>`. *Reading time:* 10
-minutes.
+*Prerequisites:* :doc:`label shift </auto_gallery/08_shift/plot_label_shift>`.
 """
 
 import matplotlib.pyplot as plt

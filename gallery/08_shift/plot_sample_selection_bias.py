@@ -20,8 +20,7 @@ by a third, provided that the features of the classifier can express the ratio.
     \beta(\mathbf{x}) = \frac{p(\mathbf{x})}{q(\mathbf{x})}
     = \frac{\mathbb{E}_p[s]}{s(\mathbf{x})} .
 
-*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`. *Reading
-time:* 10 minutes.
+*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`.
 """
 
 import math

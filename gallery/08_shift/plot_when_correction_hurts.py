@@ -16,8 +16,7 @@ even if few examples remain effective.
 
     n_\text{eff} = \frac{\bigl(\sum_i \beta_i\bigr)^2}{\sum_i \beta_i^2} \le n, \qquad \beta = p / q .
 
-*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`. *Reading
-time:* 10 minutes.
+*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`.
 """
 
 import matplotlib.pyplot as plt

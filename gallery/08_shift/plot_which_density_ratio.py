@@ -17,8 +17,7 @@ report says what is left unbalanced, and a doubly robust mean corrects it.
     w(\mathbf{x}) = \frac{p(\mathbf{x})}{q(\mathbf{x})}, \qquad
     \mathbb{E}_q[w\,f] = \mathbb{E}_p[f] \quad\text{for all functions } f .
 
-*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`. *Reading
-time:* 10 minutes.
+*Prerequisites:* :doc:`covariate shift </auto_gallery/08_shift/plot_covariate_shift>`.
 """
 
 import math

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from figures import STYLE
+from playwright.sync_api import Browser, Page, expect
 
 FOCUS = """() => {
     const node = document.activeElement
@@ -228,3 +229,61 @@ def test_function_leads_to_the_tutorials_that_use_it_and_back(tab: Page, address
     tab.locator("pre a[href*='dlcore.norms.lp_norm']").first.click()
 
     assert tab.url.startswith(f"{address}/api/dlcore.norms.lp_norm.html")
+
+
+TUTORIAL = "auto_gallery/01_norms/plot_norm_balls.html"
+LABEL = STYLE["font.size"] / 72 * STYLE["figure.dpi"]  # pixels, in a figure at its natural width
+NATURAL = "image => image.clientWidth / image.getAttribute('width')"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_tap_enlarges_a_figure_on_a_phone_and_another_closes_it(browser: Browser, address: str, theme: str) -> None:
+    phone = browser.new_context(viewport={"width": 375, "height": 800}, has_touch=True, reduced_motion="reduce")
+    page = phone.new_page()
+    page.goto(f"{address}/{TUTORIAL}")
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    figures = page.locator(f"article .only-{theme} img.sphx-glr-single-img")
+    enlarged = page.locator("dialog img")
+    assert figures.count() >= 4
+
+    for figure in figures.all():
+        on_page = LABEL * figure.evaluate(NATURAL)
+        figure.tap()
+        expect(enlarged).to_be_visible()
+        expect(enlarged).to_have_js_property("complete", value=True)
+        assert ("_dark" in (enlarged.get_attribute("src") or "")) is (theme == "dark")
+        assert enlarged.get_attribute("alt") == figure.get_attribute("alt")
+        assert LABEL * enlarged.evaluate(NATURAL) >= max(1.2 * on_page, 10)
+        assert on_page >= 10
+        enlarged.tap(position={"x": 50, "y": 50})
+        expect(page.locator("dialog")).not_to_be_visible()
+
+    phone.close()
+
+
+def test_keyboard_enlarges_a_figure_with_its_step_and_returns(tab: Page, address: str, faults: list[str]) -> None:
+    tab.goto(f"{address}/{TUTORIAL}")
+    tab.evaluate("document.documentElement.dataset.theme = 'light'")
+    button = tab.locator(".only-light:has(.slider) .enlarge")
+    dialog = tab.locator("dialog.enlarged")
+    tab.get_by_label("Step of the figure above").locator("visible=true").first.press("Home")
+    expect(tab.locator(".only-light:has(.slider) img")).to_have_css("object-position", "0px 0%")
+
+    button.focus()
+    tab.keyboard.press("Enter")
+    expect(dialog.locator("img")).to_have_css("object-position", "0px 0%")
+    wide, narrow = (
+        image.bounding_box() for image in (dialog.locator("img"), tab.locator(".only-light:has(.slider) img"))
+    )
+    assert wide["width"] > narrow["width"]
+    assert abs(wide["width"] / wide["height"] - narrow["width"] / narrow["height"]) < 0.02
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    tab.keyboard.press("Escape")
+    expect(dialog).not_to_be_visible()
+    expect(button).to_be_focused()
+
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")
+    expect(dialog).not_to_be_visible()
+    expect(dialog.locator("img")).to_have_count(0)
+    assert faults == []

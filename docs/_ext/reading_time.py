@@ -1,0 +1,53 @@
+"""The reading time of a tutorial, computed from its text and added to its prerequisites.
+
+Folded code, which most readers do not open, is not counted.
+"""
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+WORDS_PER_MINUTE = 200
+LINES_PER_MINUTE = 15  # of code; gallery/GALLERY_HEADER.rst states both rates
+
+
+def minutes(document: nodes.document) -> int:
+    """Return the reading time of a page whose code is folded, in minutes."""
+    words = [len(text.astext().split()) for text in document.findall(is_text)]
+    lines = [
+        sum(1 for line in block.astext().splitlines() if line.strip())
+        for block in document.findall(nodes.literal_block)
+        if block.get("language") == "Python" and not is_folded(block)
+    ]
+    return max(1, round(sum(words) / WORDS_PER_MINUTE + sum(lines) / LINES_PER_MINUTE))
+
+
+def is_text(node: nodes.Node) -> bool:
+    """Tell whether a node is a heading or a paragraph of the script, and not of what sphinx-gallery adds."""
+    if not isinstance(node, nodes.title | nodes.paragraph):
+        return False
+    return not any(name.startswith("sphx-glr") for name in [*node["classes"], *node.parent["classes"]])
+
+
+def is_folded(block: nodes.literal_block) -> bool:
+    """Tell whether a block of code is folded: the tag that folds it is before it."""
+    place = block.parent.index(block)
+    return place > 0 and block.parent[place - 1].astext().startswith("<details")
+
+
+def show(app: Sphinx, document: nodes.document) -> None:
+    """Add the reading time to the prerequisites of a tutorial."""
+    if not app.env.current_document.docname.startswith("auto_gallery/"):
+        return
+    for paragraph in list(document.findall(nodes.paragraph)):
+        if paragraph.astext().startswith("Prerequisites:"):
+            paragraph += [
+                nodes.Text(" "),
+                nodes.emphasis("", "Reading time:"),
+                nodes.Text(f" {minutes(document)} minutes."),
+            ]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Compute the time of each page after its code was folded."""
+    app.connect("doctree-read", show, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
