@@ -27,7 +27,7 @@ SCORE = 0.98
 TESTS = ROOT / "tests"
 OWN_TESTS = {
     "__init__": ["test_house.py"],
-    "_newton_cg": ["test_newton.py"],
+    "_logit_losses": ["test_newton_cg.py"],
     "_rows": ["test_two_processes.py"],
     "_shards": ["test_two_processes.py"],
 }

@@ -142,6 +142,16 @@ def test_values_are_not_read_where_there_are_none(checks: ModuleType) -> None:
         guarded(bad)
 
 
+def test_values_of_a_parameter_and_of_other_subclasses_are_read(checks: ModuleType) -> None:
+    class Subclass(torch.Tensor):
+        pass
+
+    for bad in (torch.nn.Parameter(-FLOATS), (-FLOATS).as_subclass(Subclass)):
+        assert checks.has_values(bad)
+        with pytest.raises(ValueError, match="weights must be >= 0"):
+            checks.check_values("weights", bad, ">= 0", lambda w: w >= 0)
+
+
 # NumPy integers
 
 

@@ -835,6 +835,26 @@ def test_columns_are_standardized_over_both_samples() -> None:
     torch.testing.assert_close(std, both.std(0, correction=0))
 
 
+def test_a_search_starts_at_the_classifier_of_the_first_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = drawn(60, 50, d=2)
+    rows = torch.cat([shift.source, shift.target])
+    starts: list[Tensor] = []
+    held_out = _classifier.held_out
+
+    def noted(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor) -> _classifier.Classifier:
+        starts.append(params.clone())
+        return held_out(rows, y, penalties, params)
+
+    monkeypatch.setattr(_classifier, "held_out", noted)
+    linear = _classifier.best_on_path(rows, 60, [torch.full((2,), 0.1, dtype=torch.float64)])
+    both = torch.cat([rows, rows.square()], dim=1)
+    _classifier.best_on_path(both, 60, [torch.full((4,), 0.1, dtype=torch.float64)], warm_start=linear)
+
+    expected = torch.cat([linear.params[:2], torch.zeros(2, dtype=torch.float64), linear.params[2:]])
+    torch.testing.assert_close(starts[0], torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(starts[1], expected)
+
+
 # The ratio of least squares
 
 

@@ -228,7 +228,7 @@ def standardize(source: Tensor, target: Tensor, feature_map: Map | None = None) 
 
 def _check_features(feature_map: Map, source: Tensor, target: Tensor) -> None:
     """Raise ValueError that names the first feature of both samples that is not finite."""
-    if is_sharded(source):  # an error is worth a copy of all rows
+    if is_sharded(source):  # only an error needs a copy of all rows
         source, target = gathered(source), gathered(target)
     check_values("features", torch.cat([feature_map(x) for x in (source, target)]), "finite", torch.isfinite)
 
