@@ -500,8 +500,8 @@ def test_balance_of_domains_a_million_standard_deviations_apart_keeps_its_digits
     xs, ys, ws = ([Fraction(value) for value in x.flatten().tolist()] for x in (source, target, weights))
 
     def variance(values: list[Fraction]) -> Fraction:
-        mean = sum(values) / len(values)
-        return sum((value - mean) ** 2 for value in values) / len(values)
+        mean = sum(values, Fraction()) / len(values)
+        return sum(((value - mean) ** 2 for value in values), Fraction()) / len(values)
 
     weighted = sum(w * x for w, x in zip(ws, xs, strict=True)) / sum(ws)
     noise = sum((w * (x - weighted)) ** 2 for w, x in zip(ws, xs, strict=True)) / sum(ws) ** 2
