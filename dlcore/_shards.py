@@ -11,7 +11,6 @@ of each process as it is. A plain tensor that meets rows has one gradient on eac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-from zlib import crc32
 
 import torch
 import torch.distributed as dist
@@ -29,6 +28,7 @@ __all__ = [
     "as_rows_of",
     "check_not_sharded",
     "check_rows",
+    "checksum",
     "copied",
     "exchange",
     "gathered",
@@ -42,8 +42,9 @@ __all__ = [
 ]
 
 TO_SHARD = "; torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them"
-TO_SHARE = "; give each process a generator with the same seed"
 TO_CHUNKS = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
+SAME_SEED = "; give each process a generator with the same seed"
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their number of bytes
 
 
 def is_sharded(x: object) -> bool:
@@ -72,6 +73,10 @@ class OneProcess:
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes."""
         return x
+
+    def gather(self, x: Any) -> list[Any]:  # noqa: ANN401
+        """Return an object of each process."""
+        return [x]
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,16 @@ class Shards:
     def cat(self, x: Tensor) -> Tensor:
         """Return the rows of all processes, in their order; each may have another number of rows."""
         return _Cat.apply(x, self.mesh)
+
+    def gather(self, x: Any) -> list[Any]:  # noqa: ANN401
+        """Return an object of each process."""
+        return _gathered(x, self.mesh)
+
+    def check_same(self, cure: str = "", **outlines: str) -> None:
+        """Raise ValueError unless all processes have the same outline of each argument."""
+        found = self.gather(outlines)
+        for name in outlines:
+            _check_same(name, [given[name] for given in found], cure)
 
 
 def shards_of(x: Tensor) -> OneProcess | Shards:
@@ -185,8 +200,7 @@ def take_rows(x: Tensor, index: Tensor) -> Tensor:
         return select_rows(x, index)
     index = index.to(x.device)
     mesh, process, n = cast("DTensor", x).device_mesh, shards_of(x).process, len(index)
-    outlines = _gathered(f"{n} with checksum {int((index * torch.arange(1, n + 1).to(index)).sum())}", mesh)
-    _check_same("the rows of a fold", outlines, TO_SHARE)
+    Shards(mesh, 0).check_same(SAME_SEED, **{"the rows of a fold": f"{n} with checksum {checksum(index)}"})
     chunk = _chunk_rows(len(x), mesh.size())
     holders = index.div(chunk, rounding_mode="floor")
     receivers = torch.arange(n, device=x.device).div(_chunk_rows(n, mesh.size()), rounding_mode="floor")
@@ -229,7 +243,7 @@ def _check_sharded(x: Tensor, arguments: dict[str, Any]) -> None:
     held = {name: (len(tensor.to_local()), len(tensor)) for name, tensor in sharded.items()}
     found = _gathered((outlines, held), cast("DTensor", x).device_mesh)
     for name, argument in arguments.items():
-        cure = TO_SHARE if name == "generator" else ""
+        cure = SAME_SEED if name == "generator" else ""
         _check_same(name, [outlines[name] for outlines, _ in found], cure)
         if isinstance(argument, Tensor) and name not in sharded:
             raise TypeError(f"{name} must have sharded rows as the other tensors do, got a plain tensor{TO_SHARD}")
@@ -261,19 +275,31 @@ def _check_chunks(name: str, counts: list[tuple[int, int]]) -> None:
             raise ValueError(f"{name} must have the {n} rows that the processes hold, got shape[0] {given}{TO_CHUNKS}")
 
 
+def checksum(*tensors: Tensor) -> int:
+    """Return a number that differs if a bit of the tensors does: the sum of their entries' bits times their places."""
+    total = 0
+    for x in tensors:
+        bits = x.detach().reshape(-1).view(INTEGERS[x.element_size()])
+        places = torch.arange(1, len(bits) + 1, device=bits.device)
+        total = (31 * total + int(places.mul_(bits).sum())) % 2**64  # integers of torch wrap around, too
+    return total
+
+
 def _outline(argument: object) -> str:
     """Return what must be the same on all processes."""
     if isinstance(argument, Tensor):
         layout = f", placements {cast('DTensor', argument).placements}" if is_sharded(argument) else ""
         shape = _shape("n", argument) if layout else tuple(argument.shape)
         return f"{argument.dtype} and shape {shape}{layout}"
-    return getattr(argument, "__qualname__", repr(argument))
+    if callable(argument):  # its repr has an address
+        return getattr(argument, "__qualname__", type(argument).__name__)
+    return repr(argument)
 
 
 def _state(generator: Generator | None) -> str:
     """Return what is drawn next: by a generator, or without one by the global random state."""
     state = torch.get_rng_state() if generator is None else generator.get_state()
-    return f"the random state {crc32(bytes(state.tolist())):08x}"
+    return f"a random state with checksum {checksum(state)}"
 
 
 def _shape(n: str, rows: Tensor) -> str:

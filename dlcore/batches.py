@@ -5,6 +5,9 @@ once. The tensors are indexed directly, a few batches at a time. This needs no c
 If one machine cannot hold all examples, each of several processes holds a part of them, a *shard*.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +17,8 @@ from torch import Generator, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from ._checks import check_count, check_rank, number_of_rows
-from ._shards import shards_in_chunks
+from ._rows import own_rows
+from ._shards import is_sharded, local_rows, shards_in_chunks, shards_of
 from ._torch import generator_option, select_rows, split
 
 __all__ = ["minibatches", "shard_rows"]
@@ -112,17 +116,42 @@ def minibatches(
     if stop == 0:
         return iter(())
     if not shuffle:
-        return zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
-    order = torch.randperm(n, **generator_option(generator), device=None if generator is None else generator.device)
-    return _shuffled_batches(columns, order[:stop], batch_size)
+        return batches_in_order([x[:stop] for x in columns], None, batch_size)
+    return batches_in_order(columns, random_order(n, generator)[:stop], batch_size)
 
 
-def _shuffled_batches(columns: list[Tensor], order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches in this order; one selection gathers several of them."""
-    widest = max(x[0].numel() for x in columns)
-    at_a_time = batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)
-    for rows in split(order, at_a_time):
-        yield from zip(*(split(select_rows(x, rows), batch_size) for x in columns), strict=True)
+def random_order(n: int, generator: Generator | None) -> Tensor:
+    """Return the indices of n rows in a random order."""
+    return torch.randperm(n, **generator_option(generator), device=None if generator is None else generator.device)
+
+
+def batches_in_order(columns: list[Tensor], order: Tensor | None, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches of rows in an order, or in their own; of sharded rows, those that this process holds of each.
+
+    One selection gathers several batches.
+    """
+    x, local = columns[0], [local_rows(column) for column in columns]
+    if order is None:
+        yield from _consecutive_batches(x, local, batch_size)
+        return
+    widest = max(math.prod(column.shape[1:]) for column in local)
+    for rows in split(order, batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)):
+        own, sizes = rows, batch_size
+        if is_sharded(x):
+            places, own = own_rows(x, rows)
+            batch = places.div(batch_size, rounding_mode="floor")
+            sizes = batch.bincount(minlength=math.ceil(len(rows) / batch_size)).tolist()
+        yield from zip(*(split(select_rows(column, own), sizes) for column in local), strict=True)
+
+
+def _consecutive_batches(x: Tensor, local: list[Tensor], batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches of rows in their own order, as views."""
+    if not is_sharded(x):
+        yield from zip(*(split(column, batch_size) for column in local), strict=True)
+        return
+    first_row = shards_of(x).first_row
+    for start in range(-first_row, len(x) - first_row, batch_size):
+        yield tuple(column[max(start, 0) : max(start + batch_size, 0)] for column in local)
 
 
 def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[Tensor, "n ..."]:

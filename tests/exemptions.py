@@ -89,7 +89,6 @@ EXEMPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "shift.label.saerens_em",
         ),
         ONE_PROCESS: ("shift.concept.adwin", "shift.concept.page_hinkley"),
-        "it makes a module whose parameters are plain tensors, as are the rows that it takes": ("training.fit_",),
     },
 }
 

@@ -455,7 +455,7 @@ def test_a_row_that_is_not_a_number_is_found_in_its_batch() -> None:
     x = torch.ones(10)
     x[7] = math.nan
 
-    with pytest.raises(training.DivergenceError, match=r"^loss must be finite, got nan at epoch 0, batch 3$") as caught:
+    with pytest.raises(training.DivergenceError, match=r"^loss must be finite, .* batch 3, row 7$") as caught:
         training.fit(lambda w, x: w * x, torch.tensor(0.0), x, epochs=5, batch_size=2, lr=1.0, shuffle=False)
 
     assert caught.value.history.params == -2  # the loss was last finite on batch 2, after two steps

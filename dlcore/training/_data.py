@@ -3,20 +3,35 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from dlcore._checks import check_count, check_weights, number_of_rows
+from dlcore._rows import own_rows
+from dlcore._shards import Shards, check_rows, is_sharded, local_rows, shards_of, take_rows
 from dlcore._torch import collate, pytree
-from dlcore.batches import minibatches
+from dlcore.batches import batches_in_order, random_order
 
-__all__ = ["Batch", "Batches", "newest_rows", "training_batches", "validation_batches"]
+from ._together import Alone, Together
 
-# What the loss gets, the weights of these rows, and the number of rows of the batch with those of weight 0.
-Batch = tuple[Sequence[Any], Tensor | None, int]
+__all__ = ["Batch", "Batches", "newest_rows", "processes_of", "training_batches", "validation_batches"]
+
+
+class Batch(NamedTuple):
+    """A batch, of which a process may hold a part of the rows or none."""
+
+    arguments: Sequence[Any]
+    """What the loss gets: the rows of this process whose weight is not 0."""
+    weights: Tensor | None
+    held: int
+    """The number of these rows."""
+    size: int
+    """The number of rows of the batch in all processes, with those of weight 0."""
+
+
 Arguments = Callable[[Sequence[Tensor]], Sequence[Any]]
 
 MAX_VALIDATION_ENTRIES = 2**18  # of a tensor in a batch of validation data, unless a training batch has more rows
@@ -28,6 +43,19 @@ class Batches:
 
     of_epoch: Callable[[Generator | None], Iterator[Batch]]
     count: int | None
+    numbers: Callable[[int], Tensor] | None = None
+    """The numbers of the rows that the loss got in a batch of the last epoch, if rows have numbers."""
+
+
+def processes_of(data: Any, validation: Any, weights: Tensor | None, **options: Any) -> Alone:  # noqa: ANN401
+    """Return the processes that hold the rows; raise ValueError if their arguments differ."""
+    parts = [(name, path, x) for name, of in (("data", data), ("validation", validation)) for path, x in _parts(of)[0]]
+    sharded = [x for *_, x in parts if is_sharded(x)]
+    if not sharded:
+        return Alone()
+    columns = {name + pytree.keystr(path): x if x is None else _column(name, x) for name, path, x in parts}
+    check_rows(**columns, weights=weights, **options)
+    return Together(cast("Shards", shards_of(sharded[0])))
 
 
 def training_batches(
@@ -60,7 +88,7 @@ def validation_batches(data: Any, device: torch.device, *, batch_size: int | Non
     columns, arguments = _columns("validation", data, device)
     size = int(batch_size or 1)
     if not _is_fetched(data):
-        size = max(size, MAX_VALIDATION_ENTRIES // max(1, *(x[0].numel() for x in columns)))
+        size = max(size, MAX_VALIDATION_ENTRIES // max(1, *(math.prod(x.shape[1:]) for x in columns)))
     return _of_rows(columns, arguments, size, shuffle=False, weights=None, device=device)
 
 
@@ -72,6 +100,8 @@ def newest_rows(data: Any, n: int) -> Any:  # noqa: ANN401
         return Subset(data, range(max(len(data) - n, 0), len(data)))
 
     def last_rows(x: Any) -> Any:  # noqa: ANN401
+        if is_sharded(x):
+            return take_rows(x, torch.arange(max(len(x) - n, 0), len(x)))
         return x[-n:] if getattr(x, "shape", ()) else x  # fit refuses what has no rows
 
     return pytree.tree_map(last_rows, _plain(data.tensors if isinstance(data, TensorDataset) else data))
@@ -100,20 +130,33 @@ def _of_rows(
     device: torch.device,
 ) -> Batches:
     """Return the batches of tensors; the loss does not get the rows of weight 0."""
-    has_absent_rows = weights is not None and not bool(weights.all())  # their loss may be infinite or NaN
-    tensors = columns if weights is None else [*columns, weights]
+    n, tensors = len(columns[0]), columns if weights is None else [*columns, weights]
+    local_weights = None if weights is None else local_rows(weights)
+    has_absent_rows = local_weights is not None and not bool(local_weights.all())  # their loss may be infinite or NaN
+    order: list[Tensor] = []  # of the last epoch
 
     def of_epoch(generator: Generator | None) -> Iterator[Batch]:
-        for rows in minibatches(*tensors, batch_size=batch_size, shuffle=shuffle, generator=generator):
-            count = rows[0].shape[0]
+        order.clear()  # its memory is free before the next one is drawn
+        if shuffle:
+            check_rows(data=columns[0], generator=generator)
+            order.append(random_order(n, generator))
+        batches = batches_in_order(tensors, order[0] if shuffle else None, batch_size)
+        for start, rows in zip(range(0, n, batch_size), batches, strict=True):
+            size = min(batch_size, n - start)
             if has_absent_rows:
                 rows = tuple(x[rows[-1] > 0] for x in rows)  # noqa: PLW2901
             if weights is None:
-                yield arguments(rows), None, count
+                yield Batch(arguments(rows), None, len(rows[0]), size)
             else:
-                yield arguments(rows[:-1]), rows[-1].to(device), count
+                yield Batch(arguments(rows[:-1]), rows[-1].to(device), len(rows[0]), size)
 
-    return Batches(of_epoch, math.ceil(len(columns[0]) / batch_size))
+    def numbers(batch: int) -> Tensor:
+        start = batch * batch_size
+        rows = order[0][start : start + batch_size] if shuffle else torch.arange(start, min(start + batch_size, n))
+        places, own = own_rows(tensors[0], rows)
+        return rows[places] if local_weights is None else rows[places][local_weights[own.to(local_weights.device)] > 0]
+
+    return Batches(of_epoch, math.ceil(n / batch_size), numbers)
 
 
 def _of_loader(name: str, loader: Iterable[Any], device: torch.device) -> Batches:
@@ -124,7 +167,7 @@ def _of_loader(name: str, loader: Iterable[Any], device: torch.device) -> Batche
             sizes = [len(x) for x in pytree.tree_leaves(_plain(batch)) if isinstance(x, Tensor) and x.dim() > 0]
             if not sizes:
                 raise TypeError(f"{name} must be a DataLoader of tensors, got a batch of {type(batch).__name__}")
-            yield _as_arguments(batch, device), None, sizes[0]
+            yield Batch(_as_arguments(batch, device), None, sizes[0], sizes[0])
 
     try:
         return Batches(of_epoch, len(cast("Sequence[Any]", loader)))
@@ -136,16 +179,19 @@ def _columns(name: str, data: Any, device: torch.device) -> tuple[list[Tensor], 
     """Return tensors with one row for each example, and what makes of some of their rows the arguments of the loss."""
     if _is_fetched(data):
         return _columns_of_fetched_rows(name, data, device)
-    data = _plain(data.tensors if isinstance(data, TensorDataset) else data)
-    paths: list[tuple[Any, Any]] = pytree.tree_flatten_with_path(data)[0]
+    paths, structure = _parts(data)
     columns = {name + pytree.keystr(path): _column(name, x) for path, x in paths}
     if not columns or number_of_rows(**columns) == 0:
         raise ValueError(f"{name} must have a row, got none")
     is_flat = not isinstance(data, Mapping) and all(len(path) < 2 for path, _ in paths)
     if is_flat and all(x.device == device for x in columns.values()):
         return [*columns.values()], lambda rows: rows  # most data are so, and each microsecond counts
-    structure = pytree.tree_structure(data)
     return [*columns.values()], lambda rows: _as_arguments(structure.unflatten(rows), device)
+
+
+def _parts(data: Any) -> tuple[list[tuple[Any, Any]], Any]:  # noqa: ANN401
+    """Return the tensors that hold data, each with its path, and the structure that they are in."""
+    return pytree.tree_flatten_with_path(_plain(data.tensors if isinstance(data, TensorDataset) else data))
 
 
 def _columns_of_fetched_rows(name: str, rows: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401

@@ -12,7 +12,7 @@ from dlcore._descent import decay_of_leaves
 from dlcore._torch import PyTree
 from dlcore._trees import floating_leaves
 
-from ._data import training_batches, validation_batches
+from ._data import processes_of, training_batches, validation_batches
 from ._history import History, initial_state, resumed_state
 from ._loop import Rate, check_rate, state_of, train
 from ._run import Run, Step
@@ -179,7 +179,6 @@ def fit(
     >>> fit(lambda w, x: w * x, torch.tensor(0.0), data, step=step, epochs=1, batch_size=3, lr=0.5).params
     tensor(-0.5000)
     """
-    check_count("epochs", epochs, 0)
     passes = _epochs(
         loss,
         params,
@@ -197,6 +196,7 @@ def fit(
         resume=resume,
         generator=generator,
     )
+    check_count("epochs", epochs, 0)
     history = passes.history()
     try:
         for history in passes:  # noqa: B007  # the last one counts
@@ -296,10 +296,24 @@ def epochs(
     >>> rate, history.train_loss
     (0.375, [2.0, 8.0, 32.0, 8.0])
     """
+    together = processes_of(
+        data,
+        validation,
+        weights,
+        loss=loss,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        step=step,
+        shuffle=shuffle,
+    )
     if epochs is not None:
         check_count("epochs", epochs, 0)
         epochs = int(epochs)
     leaves, structure = floating_leaves("params", params)
+    together.check_plain("params", leaves)
     check_rate(lr)
     check_number("momentum", momentum, "in [0, 1)", lambda momentum: 0 <= momentum < 1)
     decays = decay_of_leaves(leaves, structure, weight_decay)
@@ -308,7 +322,7 @@ def epochs(
     state = initial_state(leaves)
     if resume is not None:
         state = resumed_state(resume, leaves, generator, momentum=momentum > 0)
-    run = Run(structure, leaves, state, momentum=momentum, decays=decays, step=step)
+    run = Run(structure, leaves, state, momentum=momentum, decays=decays, step=step, together=together)
     batches = training_batches(data, run.device, batch_size=batch_size, shuffle=shuffle, weights=weights)
     held_out = None if validation is None else validation_batches(validation, run.device, batch_size=batch_size)
     passes = train(run, loss, batches, held_out, epochs=epochs, lr=lr, progress=progress, generator=generator)

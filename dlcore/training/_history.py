@@ -65,6 +65,8 @@ class DivergenceError(FloatingPointError):
     history : History
         The epochs before, and the last parameters at which the loss of a batch was finite. Its state resumes from them,
         with a step that has no past, at the start of the epoch that failed.
+    row : int, optional
+        The number of the first row of the data that has such a loss, if another row in the batch does not.
 
     Examples
     --------
@@ -78,16 +80,20 @@ class DivergenceError(FloatingPointError):
     tensor(True)
     """
 
-    def __init__(self, what: str, value: float, epoch: int, batch: int, history: History) -> None:
+    def __init__(
+        self, what: str, value: float, epoch: int, batch: int, history: History, *, row: int | None = None
+    ) -> None:
         super().__init__(what, value, epoch, batch, history)
         self.epoch = epoch
         self.batch = batch
         self.history = history
+        self.row = row
 
     def __str__(self) -> str:
         """Say what is not finite, and where."""
         what, value, epoch, batch, _ = self.args
-        return f"{what} must be finite, got {value} at epoch {epoch}, batch {batch}"
+        row = "" if self.row is None else f", row {self.row}"
+        return f"{what} must be finite, got {value} at epoch {epoch}, batch {batch}{row}"
 
 
 def initial_state(params: list[Tensor]) -> dict[str, Any]:

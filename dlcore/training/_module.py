@@ -3,24 +3,28 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from dlcore._checks import check_count, check_finite_in, check_number
 from dlcore._torch import backward, foreach_copy_, foreach_mul_
 from dlcore.optim import clip_gradients
 
-from ._data import training_batches, validation_batches
+from ._data import processes_of, training_batches, validation_batches
 from ._history import STATE_NAMES, History, resumed_state
 from ._loop import Rate, check_rate, state_of, train
 from ._run import mean_and_factors, nonfinite_value
+from ._together import Alone
 
 __all__ = ["fit_"]
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def fit_(
@@ -169,12 +173,26 @@ def fit_(
     >>> epoch < 99, len(history.train_loss) == epoch + 1
     (True, True)
     """
+    together = processes_of(
+        data,
+        validation,
+        weights,
+        loss=loss,
+        module=type(module),
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,
+        max_norm=max_norm,
+        accumulate=accumulate,
+        shuffle=shuffle,
+    )
     check_count("epochs", epochs, 0)
     check_count("accumulate", accumulate, 1)
     check_number("max_norm", max_norm, ">= 0", lambda max_norm: max_norm >= 0)
     if lr is not None:
         check_rate(lr)
-    run = ModuleRun(module, optimizer, lr, max_norm=max_norm, accumulate=int(accumulate))
+    run = ModuleRun(module, optimizer, lr, max_norm=max_norm, accumulate=int(accumulate), together=together)
     if resume is not None:
         run.resume(resumed_state(resume, run.tensors, generator, momentum=False))
     batches = training_batches(data, run.device, batch_size=batch_size, shuffle=shuffle, weights=weights)
@@ -201,7 +219,14 @@ class ModuleRun:
     """
 
     def __init__(
-        self, module: nn.Module, optimizer: Optimizer | None, lr: Rate | None, *, max_norm: float, accumulate: int
+        self,
+        module: nn.Module,
+        optimizer: Optimizer | None,
+        lr: Rate | None,
+        *,
+        max_norm: float,
+        accumulate: int,
+        together: Alone,
     ) -> None:
         if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}; fit trains parameters")
@@ -211,6 +236,10 @@ class ModuleRun:
             raise ValueError("module must have a parameter that requires a gradient, got none")
         self.optimizer = _optimizer(self.trained, optimizer, lr)
         self.device = self.trained[0].device
+        self.together = together
+        if not together.is_alone:
+            together.check_plain("the parameters of module", self.trained)
+            _check_same_on_any_rows(module)
         self.tensors = [x for x in module.state_dict(keep_vars=True).values() if isinstance(x, Tensor)]
         self.current = [x.detach() for x in (*self.trained, *module.buffers())]
         self.last_finite = [x.clone() for x in self.current]
@@ -229,30 +258,53 @@ class ModuleRun:
         self.step, self.train_loss = state["step"], [*state["train_loss"]]
         self.validation_loss = [*state["validation_loss"]]
 
-    def learn(self, losses: Tensor, weights: Tensor | None, lr: float | None, *, count: int) -> float:
-        """Return the mean loss of a batch of that many examples, and learn from it if it is finite."""
-        if not losses.requires_grad:
-            raise ValueError(
-                "loss must depend on the module, got one that does not; compute it from its first argument"
-            )
-        losses, mean, factors = mean_and_factors(losses, weights, count)
+    def learn(self, losses: Tensor | None, weights: Tensor | None, lr: float | None, *, count: int) -> float:
+        """Return the mean loss of a batch of that many examples, and learn from it if it is finite.
+
+        The losses are those of the rows that this process holds; None if it holds none.
+        """
+        if self.n_batches == 0:
+            self.optimizer.zero_grad()
+            self.rows, self.unit = 0, count * self.accumulate
+        mean = 0.0 if losses is None else self._differentiate(losses, weights, count)
+        mean = self.together.sum_gradients(mean, self._due_gradients())
         if math.isfinite(mean):
             foreach_copy_(self.last_finite, self.current)
-            if self.n_batches == 0:
-                self.optimizer.zero_grad()
-                self.rows, self.unit = 0, count * self.accumulate
-            backward(losses, factors if self.unit == count else factors * (count / self.unit))
             self.rows += count
             self.n_batches += 1
             if self.n_batches == self.accumulate:
                 self._descend(lr)
         return mean
 
+    def _differentiate(self, losses: Tensor, weights: Tensor | None, count: int) -> float:
+        """Return the part of the mean loss that these losses are, and add its gradients if it is finite."""
+        if not losses.requires_grad:
+            raise ValueError(
+                "loss must depend on the module, got one that does not; compute it from its first argument"
+            )
+        losses, mean, factors = mean_and_factors(losses, weights, count)
+        if math.isfinite(mean):
+            backward(losses, factors if self.unit == count else factors * (count / self.unit))
+            if all(w.grad is None for w in self.trained):
+                raise ValueError("loss must depend on the module, got one that depends on other tensors only")
+        return mean
+
+    def exchanging(self) -> Alone:
+        """Return a context in which :meth:`learn` finds the losses of a batch, and exchanges them."""
+        return self.together.expecting(self._due_gradients())
+
+    def _due_gradients(self) -> Sequence[Tensor]:
+        """Return the parameters whose gradients are complete with the next batch."""
+        return self.trained if self.n_batches + 1 == self.accumulate else []
+
+    @property
+    def replicas(self) -> list[Tensor]:
+        """What must be the same in all processes."""
+        return self.current
+
     def _descend(self, lr: float | None) -> None:
         """Take the step of the optimizer with the mean gradient over the rows."""
         grads = [w.grad for w in self.trained if w.grad is not None]
-        if not grads:
-            raise ValueError("loss must depend on the module, got one that depends on other tensors only")
         if self.rows != self.unit:
             foreach_mul_(grads, self.unit / self.rows)
         if self.max_norm < math.inf:
@@ -269,6 +321,8 @@ class ModuleRun:
     def end_epoch(self, lr: float | None) -> float | None:
         """Take a step that is due, and return a value that the last step made infinite or NaN, or None."""
         if self.n_batches:
+            with self.together.expecting(self.trained):
+                self.together.sum_gradients(0.0, self.trained)
             self._descend(lr)
         return nonfinite_value(self.last_finite[: len(self.trained)], self.current[: len(self.trained)])
 
@@ -292,6 +346,21 @@ class ModuleRun:
         leaves = [own[id(x)] for x in self.tensors]
         state = (leaves, past, self.step, generator_state, [*self.train_loss], [*self.validation_loss])
         return History(params, dict(zip(STATE_NAMES, state, strict=True)))
+
+
+def _check_same_on_any_rows(module: nn.Module) -> None:
+    """Raise ValueError unless each process may compute with the module on its own rows."""
+    for part in module.modules():
+        if isinstance(part, DistributedDataParallel):
+            raise ValueError(  # noqa: TRY004  # it is a module
+                "module must not be in DistributedDataParallel where rows are sharded: its gradients are summed "
+                "already; pass its module"
+            )
+        if isinstance(part, BATCH_NORMS):
+            raise ValueError(  # noqa: TRY004
+                f"module must not contain {type(part).__name__} where rows are sharded: each process would normalize "
+                "by its own rows; use torch.nn.GroupNorm or torch.nn.LayerNorm"
+            )
 
 
 def _optimizer(trained: list[nn.Parameter], optimizer: Optimizer | None, lr: Rate | None) -> Optimizer:

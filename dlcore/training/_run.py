@@ -1,7 +1,7 @@
 """The parameters of a run under way, its step, and its record."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from dlcore._torch import PyTree, TreeSpec, foreach_copy_, gradients_of_weighted
 from dlcore._trees import aligned_leaves
 
 from ._history import STATE_NAMES, History
+from ._together import Alone
 
 __all__ = ["Run", "Step", "mean_and_factors", "nonfinite_value"]
 
@@ -36,7 +37,9 @@ class Run:
         momentum: float,
         decays: list[float],
         step: Step | None,
+        together: Alone,
     ) -> None:
+        self.together = together
         self.structure, self.momentum, self.pure_step = structure, momentum, step
         self.device = given[0].device if given else torch.get_default_device()
         first_place = {id(w): place for place, w in reversed(list(enumerate(given)))}
@@ -50,6 +53,7 @@ class Run:
         self.model = structure.unflatten([own[i] for i in self.places])
         self.values = [x.detach() for x in self.leaves]  # the same memory, outside of the autograd graph
         self.last_finite = [x.clone() for x in self.values]
+        self.no_gradients: list[Tensor | None] = [None] * len(self.values)
         self.decays = [decays[i] for i in trained]
         self.trained, self.frozen = trained, {i: own[i] for i in own if i not in trained}
         self.past = state["optimizer"]
@@ -61,21 +65,36 @@ class Run:
         self.train_loss: list[float] = [*state["train_loss"]]
         self.validation_loss: list[float] = [*state["validation_loss"]]
 
-    def learn(self, losses: Tensor, weights: Tensor | None, lr: float | None, *, count: int) -> float:
-        """Return the mean loss of a batch of that many examples, and take a step on it if it is finite."""
-        if not losses.requires_grad:
-            raise ValueError(f"loss must depend on params, got one that does not{CURE}")
-        losses, mean, factors = mean_and_factors(losses, weights, count)
+    def learn(self, losses: Tensor | None, weights: Tensor | None, lr: float | None, *, count: int) -> float:
+        """Return the mean loss of a batch of that many examples, and take a step on it if it is finite.
+
+        The losses are those of the rows that this process holds; None if it holds none.
+        """
+        mean, found = (0.0, self.no_gradients) if losses is None else self._gradients(losses, weights, count)
+        mean, found = self.together.sum(mean, found)
         if math.isfinite(mean):
-            found = gradients_of_weighted_sum(losses, factors, self.leaves) if self.leaves else ()
-            if all(g is None for g in found):
-                raise ValueError(f"loss must depend on params, got one that depends on other tensors only{CURE}")
             grads = [torch.zeros_like(w) if g is None else g for w, g in zip(self.values, found, strict=True)]
             foreach_copy_(self.last_finite, self.values)
             self._descend(grads, cast("float", lr))
             torch.clear_autocast_cache()  # inside autocast it holds casts of the old values
             self.step += 1
         return mean
+
+    def _gradients(self, losses: Tensor, weights: Tensor | None, count: int) -> tuple[float, Sequence[Tensor | None]]:
+        """Return the part of the mean loss that these losses are, and its gradients if it is finite."""
+        if not losses.requires_grad:
+            raise ValueError(f"loss must depend on params, got one that does not{CURE}")
+        losses, mean, factors = mean_and_factors(losses, weights, count)
+        if not math.isfinite(mean):
+            return mean, self.no_gradients
+        found = gradients_of_weighted_sum(losses, factors, self.leaves) if self.leaves else ()
+        if all(g is None for g in found):
+            raise ValueError(f"loss must depend on params, got one that depends on other tensors only{CURE}")
+        return mean, found
+
+    def exchanging(self) -> Alone:
+        """Return a context in which :meth:`learn` finds the losses of a batch, and exchanges them."""
+        return self.together.expecting(self.values)
 
     def _descend(self, grads: list[Tensor], lr: float) -> None:
         """Take the step in place, or the caller's."""
@@ -95,6 +114,11 @@ class Run:
 
     def evaluate(self, *, training: bool) -> None:
         """Leave pure parameters as they are."""
+
+    @property
+    def replicas(self) -> list[Tensor]:
+        """What must be the same in all processes."""
+        return self.values
 
     def history(self, generator_state: Tensor | None) -> History:
         """Return the record up to the last step."""

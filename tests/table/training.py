@@ -34,7 +34,10 @@ def trained_line(fit: Callable[..., Any]) -> Callable[..., tuple[Tensor, Tensor]
     """Return the parameters of a linear model after two weighted epochs with a short last batch."""
 
     def params(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        start = x.new_zeros(x.shape[1:]), x.new_zeros(())
+        start = (
+            torch.zeros(x.shape[1:], dtype=x.dtype, device=x.device),
+            torch.zeros((), dtype=x.dtype, device=x.device),
+        )
         options: dict[str, Any] = {"weights": weights.abs(), "shuffle": False, "momentum": 0.5, "weight_decay": 0.1}
         return fit(line_loss, start, (x, y), epochs=2, batch_size=2, lr=0.1, **options).params
 
