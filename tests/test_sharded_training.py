@@ -410,7 +410,7 @@ def test_the_error_of_another_process_is_raised(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_shards.Shards, "sum", lambda _, x: x + torch.tensor([1.0, 0.0]))
     monkeypatch.setattr(_shards.Shards, "gather", lambda _, x: [x, "ValueError: y must be >= 0"])
 
-    with pytest.raises(RuntimeError, match="^process 1 has failed with ValueError: y must be >= 0$"):
+    with pytest.raises(RuntimeError, match=r"^process 1 has failed with ValueError: y must be >= 0$"):
         Together(shards).expecting([]).sum(1.0, [])
 
 

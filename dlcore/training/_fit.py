@@ -71,6 +71,12 @@ def fit(
     What the loss draws from torch's global generator, as dropout does, then depends on the given one, too. A
     ``KeyboardInterrupt`` passes, and its attribute ``history`` holds the epochs that were completed.
 
+    If the rows are sharded over processes, each process computes the losses of its own rows of each batch, and the
+    processes exchange the sums of the losses and gradients once a step. The batches, the parameters and the record are
+    those of one process; only what the loss draws, such as masks, differs. The loss gets the local rows as plain
+    tensors, and is not called where a process holds none. A state resumes on any number of processes. An error in one
+    process ends the run in all; the others raise a ``RuntimeError`` with it.
+
     Parameters
     ----------
     loss : callable
@@ -81,8 +87,9 @@ def fit(
         frozen; a tensor that occurs twice is one parameter, with the weight decay of its first place.
     data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
         The training data: row i of each tensor belongs to example i. The parts of a sequence are arguments of their own
-        for the loss, a mapping is one argument. The batches of a :class:`torch.utils.data.DataLoader` are used as they
-        are; a generator that it has of its own is not saved. All batches are moved to the device of the parameters.
+        for the loss, a mapping is one argument. Tensors may be sharded, see :func:`~dlcore.batches.shard_rows`. The
+        batches of a :class:`torch.utils.data.DataLoader` are used as they are; a generator that it has of its own is
+        not saved. All batches are moved to the device of the parameters.
     epochs : int, at least 0
         How many times to go over the data; with ``resume``, how many times more.
     batch_size : int, at least 1, or None
@@ -141,6 +148,10 @@ def fit(
         If ``loss`` does not return one value per example, or one that does not depend on ``params``.
     ValueError
         If ``resume`` belongs to other parameters, or to a run with a generator where none is given.
+    TypeError
+        If the rows are sharded, and parameters, too, or if ``weights`` or ``validation`` are not.
+    ValueError
+        If the rows are sharded, and arguments, generators or parameters differ between processes.
     DivergenceError
         If the loss of a batch is infinite or NaN, or the last step leaves a parameter so.
 

@@ -67,6 +67,9 @@ def fit_(
     generator, as dropout does, depends on the given one. After a ``KeyboardInterrupt`` the module keeps what it has
     learned, and the attribute ``history`` of the exception holds the record.
 
+    Sharded rows are trained on as by :func:`fit`: each process has the module, with the same plain parameters, and the
+    gradients are summed once a step. The module must treat each row alone, which batch normalization does not.
+
     Parameters
     ----------
     loss : callable
@@ -134,6 +137,11 @@ def fit_(
         If ``loss`` does not return one value per example, or one that does not depend on the module.
     ValueError
         If ``resume`` belongs to another module, or to a run with a generator where none is given.
+    TypeError
+        If the rows are sharded, and parameters, too, or if ``weights`` or ``validation`` are not.
+    ValueError
+        If the rows are sharded, and the module normalizes batches or is in ``DistributedDataParallel``, or arguments,
+        generators, parameters or buffers differ between processes.
     DivergenceError
         If the loss of a batch is infinite or NaN, or the last step leaves a parameter so. The module then has the last
         finite parameters, and the optimizer no state.
