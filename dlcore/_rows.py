@@ -46,6 +46,7 @@ __all__ = [
     "row_sum",
     "row_topk",
     "rows_at",
+    "rows_between",
     "set_rows_",
     "sharded_masses",
 ]
@@ -186,9 +187,14 @@ def set_rows_(x: Tensor, index: Tensor, values: Tensor) -> None:
 
 def own_rows(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Return the places of the indices of rows that this process holds, and these indices among its own rows."""
-    own = index - shards_of(x).first_row
-    places = ((own >= 0) & (own < len(local_rows(x)))).nonzero()[:, 0]
-    return places, own[places]
+    first_row = shards_of(x).first_row
+    return rows_between(first_row, first_row + len(local_rows(x)), index)
+
+
+def rows_between(start: int, stop: int, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the places of the indices from start on and before stop, and these indices counted from start."""
+    places = ((index >= start) & (index < stop)).nonzero()[:, 0]
+    return places, index[places] - start
 
 
 def sharded_masses(keys: Tensor, masses: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

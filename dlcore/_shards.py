@@ -100,6 +100,11 @@ class Shards:
         """Return the sum over the processes."""
         return _Sum.apply(x, self.mesh)
 
+    def sum_(self, x: Tensor) -> Tensor:
+        """Put the sum over the processes in place of a contiguous tensor that requires no gradient."""
+        _communicate(dist.all_reduce, x, mesh=self.mesh)
+        return x
+
     def sums(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return the sum of each tensor over the processes, all in one exchange."""
         total = self.sum(torch.cat([x.flatten() for x in tensors]))
@@ -356,9 +361,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mesh: DeviceMesh) -> Tensor:  # noqa: ANN401, ARG004
-        total = x.contiguous().clone()
-        _communicate(dist.all_reduce, total, mesh=mesh)
-        return total
+        return Shards(mesh, 0).sum_(x.contiguous().clone())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401, ARG004

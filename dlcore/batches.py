@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from ._checks import check_count, check_rank, number_of_rows
-from ._rows import own_rows
+from ._rows import rows_between
 from ._shards import is_sharded, local_rows, shards_in_chunks, shards_of
 from ._torch import generator_option, select_rows, split
 
@@ -135,10 +135,12 @@ def batches_in_order(columns: list[Tensor], order: Tensor | None, batch_size: in
         yield from _consecutive_batches(x, local, batch_size)
         return
     widest = max(math.prod(column.shape[1:]) for column in local)
-    for rows in split(order, batch_size * max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)):
+    shards, held = shards_of(x), len(local[0])
+    at_a_time = batch_size * max(MAX_GATHERED_ENTRIES * shards.size // max(batch_size * widest, 1), 1)
+    for rows in split(order, at_a_time):
         own, sizes = rows, batch_size
         if is_sharded(x):
-            places, own = own_rows(x, rows)
+            places, own = rows_between(shards.first_row, shards.first_row + held, rows)
             batch = places.div(batch_size, rounding_mode="floor")
             sizes = batch.bincount(minlength=math.ceil(len(rows) / batch_size)).tolist()
         yield from zip(*(split(select_rows(column, own), sizes) for column in local), strict=True)

@@ -407,7 +407,7 @@ def test_an_error_of_the_loss_in_one_process_ends_all(processes: Processes, wher
 def test_the_error_of_another_process_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     shards = _shards.shards_of(shard(mesh_of_one(), torch.ones(2)))
     assert isinstance(shards, _shards.Shards)
-    monkeypatch.setattr(_shards.Shards, "sum", lambda _, x: x + torch.tensor([1.0, 0.0]))
+    monkeypatch.setattr(_shards.Shards, "sum_", lambda _, x: x + torch.tensor([1.0, 0.0]))
     monkeypatch.setattr(_shards.Shards, "gather", lambda _, x: [x, "ValueError: y must be >= 0"])
 
     with pytest.raises(RuntimeError, match=r"^process 1 has failed with ValueError: y must be >= 0$"):

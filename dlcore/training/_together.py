@@ -105,7 +105,7 @@ class Together(Alone):
         for x in tensors:
             dtype = torch.promote_types(dtype, x.dtype)
         parts = [torch.tensor(head, dtype=dtype), *(x.detach().flatten() for x in tensors)]
-        return self.processes.sum(torch.cat([part.to(device, dtype) for part in parts]))
+        return self.processes.sum_(torch.cat([part.to(device, dtype) for part in parts]))
 
     def check_same(self, tensors: list[Tensor]) -> None:
         """Raise ValueError unless all processes have the same parameters and buffers."""
