@@ -322,7 +322,7 @@ SAME = "ValueError: {} must be the same on all processes, got {} on process 0 an
         (refusal_of_another_rate, SAME.format("lr", "0.1", "0.2", "")),
         (refusal_of_another_batch_size, SAME.format("batch_size", "4", "5", "")),
         (refusal_of_another_optimizer, r"ValueError: optimizer must be the same on all processes, got SGD"),
-        (refusal_of_another_seed, "ValueError: generator must be the same on all processes, got a random state with checksum"),
+        (refusal_of_another_seed, "ValueError: generator must be the same on all processes, got a random state"),
         (refusal_of_other_parameters, "ValueError: params must be the same on all processes, got 2 tensors with check"),
         (refusal_of_another_schedule, "ValueError: params must be the same on all processes, got 2 tensors with check"),
         (refusal_of_a_buffer_of_local_rows, "ValueError: params must be the same on all processes, got 6 tensors"),

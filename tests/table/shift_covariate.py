@@ -95,7 +95,8 @@ def of_fitted_ratio(target_mean: Callable[..., Any]) -> Callable[..., Tensor]:
     """Return the numbers of the estimate, with a ratio that is fitted to the samples."""
 
     def call(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        found = target_mean(values, covariate.kliep(source, target, features="linear"), source, target)
+        ratio = covariate.kliep(source, target, features="linear", generator=seeded(source))
+        found = target_mean(values, ratio, source, target)
         return torch.tensor([found.mean, found.standard_error, *found.interval])
 
     return call

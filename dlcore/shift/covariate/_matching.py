@@ -109,7 +109,7 @@ def kernel_mean_matching(
     >>> bool(abs((weights * source[:, 0]).mean() - target.mean()) < 0.01)
     True
     """
-    cure = "pass x.full_tensor() of a sample of the rows, or use logistic_ratio"
+    cure = "pass plain rows, as source.full_tensor() gives them, or use logistic_ratio"
     check_not_sharded(
         "the kernel of every two rows would have to be in one process", cure, source=source, target=target
     )

@@ -113,8 +113,15 @@ def bbse(
     'Do not trust this prior: class 0 has 4 source rows, fewer than ten.'
     """
     check_resampling(level, n_resamples)
-    options = {"soft": soft, "level": level, "n_resamples": n_resamples, "generator": generator}
-    given = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
+    given = classifier_outputs(
+        source_probabilities,
+        source_labels,
+        target_probabilities,
+        soft=soft,
+        level=level,
+        n_resamples=n_resamples,
+        generator=generator,
+    )
     outputs = given if soft else given.hardened()
     _check_regular(outputs)
     c, mu = outputs.joint, outputs.mean_output
@@ -219,8 +226,16 @@ def rlls(
     False
     """
     check_resampling(level, n_resamples)
-    options = {"soft": soft, "penalty": penalty, "level": level, "n_resamples": n_resamples, "generator": generator}
-    given = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
+    given = classifier_outputs(
+        source_probabilities,
+        source_labels,
+        target_probabilities,
+        soft=soft,
+        penalty=penalty,
+        level=level,
+        n_resamples=n_resamples,
+        generator=generator,
+    )
     rho = _default_penalty(given) if penalty is None else penalty
     check_nonnegative("penalty", rho)
     outputs = given if soft else given.hardened()

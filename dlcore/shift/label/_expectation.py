@@ -113,8 +113,15 @@ def saerens_em(
     (tensor([0.7500, 0.2500]), tensor([1.5000, 0.5000]))
     """
     check_resampling(level, n_resamples)
-    options = {"calibrate": calibrate, "level": level, "n_resamples": n_resamples, "generator": generator}
-    outputs = classifier_outputs(source_probabilities, source_labels, target_probabilities, **options)
+    outputs = classifier_outputs(
+        source_probabilities,
+        source_labels,
+        target_probabilities,
+        calibrate=calibrate,
+        level=level,
+        n_resamples=n_resamples,
+        generator=generator,
+    )
     if calibrate:
         outputs = _calibrated(outputs)
     f, q = outputs.target, outputs.source_mean(outputs.source)

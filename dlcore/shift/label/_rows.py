@@ -94,17 +94,25 @@ class ClassifierOutputs:
 
 
 def classifier_outputs(
-    source_probabilities: Tensor, source_labels: Tensor, target_probabilities: Tensor, **options: object
+    source_probabilities: Tensor,
+    source_labels: Tensor,
+    target_probabilities: Tensor,
+    *,
+    n_resamples: int,
+    generator: Generator | None,
+    **options: object,
 ) -> ClassifierOutputs:
     """Return the outputs, detached; raise unless each class has a source row and each row is a distribution.
 
-    If the rows are sharded, the options must be the same on all processes.
+    If the rows are sharded, the options must be the same on all processes, as must what the generator draws.
     """
     check_rows(
         source_probabilities=source_probabilities,
         source_labels=source_labels,
         target_probabilities=target_probabilities,
+        n_resamples=n_resamples,
         **options,
+        **({"generator": generator} if n_resamples else {}),
     )
     check_floating(source_probabilities=source_probabilities, target_probabilities=target_probabilities)
     check_integer(source_labels=source_labels)
