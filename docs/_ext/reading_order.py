@@ -34,6 +34,7 @@ ORDER = [
     "plot_sample_selection_bias",
     "plot_importance_weights",
     "plot_which_density_ratio",
+    "plot_treatment_effect",
     "plot_label_shift",
     "plot_prior_correction",
     "plot_when_correction_hurts",

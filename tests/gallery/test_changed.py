@@ -138,6 +138,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"penalty": 0.1, "n_draws": 3},
         {"n_train": 300, "n_rows": 200, "spread": 0.5, "n_draws": 3},
     ],
+    "08_shift/plot_treatment_effect": [
+        {"seed": 1, "n_draws": 2},
+        {"effect": 0.0, "hidden": "s5", "n_draws": 2},
+        {"tilt": 2.0, "n_draws": 2},
+    ],
     "08_shift/plot_when_correction_hurts": [
         {"seed": 1, "n_draws": 5},
         {"tilt": 0.5, "maximum": 2.0, "n_draws": 5},
