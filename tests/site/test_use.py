@@ -256,7 +256,7 @@ def test_a_tap_enlarges_a_figure_on_a_phone_and_another_closes_it(browser: Brows
         assert LABEL * enlarged.evaluate(NATURAL) >= max(1.2 * on_page, 10)
         assert on_page >= 10
         enlarged.tap(position={"x": 50, "y": 50})
-        expect(page.locator("dialog")).not_to_be_visible()
+        expect(page.locator("dialog.enlarged")).not_to_be_visible()
 
     phone.close()
 
@@ -287,3 +287,30 @@ def test_keyboard_enlarges_a_figure_with_its_step_and_returns(tab: Page, address
     expect(dialog).not_to_be_visible()
     expect(dialog.locator("img")).to_have_count(0)
     assert faults == []
+
+
+def test_copy_button_of_folded_code_copies_what_is_below_the_marker(tab: Page, address: str, faults: list[str]) -> None:
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.goto(f"{address}/{TUTORIAL}")
+    folded = tab.locator("details.folded")
+    buttons = folded.locator("button.copybtn")
+
+    folded.first.locator("summary").press("Enter")
+    folded.first.locator("pre").hover()
+    buttons.first.click()
+
+    copied = tab.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("fig, ax = plt.subplots(")
+    assert copied.rstrip().endswith("plt.show()")
+    assert buttons.count() == folded.count()
+    assert faults == []
+
+
+def test_each_tutorial_has_its_reading_time_and_no_link_to_colab(site: Path) -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in site.glob("auto_gallery/*/plot_*.html")}
+
+    times = {name: re.findall(r"<em>Reading time:</em> (\d+) minutes\.", text) for name, text in pages.items()}
+
+    assert pages
+    assert [name for name, found in times.items() if len(found) != 1 or not 5 <= int(found[0]) <= 25] == []
+    assert [name for name, text in pages.items() if "colab" in text] == []  # built without NOTEBOOKS_URL
