@@ -149,7 +149,7 @@ plt.show()
 # Rounding makes it worse. In float32 the slope of tanh, :math:`1 - \tanh^2 x`, is computed as
 # exactly zero at 10, where it should be :math:`8\cdot 10^{-9}`. The slope of the sigmoid is
 # computed as zero at 20, but not at −20, where :math:`\sigma` is small and has full relative
-# precision. A unit so far out does not learn any more.
+# precision. A unit with such a pre-activation stops learning.
 
 ten, twenty = torch.tensor(10.0), torch.tensor(20.0)
 of_tanh, of_sigmoid = map(torch.func.grad, (activations.tanh, activations.sigmoid))

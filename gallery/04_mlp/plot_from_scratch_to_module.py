@@ -2,17 +2,17 @@ r"""
 From scratch to nn.Module: where do formula and module differ?
 ==============================================================
 
-Each formula of a network has a pure function and a module; both give the same numbers once four
-differences are known.
+Each formula of a network has a pure function and a module; both give the same numbers if you
+account for four differences.
 
 In short
 --------
 
 A pure function gets its weights as an argument, and a module owns them. Both compute the same
-numbers once you know four differences. The weights of :class:`torch.nn.Linear` are transposed, and
-its initial weights are neither Xavier's nor He's. :class:`torch.nn.MSELoss` lacks the factor ½ and
-takes the mean. Weight decay for some parameters is a structure of numbers in one form and parameter
-groups in the other.
+numbers if you account for four differences: the weights of :class:`torch.nn.Linear` are transposed,
+its initial weights are neither Xavier's nor He's, :class:`torch.nn.MSELoss` lacks the factor ½ and
+takes the mean, and weight decay for some parameters is a structure of numbers in one form and
+parameter groups in the other.
 
 .. math::
 
@@ -28,7 +28,7 @@ Setting
 
 The study notes that dlcore grew out of write each step three times: as a formula, as a few lines of
 code, and as a call of :mod:`torch.nn`. We take their snippets one after another, first linear
-regression and then a network that reads digits, and hold the forms against each other.
+regression and then a network that reads digits, and compare the forms.
 """
 
 from itertools import pairwise
@@ -66,8 +66,8 @@ claims = {}
 #
 # The model is :math:`\mathbf{X}\mathbf{W} + \mathbf{b}` with one row for each input, as in the
 # formula. A module stores one row for each *output*, and multiplies by the transpose. Copying
-# weights from one form to the other therefore takes a transpose, and to find fan-in and fan-out from
-# a shape, you have to know which layout it is.
+# weights from one form to the other therefore takes a transpose, and to read fan-in and fan-out off
+# a shape, you have to know its layout.
 
 generator = torch.Generator().manual_seed(seed)
 torch.manual_seed(seed)  # modules draw their initial weights from the global generator
@@ -277,13 +277,13 @@ claims["With MSELoss, the weights are those of half the decay"] = torch.dist(
 # -----------------------------------------------------
 #
 # The network has one hidden layer. Each pixel of the input is connected with each hidden unit by a
-# weight, and each hidden unit with each logit; the figure shows a few of them. The shape of a weight
-# matrix is (from, to). A module of layers and activations is :func:`dlcore.mlp.mlp` with a sequence of
-# parameters.
+# weight, and each hidden unit with each logit; the figure shows a few of them. The shape of a
+# weight matrix is (number of inputs, number of outputs). A module of layers and activations is
+# :func:`dlcore.mlp.mlp` with a sequence of parameters.
 
 start = mlp.init_mlp([64, width, 10], scheme="he_normal", generator=generator)
 shapes = [tuple(weight.shape) for weight, _ in start]
-assert shapes == [(64, width), (width, 10)], "(from, to), and 10 logits at the end"
+assert shapes == [(64, width), (width, 10)], "(inputs, outputs), and 10 logits"
 
 # Figure
 fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
@@ -309,7 +309,7 @@ plt.show()
 # In formulas, :math:`\mathbf{h} = \operatorname{ReLU}(\mathbf{x}\mathbf{W}_1 + \mathbf{b}_1)` and
 # :math:`\mathbf{o} = \mathbf{h}\mathbf{W}_2 + \mathbf{b}_2`. Trained on the same batches from the same
 # weights, both forms read the same digits. The training differs in one way:
-# :func:`dlcore.training.fit` returns new parameters and leaves the old ones as they are, and
+# :func:`dlcore.training.fit` returns new parameters and does not change the old ones, whereas
 # :func:`dlcore.training.fit_` changes the module.
 
 digits = load_digits()
@@ -362,8 +362,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# Which form when?
-# ----------------
+# When to use which form
+# ----------------------
 #
 # A pure function can be differentiated, vectorized and compared with its formula. A module owns
 # buffers and modes, and it is what other libraries expect. :func:`torch.func.functional_call` turns
@@ -384,7 +384,7 @@ assert torch.allclose(
 # Conclusion
 # ----------
 #
-# The formula's names in both forms:
+# This table gives the name of each formula in both forms:
 #
 # .. list-table::
 #    :header-rows: 1
@@ -412,21 +412,22 @@ assert torch.allclose(
 #    * - a step
 #      - :func:`dlcore.optim.sgd_step`
 #      - :class:`torch.optim.SGD`
-#      - decays, parameter groups
+#      - a structure of decays; parameter groups
 #    * - training
 #      - :func:`dlcore.training.fit`
 #      - :func:`dlcore.training.fit_`
-#      - new parameters, in place
+#      - returns new parameters; works in place
 #
 # Dropout in a module has a mode, which :doc:`/auto_gallery/06_regularization/plot_dropout` shows.
-# :doc:`/auto_gallery/06_regularization/plot_weight_decay_in_adam` goes on with weight decay in other
-# optimizers.
+# :doc:`/auto_gallery/06_regularization/plot_weight_decay_in_adam` continues with weight decay in
+# other optimizers.
 
 # %%
 # Exercises
 # ---------
 #
-# **1.** How many numbers does ``nn.Linear(784, 256)`` own, and which shapes have its gradients?
+# **1.** How many numbers does ``nn.Linear(784, 256)`` own, and what are the shapes of its
+# gradients?
 
 # Solution
 layer = nn.Linear(784, 256)

@@ -2,8 +2,8 @@ r"""
 Learning rate, momentum and schedules: how large should a step be?
 ==================================================================
 
-A learning rate that is too small wastes steps and one that is too large diverges; momentum, warm-up,
-a cosine and Adam each help against one cause of this.
+A learning rate that is too small wastes steps and one that is too large diverges; momentum,
+warm-up, a cosine schedule and Adam each address one of the causes.
 
 In short
 --------
@@ -26,8 +26,8 @@ Adam chooses a rate for each parameter.
 Setting
 -------
 
-First a linear model on the diabetes patients, whose loss is a quadratic bowl, so all rates can be
-computed. Then a network that reads digits, where they have to be tried.
+We first fit a linear model to the diabetes patients. Its loss is a quadratic bowl, so all rates can
+be computed. Then we train a network that reads digits, for which rates have to be tried.
 """
 
 import matplotlib.pyplot as plt
@@ -54,9 +54,9 @@ claims = {}
 # curvatures :math:`\lambda_l`, the eigenvalues of :math:`\mathbf{H} = \mathbf{X}^\top\mathbf{X}/n`.
 # A step multiplies the distance along each eigenvector by :math:`1 - \eta\lambda_l`. So descent
 # diverges if :math:`\eta > 2/\lambda_\mathrm{max}`, and no rate makes it fast: the curvatures here
-# differ by a factor of nearly 500, and the flattest direction needs that many steps.
-# Momentum remembers the direction in which gradients agree. It reaches in 200 steps what plain
-# descent does not reach in 1000.
+# differ by a factor of nearly 500, and the flattest direction needs about as many steps. Momentum
+# remembers the direction in which gradients agree. It reaches in 200 steps what plain descent does
+# not reach in 1000.
 
 generator = torch.Generator().manual_seed(seed)
 diabetes = load_diabetes(scaled=False)
@@ -117,12 +117,12 @@ plt.show()
 # A network: try rates that differ by factors
 # -------------------------------------------
 #
-# A network's curvature is not known and changes during training, so one tries rates that differ by
-# a constant factor. Too small a rate has not learned enough after the epochs that one can afford; too
-# large a rate does not learn at all, or ends with a :class:`~dlcore.training.DivergenceError`. The
-# best rates lie just below the largest that work. This holds for stochastic gradient descent with
-# momentum as for Adam, whose rates are smaller, because its steps do not depend on the size of the
-# gradient.
+# A network's curvature is not known and changes during training, so try rates that differ by a
+# constant factor. With too small a rate, the network has not learned enough after the epochs that
+# you can afford. With too large a rate, it does not learn at all, or training ends with a
+# :class:`~dlcore.training.DivergenceError`. The best rates lie just below the largest that work,
+# both for stochastic gradient descent with momentum and for Adam. Adam's rates are smaller, because
+# its steps do not depend on the size of the gradient.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -193,13 +193,14 @@ plt.show()
 # ------------------------------
 #
 # A schedule is a function from the step to the rate. At a constant rate, the noise of the
-# minibatches keeps the loss up; falling to 0 along a cosine removes it. At a rate that is larger by
-# a half, the network does not recover from its first steps, not even with a cosine. A *warm-up*
-# begins with small steps, because a network just initialized is the most sensitive, and lets it
-# learn at this rate. So close to the limit, success depends on the initial weights: with another
-# seed, the network may fail in both ways or in neither. Adam with a cosine, at its best rate of the
-# figure above, needs no such search. :func:`dlcore.training.fit` takes a schedule in place of the
-# rate, and a schedule has no state, so resuming is no special case.
+# minibatches keeps the loss high; a rate that falls to 0 along a cosine removes this noise. At a
+# rate 1.5 times as large, the network does not recover from its first steps, even with a cosine. A
+# *warm-up* begins with small steps, because a network is most sensitive just after its
+# initialization; with it, the network learns at this rate. So close to the limit, success depends
+# on the initial weights: with another seed, the network may fail even with warm-up, or learn even
+# without it. Adam with a cosine, at its best rate of the figure above, needs no such search.
+# :func:`dlcore.training.fit` takes a schedule in place of the rate. A schedule has no state, so
+# resuming training needs no special treatment.
 
 large = 1.5 * digits_lr
 warm_up = total_steps // 6
@@ -250,9 +251,9 @@ plt.show()
 # A rate for each parameter, and a rate that follows the loss
 # -----------------------------------------------------------
 #
-# Two further wishes need no function of their own. A step is a function of one's own, so it can have
-# a rate for each parameter, as parameter groups do in a module. And :func:`dlcore.training.epochs`
-# returns after each epoch, so the caller can halve the rate when the loss has stopped falling.
+# Two further schemes need no special function. You can pass your own step function, which can have
+# a rate for each parameter, as parameter groups do for a module. And :func:`dlcore.training.epochs`
+# yields after each epoch, so the caller can halve the rate when the loss has stopped falling.
 
 
 def slower_last_layer(params, grads, state, lr):
@@ -300,19 +301,19 @@ claims["The network with the falling rate reads 95 % of new images"] = (
 # Conclusion
 # ----------
 #
-# Look for the largest rate that works, by factors, and take a little less. Then let the rate fall:
-# :func:`dlcore.optim.cosine_schedule`. If the first steps do harm, add
-# :func:`dlcore.optim.warmup_schedule`. :func:`dlcore.optim.momentum_step` and
-# :func:`dlcore.optim.adam_step` are the steps, for :func:`dlcore.training.fit` or a loop of your
-# own. If rare steps do harm at any time, :doc:`clip the gradients
+# Find the largest rate that works among rates that differ by a factor, and use a little less. Then
+# let the rate fall with :func:`dlcore.optim.cosine_schedule`. If the first steps are too long, add
+# :func:`dlcore.optim.warmup_schedule`. Pass :func:`dlcore.optim.momentum_step` or
+# :func:`dlcore.optim.adam_step` to :func:`dlcore.training.fit`, or call them in your own loop. If
+# occasional steps are too long later on, :doc:`clip the gradients
 # </auto_gallery/07_propagation/plot_clipping_gradients>`.
 
 # %%
 # Exercises
 # ---------
 #
-# **1.** With momentum :math:`\mu`, a constant gradient moves the weights by how much more in the long
-# run? So which rate corresponds to 0.1 without momentum?
+# **1.** In the long run, how many times as far does a constant gradient move the weights with
+# momentum :math:`\mu` as without? Which rate then corresponds to 0.1 without momentum?
 
 # Solution
 w, velocity = torch.zeros(()), None
@@ -338,7 +339,7 @@ assert remaining[:-1].max() > 0.01, "the other directions keep 1 − λ_l / λ"
 
 # %%
 # **3.** The first step of Adam has the length :math:`\eta` in each entry. What does this mean for a
-# gradient that is a millionth?
+# gradient of one millionth?
 
 # Solution
 w, _ = optim.adam_step(torch.zeros(2), torch.tensor([1e-6, 1.0]), None, lr=0.01)

@@ -221,8 +221,8 @@ plt.show()
 # pieces. :func:`dlcore.mlp.mlp` computes every network here, from weights that are set by hand as
 # :class:`dlcore.linear.LinearParams`. That good weights exist does not mean that training finds
 # them: a deep network must first let its gradients through, which the tutorial on :doc:`vanishing
-# gradients </auto_gallery/07_propagation/plot_vanishing_and_exploding>` examines. Other activations
-# than ReLU are possible: the tutorial on :doc:`activation functions
+# gradients </auto_gallery/07_propagation/plot_vanishing_and_exploding>` examines. Activations other
+# than ReLU work as well: the tutorial on :doc:`activation functions
 # </auto_gallery/04_mlp/plot_activations>` compares seven.
 
 # %%

@@ -42,12 +42,14 @@ claims = {}
 # A rule of thumb names three causes of overfitting: many parameters, few examples, and large
 # parameters. The formula above contains the first two. It holds if a linear model of :math:`p`
 # parameters can express the truth, and the number :math:`n` of examples is large. Half of the gap is
-# the optimism of the training error, and half is the excess risk of the fit.
+# the *optimism* of the empirical risk, the amount by which it is below the loss of the truth on the
+# same examples. The other half is the *excess risk* of the fit, the amount by which its risk is above
+# that of the truth.
 #
-# We fit polynomials to samples of a cubic with normal noise. Degree 9, with its 10 parameters, needs
-# 2.5 times as many examples as degree 3 for the same gap. With 320 or 640 examples, the formula is
-# right for both degrees. With 40, it is far too small for degree 9, because a few samples dominate
-# the mean.
+# We fit polynomials to samples of a cubic with normal noise. By the formula, degree 9, which has 10
+# parameters, needs 2.5 times as many examples for the same gap as degree 3, which has 4. With 320 or
+# 640 examples, the formula is right for both degrees. With 40, it is far too small for degree 9,
+# because a few samples dominate the mean: one sample in twenty contributes more than half of it.
 
 generator = torch.Generator().manual_seed(seed)
 coefficients = torch.tensor(truth, dtype=torch.float64)
@@ -66,10 +68,15 @@ def powers(x, degree):
     return x[..., None] ** torch.arange(1, degree + 1)
 
 
+def true_curve(x):
+    """Return the polynomial without noise."""
+    return sum(c * x**k for k, c in enumerate(coefficients))
+
+
 fit = torch.vmap(linear.least_squares)
 predict = torch.vmap(linear.linear)
 sizes = [40, 80, 160, 320, 640]
-gaps, errors = torch.zeros(2, 2, len(sizes), dtype=torch.float64)
+gaps, errors, optimisms = torch.zeros(3, 2, len(sizes), dtype=torch.float64)
 for i, size in enumerate(sizes):
     inputs, targets = draw(size, 4 * n_samples)
     new_inputs, new_targets = draw(size, 4 * n_samples)
@@ -81,14 +88,28 @@ for i, size in enumerate(sizes):
         )
         gap = torch.vmap(risk.generalization_gap)(train, test)
         gaps[j, i], errors[j, i] = gap.mean(), gap.std() / len(gap) ** 0.5
+        optimism = (losses.squared_loss(true_curve(inputs), targets) - train).mean(1)
+        optimisms[j, i] = optimism.mean()
+        if degree >= len(truth) - 1:
+            least = -1e-9 * targets.square().mean(1)
+            assert (optimism >= least).all(), "no curve of this degree fits better"
+        if (size, degree) == (40, 9):
+            share = gap.topk(len(gap) // 20).values.sum() / gap.sum()
 formula = torch.tensor([[4], [10]]) * noise_std**2 / torch.tensor(sizes)
+assert torch.allclose(formula[1], 2.5 * formula[0]), "the gap is proportional to p / n"
 
 claims["With 320 or 640 examples, the formula is right for both degrees"] = (
     (gaps - formula).abs()[:, 3:] < 4 * errors[:, 3:]
 ).all()
+claims["With 320 or 640 examples, half of the gap is optimism"] = (
+    (2 * optimisms / gaps - 1).abs()[:, 3:] < 0.1
+).all()
 claims["Each mean gap is positive"] = (gaps > 0).all()
 claims["With 40 examples, the gap of degree 9 is five times the formula"] = (
     gaps[1, 0] > 5 * formula[1, 0]
+)
+claims["There, one sample in twenty contributes more than half of the gap"] = (
+    share > 0.5
 )
 
 # Figure
@@ -112,15 +133,14 @@ plt.show()
 # A penalty instead of a lower degree
 # -----------------------------------
 #
-# The third cause suggests a remedy. With 40 examples, the fits of degree 10 that vary most have
-# large coefficients, so you can keep the degree and penalize the coefficients instead. A ridge
-# penalty of :math:`\lambda = 0.05` reduces their norm from about 300 to about 4, and the risk from
-# above 1 to nearly that of the cubic. Move :math:`\lambda`: with a large penalty, the fit is nearly
-# constant, so it underfits.
+# The third cause suggests a remedy. With 40 examples, the fits of degree 10 oscillate, because their
+# coefficients are large. So instead of lowering the degree, you can penalize the coefficients. A
+# ridge penalty of :math:`\lambda = 0.05` reduces the median of their norms from about 270 to about 4,
+# and the mean risk from above 1 to nearly that of the cubic. Move :math:`\lambda` in the figure: with
+# a large penalty, the fit is nearly constant, so it underfits.
 
 (x, y), (x_new, y_new) = draw(40), draw(1000)
 grid = torch.linspace(-1, 1, 201, dtype=torch.float64)
-curve = sum(c * grid**k for k, c in enumerate(coefficients))
 one = min(10, n_samples - 1)  # the sample that the figure shows
 
 
@@ -138,6 +158,9 @@ penalties = [0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
 ridges = {strength: fit_ridge(strength) for strength in [*penalties, penalty]}
 _, risk_of_truth, _ = fit_ridge(0.0, degree=len(truth) - 1)
 bare, small, large = (ridges[strength] for strength in (0.0, penalty, 100.0))
+norms_by_penalty = torch.stack([ridges[strength][0] for strength in sorted(ridges)])
+ratios = norms_by_penalty[1:] / norms_by_penalty[:-1]
+assert (ratios < 1 + 1e-9).all(), "a larger penalty never makes the weights longer"
 claims["The penalty reduces the norm of the coefficients from over 200 to below 10"] = (
     bare[0].median() > 200 and small[0].median() < 10
 )
@@ -150,7 +173,7 @@ claims["A penalty of 100 has more than twice the risk"] = large[1] > 2 * small[1
 fig, ax = plt.subplots(figsize=(5.4, 3.7), layout="constrained")
 ink = plt.rcParams["text.color"]
 ax.plot(x[one], y[one], "o", color=ink, markersize=4)
-ax.plot(grid, curve, "--", color=ink, linewidth=1, label="truth")
+ax.plot(grid, true_curve(grid), "--", color=ink, linewidth=1, label="truth")
 for strength in (0.0, penalty):
     ax.plot(grid, ridges[strength][2], linewidth=1, label=f"λ = {strength:g}")
 (moving,) = ax.plot(grid, grid, "C2", linewidth=3)
@@ -176,13 +199,14 @@ plt.show()
 # -----------------------------
 #
 # Large neural networks have more parameters than examples, and yet they generalize. The risk rises
-# only until the model can fit every example exactly, when the number of parameters is about
-# :math:`n`. Beyond, many models fit exactly. A tiny penalty, here :math:`10^{-8}`, selects the one
-# with the smallest weights, and with more parameters to choose from, the smallest weights become
-# smaller: the risk *falls* again. To see it, we fit samples of 20 examples with up to 400 Legendre
-# polynomials, which are orthogonal to each other. They are normalized and divided by the square root
-# of their degree, so that bends cost more. The peak is not a law: the small penalty of the last
-# section nearly removes it.
+# only until the model can fit every example exactly, which happens when the number of parameters is
+# about :math:`n`. Beyond this point, many models fit exactly. A tiny penalty, here :math:`10^{-8}`,
+# selects the one with the smallest weights. The more parameters there are, the smaller these weights
+# become, and the risk *falls* again. To see this, we fit samples of 20 examples with up to 400
+# Legendre polynomials, which are orthogonal to each other. They are scaled to the mean square
+# :math:`1/k`, where :math:`k` is the degree. So a polynomial of high degree needs a large weight, and
+# small weights mean a smooth fit. The peak is not inevitable: the penalty of the last section
+# removes it.
 
 numbers = [1, 2, 3, 4, 6, 8, 10, 14, 19, 25, 35, 50, 70, 100, 200, 400]
 (few_x, few_y), points, targets = draw(few, 50), x_new[0], y_new[0]
@@ -197,6 +221,11 @@ def legendre(x):
     return torch.stack(values[1:], dim=-1) * ((2 * k + 1) / k).sqrt()
 
 
+k = torch.arange(1, numbers[-1] + 1, dtype=torch.float64)
+jacobi = torch.diag(k / (4 * k**2 - 1).sqrt(), 1)  # of Gauss's quadrature
+nodes, vectors = torch.linalg.eigh(jacobi + jacobi.T)
+products = (vectors[0].square() * legendre(nodes).T) @ legendre(nodes)
+assert torch.allclose(products, torch.diag(1 / k)), "orthogonal, with mean square 1 / k"
 features, new_features = legendre(few_x), legendre(points)
 risks, on_sample, lengths = torch.zeros(3, 2, len(numbers), dtype=torch.float64)
 for i, strength in enumerate((1e-8, max(1e-8, penalty))):
@@ -247,11 +276,11 @@ plt.show()
 # Conclusion
 # ----------
 #
-# Many parameters alone do not make a model overfit: few examples and large weights are needed, too.
+# Many parameters alone do not make a model overfit: it also takes few examples and large weights.
 # :func:`dlcore.risk.generalization_gap` measures the gap between training and new examples. If there
-# are too few examples for a model, :func:`dlcore.linear.ridge` makes it less flexible at the same
-# degree, by :doc:`weight decay </auto_gallery/06_regularization/plot_weight_decay>`; it also removes
-# the peak of the risk.
+# are too few examples for a model, :func:`dlcore.linear.ridge` makes it less flexible without
+# lowering its degree; it also removes the peak of the risk. The tutorial on :doc:`weight decay
+# </auto_gallery/06_regularization/plot_weight_decay>` explains what the penalty does to the weights.
 
 # %%
 # Exercises

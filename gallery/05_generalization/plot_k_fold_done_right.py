@@ -251,8 +251,8 @@ claims["Standardizing all of 40 rows understates the error by some thousandths"]
 #
 # A fold also leaks if its rows resemble training rows more than new data would. Take 50 patients
 # with four nearly equal measurements each, and toss a coin for each patient. The label of the
-# nearest training row is always right, because that row is the same patient. With folds that split
-# no patient, it is no better than the coin.
+# nearest training row is nearly always right, because that row comes from the same patient. With
+# folds that split no patient, it is no better than the coin.
 #
 # A time series has the same problem, since each row resembles its neighbours. Predict a random walk
 # from the nearest known value: shuffled folds know the days before and after, and their error is

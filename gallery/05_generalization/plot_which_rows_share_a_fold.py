@@ -2,14 +2,15 @@ r"""
 Grouped, stratified and time-ordered folds: which rows may share a fold?
 ========================================================================
 
-Rows that know each other must not be on both sides of a split.
+Rows that depend on each other must not be on both sides of a split.
 
 In short
 --------
 
-Cross-validation must hold out what will be new in use. If new rows come from new people, hold out
-whole groups. If they come later, hold out what is later. If a class is rare, give each fold its
-share of it. Shuffled folds miss all three, and their error is then too small or cannot be computed.
+Cross-validation must hold out what will be new when the model is used. If new rows come from new
+people, hold out whole groups. If they come from the future, hold out the latest rows. If a class is
+rare, give each fold its share of it. Shuffled folds do none of this, so their error can be too
+small or impossible to compute.
 
 .. math::
 
@@ -40,11 +41,11 @@ claims = {}
 # Four kinds of folds
 # -------------------
 #
-# Here are 24 rows in four kinds of folds. Each line is one model: it learns from the pale rows, is
-# measured on the strong ones, and does not see the others. Shuffled folds treat all rows alike.
+# Here are 24 rows in four kinds of folds. Each line is one model: it is fitted to the pale rows and
+# measured on the dark ones, and does not use the others. Shuffled folds treat all rows alike.
 # *Stratified* folds give each fold the same share of each class; here every fourth row has the rare
-# class. *Grouped* folds split no group, here of four consecutive rows. *Time-ordered* folds train on
-# the past only.
+# class. *Grouped* folds split no group, here of four consecutive rows. *Time-ordered* folds train
+# on the past only.
 
 generator = torch.Generator().manual_seed(seed)
 rows = torch.arange(24)
@@ -87,10 +88,10 @@ plt.show()
 #
 # The 1797 digits of scikit-learn come from 13 people, and the digits of one person follow each
 # other. Where one person ends is not recorded, so we take ten blocks of consecutive rows as groups.
-# The model is the nearest neighbour: it remembers every training row. In shuffled folds, the nearest
-# neighbour is often a digit of the same hand. In grouped folds it hardly ever is, and the error is
-# more than twice as large. Neither number is wrong. The first is the error for another digit of
-# these people, and the second one for a new person.
+# The model is the nearest neighbour: it remembers every training row. In shuffled folds, the
+# nearest neighbour is often a digit of the same writer. In grouped folds it hardly ever is, and the
+# error is more than twice as large. Neither number is wrong: the first is the error for another
+# digit of these people, and the second is the error for a new person.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data, dtype=torch.float32)
@@ -147,9 +148,10 @@ plt.show()
 # Stratified folds: a rare class needs its share
 # ----------------------------------------------
 #
-# To find out how many of the rare cases a model finds, its *recall*, each fold must hold some of
-# them. Take all benign tumours of the breast cancer data and ten malignant ones. Shuffled folds often
-# hold out none of the ten, and the recall of this fold is 0 / 0. Stratified folds hold out two each.
+# The *recall* of a model is the share of the rare cases that it finds. To measure it, each fold
+# must hold out some of them. Take all benign tumours of the breast cancer data and ten malignant
+# ones. If the folds are shuffled, one of them often holds out none of the ten, and its recall is 0
+# / 0. Each stratified fold holds out two.
 
 is_malignant = torch.as_tensor(load_breast_cancer().target) == 0
 benign, malignant = ((is_malignant == kind).nonzero()[:, 0] for kind in (False, True))
@@ -224,8 +226,9 @@ claims["Predicting has the error of the formula"] = abs(predict / expected - 1) 
 claims["Shuffled folds understate the error more than tenfold"] = predict > 10 * fill
 
 # %%
-# The gap is needed where the rows just before the fold already know it, for example because each
-# row describes a whole week. It makes the task harder, so choose it as large as it will be in use.
+# A gap is needed if the rows just before the fold already contain information about it, for example
+# because each row describes a whole week. A gap makes the task harder, so choose it as large as it
+# will be when the model is used.
 
 train, held_out = in_time[-1]
 known = fit_neighbour(times[train], walks[train])
@@ -269,8 +272,8 @@ plt.show()
 # Exercises
 # ---------
 #
-# **1.** The row of day :math:`t` says what happens in the seven days from :math:`t` on. How large must the
-# gap be, so that no training row tells about a day of the fold?
+# **1.** The row of day :math:`t` says what happens in the seven days from :math:`t` on. How large
+# must the gap be, so that no training row describes a day of the fold?
 
 # Solution
 for days, shares_a_day in ((5, True), (6, False)):

@@ -100,16 +100,18 @@ plt.show()
 assert regularization.dropout(h, 0.0).equal(h), "nothing is dropped"
 assert not torch.tensor(0.0) > 0, "a draw of 0 is not above 0"
 assert (regularization.dropout(h, 1.0) == 0).all(), "everything is dropped"
-assert regularization.dropout(h, rate, training=False) is h, "used, not trained"
+assert regularization.dropout(h, rate, training=False) is h, (
+    "not training: nothing is dropped"
+)
 
 # %%
 # Two layers of dropout in a module, and the trap of its mode
 # -----------------------------------------------------------
 #
-# In a module, :class:`torch.nn.Dropout` stands behind each hidden layer. It cannot know whether the
+# In a module, a :class:`torch.nn.Dropout` follows each hidden layer. It cannot know whether the
 # network is being trained or used, so *you* tell it: ``net.train()`` and ``net.eval()``. A new
-# module is in training mode. If you forget ``net.eval()``, each call makes another prediction, and
-# a worse one.
+# module is in training mode. If you forget ``net.eval()``, each call makes different predictions,
+# which are less accurate.
 
 digits = load_digits()
 pixels = torch.as_tensor(digits.data, dtype=torch.float32) / 16
@@ -361,8 +363,8 @@ claims["The variances of independent masks add up"] = (
 ).abs() < 0.05
 
 # %%
-# **3.** Train the module above without its two dropout layers, for as many epochs. With 1297 images and
-# correct labels, does dropout still gain anything?
+# **3.** Train the module above without its two dropout layers, for the same number of epochs. With
+# 1297 images and correct labels, does dropout still gain anything?
 
 # Solution
 plain_net = nn.Sequential(

@@ -2,17 +2,17 @@ r"""
 Smoothness: how do noise, dropout and Jacobian penalties simplify a function?
 =============================================================================
 
-A smooth function does not change much under small changes of its input; noise on the inputs, a
-penalty on the Jacobian and dropout all ask for this.
+A smooth function changes little when its input changes a little; noise on the inputs and a penalty
+on the Jacobian enforce this, and dropout does not.
 
 In short
 --------
 
-A function is simple in a second sense, besides having small weights, if it does not react to small
-changes of its input. Training with input noise of standard deviation :math:`\sigma` asks for this:
-for a small :math:`\sigma` it adds a penalty on the *Jacobian*
+Having small weights is one kind of simplicity. Another is smoothness: the output changes little
+when the input changes a little. Training with input noise of standard deviation :math:`\sigma`
+favours smooth functions: for a small :math:`\sigma` it adds a penalty on the *Jacobian*
 :math:`\mathbf{J} = \partial\mathbf{f}/\partial\mathbf{x}` to the squared loss. Such a penalty can
-also be added directly, and dropout is noise on the hidden values.
+also be added directly, whereas dropout is noise on the hidden values.
 
 .. math::
 
@@ -230,11 +230,11 @@ assert torch.allclose(
 
 # %%
 # On clean images the five read about the same number of digits. If noise is added to the test
-# images, the networks trained with input noise and with the Jacobian penalty, which ask for
-# smoothness directly, lose less. The legend gives the size of the Jacobian: input noise makes it
-# smaller by a third, and the penalty by a factor of six. Weight decay lies in between. Dropout
-# regularizes in another way: it makes the outputs insensitive to changes of the *hidden values*, and
-# does not shrink the Jacobian with respect to the inputs.
+# images, the networks trained with input noise and with the Jacobian penalty, which enforce
+# smoothness directly, lose less accuracy. The legend gives the size of the Jacobian: input noise
+# makes it smaller by a third, and the penalty by a factor of six. Weight decay lies in between.
+# Dropout regularizes in another way: it makes the outputs insensitive to changes of the *hidden
+# values*, and does not shrink the Jacobian with respect to the inputs.
 
 levels = [0.1 * i for i in range(9)]
 noise = torch.randn(8, *test_x.shape, generator=generator)
@@ -281,19 +281,19 @@ plt.show()
 # Conclusion
 # ----------
 #
-# Smoothness is a kind of simplicity that the size of the weights does not measure. You can ask for
+# Smoothness is a kind of simplicity that the size of the weights does not measure. You can enforce
 # it by noise on the inputs, which needs no derivative, or by a penalty on the Jacobian
 # (:func:`torch.func.jacrev`, :func:`dlcore.norms.frobenius_norm`), which has no sampling noise.
-# :func:`dlcore.training.fit` trains with either, since its loss is a function of one's own.
+# :func:`dlcore.training.fit` trains with either, because you can pass it any loss.
 # :func:`dlcore.regularization.dropout` and :func:`dlcore.regularization.l2_penalty` regularize as
-# well, but what they keep small is something else.
+# well, but they keep other quantities small.
 
 # %%
 # Exercises
 # ---------
 #
 # **1.** In a linear model :math:`\mathbf{w}^\top\mathbf{x} + b`, what is the Jacobian? So which
-# regularization is noise on the inputs?
+# regularization has the same effect as noise on the inputs?
 
 # Solution
 w = torch.randn(5, **options)
@@ -315,8 +315,8 @@ assert ((shares > 0.31) & (shares <= 1.0001)).all(), "at least by 1/√10, never
 claims["Typically it is about half the Frobenius norm"] = 0.4 < shares.mean() < 0.75
 
 # %%
-# **3.** Move a test image against its label by a step of length 1 along the gradient of the loss. Which
-# of the networks still read most of the moved images?
+# **3.** Move each test image by a step of length 1 along the gradient of its loss, which makes its
+# label less probable. Which of the networks still read most of the moved images?
 
 # Solution
 

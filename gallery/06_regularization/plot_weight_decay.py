@@ -218,11 +218,12 @@ plt.show()
 # Conclusion
 # ----------
 #
-# A penalty on the squared weights shrinks what the data do not determine. In closed form it is
-# :func:`dlcore.linear.ridge`, and :func:`dlcore.optim.sgd_step` followed for a limited number of
-# steps comes close to it. Two tutorials go on from here: :doc:`how large should λ be
-# </auto_gallery/06_regularization/plot_weight_decay_prior>`, and :doc:`does the optimizer apply the
-# λ that it was given </auto_gallery/06_regularization/plot_weight_decay_in_adam>`.
+# A penalty on the squared weights shrinks those components that the data barely determine. In
+# closed form it is :func:`dlcore.linear.ridge`, and a limited number of steps of
+# :func:`dlcore.optim.sgd_step` comes close to it. Two tutorials continue from here: :doc:`how large
+# should λ be </auto_gallery/06_regularization/plot_weight_decay_prior>`, and :doc:`does the
+# optimizer apply the λ that it was given
+# </auto_gallery/06_regularization/plot_weight_decay_in_adam>`.
 # :doc:`/auto_gallery/05_generalization/plot_polynomial_degree` shows how a flexible model fits
 # without a penalty.
 
@@ -242,7 +243,7 @@ assert torch.allclose((x @ by_target).trace(), kept.sum()), "the sum of all fact
 claims["Of ten weights, about nine are left"] = 8.5 < kept.sum() < 9.5
 
 # %%
-# **2.** The figure suggests that early stopping has a factor for each direction, too. Find it: which
+# **2.** The figure suggests that early stopping has a factor for each direction, too. Find it: what
 # share of the solution's component along a singular vector is reached after :math:`t` steps?
 
 # Solution

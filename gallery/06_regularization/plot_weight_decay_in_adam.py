@@ -138,8 +138,8 @@ plt.show()
 #
 # In a module, parameter groups give each parameter its own weight decay. The bias gets none: it
 # shifts all predictions by the same amount and does not fit noise. The pure form of the groups is a
-# structure of decays, as ``decays`` above. Both take the same steps. The module has the loss with
-# the ½; with :class:`torch.nn.MSELoss`, it would need twice the decay.
+# structure of decays, such as ``decays`` above. Both take the same steps. The module has the loss
+# with the ½; with :class:`torch.nn.MSELoss`, it would need twice the decay.
 
 module = nn.Linear(x.shape[1], 1, dtype=x.dtype)
 nn.init.zeros_(module.weight)
@@ -181,10 +181,11 @@ assert torch.allclose(bias, shifted.mean() / (1 + decay)), (
 #
 # The fourth trap is the optimizer itself. Adam takes the penalty's gradient as part of the
 # gradient, so its steps end where the sum is 0, at the ridge solution, however they are scaled.
-# AdamW uses *decoupled* weight decay: it shrinks the weights apart from the scaled step. As the
-# gradients become small, Adam's division keeps the steps large, and the decay can no longer hold
-# them back: the weights pass the ridge solution and move on towards the one without a penalty. This
-# may be useful, but it is not the same penalty. :func:`dlcore.optim.adam_step` takes either form.
+# AdamW uses *decoupled* weight decay: it shrinks the weights separately from the scaled step. As
+# the gradients become small, Adam's division keeps the steps large, and the decay is too weak to
+# balance them: the weights pass the ridge solution and move on towards the one without a penalty.
+# This may be useful, but it is not the same penalty. :func:`dlcore.optim.adam_step` takes either
+# form.
 
 adam_steps, adam_lr = 1000, 0.02
 coupling = {"Adam: L2 penalty": False, "AdamW: decoupled": True}
@@ -251,9 +252,9 @@ plt.show()
 # :math:`\lambda` of :func:`dlcore.regularization.l2_penalty`, which equals the penalty of
 # :func:`dlcore.linear.ridge` divided by :math:`n` if the loss is a mean and has the ½. In
 # :class:`torch.optim.Adam` it is still this penalty, but it acts least where gradients are large.
-# In :class:`torch.optim.AdamW`, and in :func:`dlcore.optim.adam_step` by default, it is no penalty
-# but a shrinkage, the same for all weights. If you move from one to the other, choose
-# :math:`\lambda` anew.
+# In :class:`torch.optim.AdamW`, and in :func:`dlcore.optim.adam_step` by default, it is not a
+# penalty but a shrinkage that is the same for all weights. If you switch from one to the other,
+# choose :math:`\lambda` again.
 
 # %%
 # Exercises

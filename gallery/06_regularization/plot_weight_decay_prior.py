@@ -98,9 +98,9 @@ plt.show()
 #
 # By Bayes' rule, the log-probability of the weights given the data is that of the data given the
 # weights, plus that of the weights, up to a constant. Both are normal log-densities, and both are
-# negative squares. So ridge regression finds the most probable weights: there, the slope of the sum
-# is 0. In other words, adding :math:`\frac\lambda2\lVert\mathbf{w}\rVert^2` to the loss means to
-# assume weights of the order of :math:`\sigma/\sqrt\lambda`.
+# negative squares. So ridge regression finds the most probable weights, at which the gradient of
+# the sum is 0. In other words, adding :math:`\frac\lambda2\lVert\mathbf{w}\rVert^2` to the loss
+# amounts to assuming weights of the order of :math:`\sigma/\sqrt\lambda`.
 
 fit = linear.ridge(x, y, penalty=(sigma / tau_small) ** 2)
 
@@ -119,9 +119,9 @@ assert slope.abs().max() < 1e-6, "ridge regression is at the maximum"
 # How much does the penalty gain?
 # -------------------------------
 #
-# Now the true targets. We fit 40 patients and measure the loss on 100 others, for 60 random choices.
-# The best penalty, near 20, reduces the loss by a seventh. With 300 patients, the best penalty
-# gains next to nothing, while too large a penalty still costs a lot.
+# Now we use the true targets. We fit 40 patients and measure the loss on 100 others, for 60 random
+# choices. The best penalty, near 20, reduces the loss by a seventh. With 300 patients, the best
+# penalty gains next to nothing, while too large a penalty still costs a lot.
 
 orders = torch.stack([torch.randperm(len(x), generator=generator) for _ in range(60)])
 available, test = orders[:, :-100], orders[:, -100:]

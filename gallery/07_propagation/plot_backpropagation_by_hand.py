@@ -203,11 +203,11 @@ for calls in (1, 2):
 #
 # The chain rule is often written :math:`\frac{\partial J}{\partial\mathbf{W}_1} =
 # \operatorname{prod}\bigl(\frac{\partial J}{\partial\mathbf{z}},
-# \frac{\partial\mathbf{z}}{\partial\mathbf{W}_1}\bigr)`, with an operator that "does the
-# necessary". The second factor is the derivative of a vector with respect to a matrix: an array
-# with three axes, most of whose entries are zero. The necessary operation is to sum over the axis
-# that the factors share, the axis of :math:`\mathbf{z}`. For a linear layer the result is an outer
-# product, and the large array is never formed.
+# \frac{\partial\mathbf{z}}{\partial\mathbf{W}_1}\bigr)`, with an operator that stands for "multiply
+# after the necessary operations". The second factor is the derivative of a vector with respect to a
+# matrix: an array with three axes, half of whose entries are zero here. The necessary operation is to
+# sum over the axis that the factors share, the axis of :math:`\mathbf{z}`. For a linear layer the
+# result is an outer product, and the large array is never formed.
 
 
 def layer(weight):

@@ -8,10 +8,10 @@ throw the parameters far away.
 In short
 --------
 
-Where the loss is steep as a cliff, the gradient is far longer than anywhere else, and one step along
-it undoes all training before. Clipping scales the gradients down to a maximum norm :math:`c` if
-theirs, taken together, is larger. With a :math:`c` a little above the usual norm, it changes the
-few dangerous steps and leaves the others alone.
+Where the loss has a cliff, the gradient is far longer than elsewhere, and a single step along it
+can undo all previous training. Clipping scales the gradients down to a maximum norm :math:`c` if
+their joint norm is larger. With a :math:`c` a little above the usual norm, it changes only the few
+dangerous steps.
 
 .. math::
 
@@ -24,7 +24,7 @@ Setting
 -------
 
 A recurrent network applies the same weight again and again, so its output and its gradient contain
-powers of this weight. We begin with one weight, where the loss can be drawn, and go on to a deep
+powers of this weight. We begin with one weight, whose loss can be drawn, and continue with a deep
 network that reads digits.
 """
 
@@ -106,7 +106,7 @@ plt.show()
 #
 # A network with 10 hidden layers of 64 units reads digits, with initial weights of one and a half
 # times He's size. The signal and the gradient grow by this factor in each layer. Without clipping,
-# the first step already throws the weights away, and the training ends with a
+# the first step already moves the weights far away, and training ends with a
 # :class:`~dlcore.training.DivergenceError` or learns nothing. Clipped to a norm of 5, the same
 # network learns. The clipping is a line in the step that is passed to :func:`dlcore.training.fit`,
 # and :func:`dlcore.optim.gradient_norm` records how long the gradients were.
@@ -165,7 +165,7 @@ ax.plot(norms_unclipped, color="C1", label="without clipping")
 ax.plot(norms, color="C0", label="with clipping, before it is applied")
 ax.axhline(max_norm, color="C2", linestyle="--", label="maximum")
 ax.set(yscale="log", xlabel="step", ylabel="norm of the gradient")
-ax.set_title("Clipping leads to where gradients are short")
+ax.set_title("With clipping, the gradients become shorter")
 ax.legend()
 fig.set_label(
     "The norm of the gradient against the step, on a logarithmic axis. Without clipping "

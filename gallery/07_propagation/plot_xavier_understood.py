@@ -425,8 +425,8 @@ plt.show()
 # layer. For GELU and swish it holds for a mean square of 1 alone: a smaller signal shrinks and a
 # larger one grows, so deep networks with them need normalization layers as well.
 #
-# For weights of a module, take the in-place forms ``he_normal_(layer.weight)`` and so on. They know
-# that a module's weights are transposed, (n_out, n_in).
+# For the weights of a module, use the in-place forms ``he_normal_(layer.weight)`` and so on. They
+# know that a module's weights are transposed, (n_out, n_in).
 
 
 def mean_square(activation, variance=1.0):
@@ -506,8 +506,8 @@ assert swapped[0] == rules["Xavier"](300, 200), "Xavier's is symmetric"
 assert math.isclose(swapped[1], 1.5 * rules["He"](300, 200)), "He's has the wrong fan"
 
 # %%
-# **3.** Dropout with :math:`p` doubles the mean square of the hidden values at :math:`p = \frac12`.
-# Should the initial weights be smaller then?
+# **3.** Dropout with :math:`p = \frac12` doubles the mean square of the hidden values. Should the
+# initial weights be smaller then?
 
 # Solution
 h = torch.randn(2000, width, generator=generator)
