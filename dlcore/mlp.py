@@ -2,10 +2,10 @@ r"""Multilayer perceptrons: the model, its values layer by layer, and backpropag
 
 A multilayer perceptron alternates affine maps and an activation :math:`\phi`: ``"relu"``, ``"sigmoid"``, ``"tanh"``,
 ``"softplus"``, ``"gelu"``, ``"swish"`` or ``"identity"``, or any function of a tensor that acts on each entry alone,
-such as ``functools.partial(activations.swish, beta=2.0)``. This chapter holds the model, its initial parameters, a
-forward pass that keeps every value of the computational graph, and backpropagation, the chain rule applied to it by
-hand. The parameters are a sequence of :class:`~dlcore.linear.LinearParams`, first layer first. Each row of a matrix is
-one example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
+such as ``functools.partial(activations.swish, beta=2.0)``. This chapter contains the model, its initial parameters, a
+forward pass that keeps every value of the computational graph, and backpropagation, which applies the chain rule to
+this graph without automatic differentiation. The parameters are a sequence of :class:`~dlcore.linear.LinearParams`,
+first layer first. Each row of a matrix is one example, so that :math:`\mathbf{W}\mathbf{x}` is ``x @ weight`` here.
 """
 
 import math
@@ -118,11 +118,11 @@ def init_mlp(
         The number of inputs, the width of each hidden layer, and the number of outputs.
     scheme : str, default "xavier_uniform"
         The function of :mod:`dlcore.init` that draws the weights: ``"xavier_uniform"``, ``"xavier_normal"``,
-        ``"he_uniform"``, ``"he_normal"``, or ``"normal"`` with the standard deviation it has by default.
+        ``"he_uniform"``, ``"he_normal"``, or ``"normal"`` with its default standard deviation.
     scale : float, default 1.0
         A factor on every weight.
     generator, dtype, device : torch.Generator, torch.dtype and torch.device, optional
-        As for :func:`torch.randn`; with a generator, the global random state is left alone.
+        As for :func:`torch.randn`; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def init_mlp(
     TypeError
         If ``scale`` is not a real number.
     ValueError
-        If ``sizes`` has fewer than two entries, ``scheme`` is none of the names, or ``scale`` is not finite.
+        If ``sizes`` has fewer than two entries, ``scheme`` is not one of the names, or ``scale`` is not finite.
 
     See Also
     --------
@@ -151,7 +151,8 @@ def init_mlp(
     >>> [tuple(layer.weight.shape) for layer in params]
     [(4, 8), (8, 3)]
 
-    One line loads them into the linear layers of a torch module, whose weights are (n_out, n_in), and one back:
+    One line loads them into the linear layers of a torch module, whose weights have shape (n_out, n_in), and another
+    line reads them back:
 
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
     >>> net.load_state_dict(dict(zip(net.state_dict(), (x.t() for layer in params for x in layer), strict=True)))
@@ -206,23 +207,23 @@ def mlp(
         The probability with which each entry of a hidden layer :math:`\mathbf{h}_k` is dropped, or one for each of
         these layers; see :func:`dlcore.regularization.dropout`.
     training : bool, default True
-        Without it, nothing is dropped.
+        Whether to drop values, as in training.
     generator : torch.Generator, optional
-        The source of what is dropped; with it, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
     Tensor, shape (*, n_out)
-        The outputs, before any softmax, with the dtype of ``x``, or that of ``torch.autocast`` inside of it.
+        The outputs, before any softmax, with the dtype of ``x``; under ``torch.autocast``, with its dtype.
 
     Raises
     ------
     TypeError
         If a tensor is not real floating-point, or has another dtype than ``x``, or ``dropout`` is not a real number.
     ValueError
-        If ``params`` is empty, a layer does not fit what comes into it, or ``activation`` is none of the names.
+        If ``params`` is empty, a layer does not fit its inputs, or ``activation`` is not one of the names.
     ValueError
-        If ``dropout`` is not in [0, 1], or has not one probability for each hidden layer.
+        If ``dropout`` is not in [0, 1], or does not have one probability for each hidden layer.
 
     See Also
     --------
@@ -243,7 +244,7 @@ def mlp(
     tensor([[3.],
             [2.]])
 
-    Any function will do, here :math:`\max(z, 0)^2`; what is dropped is 0:
+    The activation can be any function, here :math:`\max(z, 0)^2`. Dropped values are 0:
 
     >>> mlp([hidden, output], torch.tensor([[-3.0], [2.0]]), activation=lambda z: z.relu() ** 2)
     tensor([[9.],
@@ -284,8 +285,8 @@ def forward(
         \end{aligned}
 
     where :math:`\mathbf{h}_0 = \mathbf{x}`, and :math:`l` is the cross-entropy of the softmax of the outputs, or
-    :math:`\frac12\lVert\mathbf{o}_i - \mathbf{y}_i\rVert^2`. :math:`L` is the **mean** over the batch, so that no
-    optimizer need divide by its size again. Biases are not penalized.
+    :math:`\frac12\lVert\mathbf{o}_i - \mathbf{y}_i\rVert^2`. :math:`L` is the **mean** over the batch, so the optimizer
+    must not divide by the batch size again. Biases are not penalized.
 
     Parameters
     ----------
@@ -312,9 +313,9 @@ def forward(
     TypeError
         If a tensor is not real floating-point, or has another dtype than ``x``, or ``penalty`` is not a real number.
     ValueError
-        If ``x`` is no matrix of at least one example, ``params`` does not fit it, or ``y`` does not fit the outputs.
+        If ``x`` is not a matrix of at least one example, ``params`` does not fit it, or ``y`` does not fit the outputs.
     ValueError
-        If ``activation`` or ``loss`` is none of the names, or ``penalty`` is negative.
+        If ``activation`` or ``loss`` is not one of the names, or ``penalty`` is negative.
 
     See Also
     --------
@@ -356,7 +357,8 @@ def backward(trace: Trace) -> tuple[LinearParams, ...]:
             = \mathbf{h}_{k-1}^\top\frac{\partial J}{\partial\mathbf{z}_k} + \lambda\mathbf{W}_k, \qquad
         \frac{\partial J}{\partial\mathbf{b}_k} = \sum_{i=1}^{n}\frac{\partial J}{\partial\mathbf{z}_{k,i}}
 
-    where :math:`\mathbf{h}_0 = \mathbf{x}`, :math:`\mathbf{z}_K = \mathbf{o}`, and :func:`gradients` has the rest.
+    where :math:`\mathbf{h}_0 = \mathbf{x}`, :math:`\mathbf{z}_K = \mathbf{o}`, and :func:`gradients` states the other
+    derivatives.
 
     Parameters
     ----------
@@ -417,11 +419,11 @@ def gradients(trace: Trace) -> Gradients:
     Returns
     -------
     Gradients
-        Those with respect to ``params``, ``x``, ``z``, ``h`` and ``o``, each in the shape of the value.
+        The gradients with respect to ``params``, ``x``, ``z``, ``h`` and ``o``, each with the shape of its value.
 
     See Also
     --------
-    backward : Those with respect to the parameters alone.
+    backward : The gradients with respect to the parameters alone.
 
     References
     ----------

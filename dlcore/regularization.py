@@ -35,8 +35,8 @@ def dropout(
     For :math:`p = 0` no value is dropped, and for :math:`p = 1` every value is. A dropped value is 0 even if :math:`h`
     is infinite. The probability is rounded to a multiple of :math:`2^{-24}`.
 
-    For a ``DTensor`` of ``torch.distributed``, every process draws for all hidden values and keeps its own, so let
-    the generators of all processes start from the same seed.
+    For a ``DTensor`` of ``torch.distributed``, every process draws for all hidden values and keeps its own part, so
+    start the generators of all processes from the same seed.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class WeightReport:
     n : int
         The number of weights.
     effective_sample_size : float, in {0} or [1, n]
-        The number of examples of equal weight that estimate a mean as well.
+        The number of examples of equal weight that would estimate a mean equally well.
     mean_weight : float, in [0, inf)
         The mean, 1 for a density ratio.
     largest_weight : float, in [0, inf)
@@ -138,31 +138,32 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
 
     The second is the bound of Vehtari et al. above which a large error is likely. It applies only if the largest weight
-    is more than twice the mean: otherwise the tail holds little, whatever its shape. A tail that mixes two groups of
-    weights, as from a rare binary column, can have any :math:`k` though the weights are bounded. So the tail is fitted
-    again at half its length, a quarter, and so on down to ten weights, and :math:`k` is the smallest of the shape and
-    of these shapes plus two standard errors, :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The third is the
-    :math:`n` that the same bound requires at :math:`k = 0`. The last compares the mean with 1, up to a tenth and three
-    standard errors. Only this comparison reveals separable domains, or a forgotten factor
-    :math:`n_\text{source}/n_\text{target}`, whose weights can be equal, and equally wrong. If
-    :math:`k \ge \frac12`, the variance of the weights is infinite.
+    is more than twice the mean: otherwise the tail has little weight, whatever its shape. A tail that mixes two groups
+    of weights, as a rare binary column can cause, can have any :math:`k` even if the weights are bounded. So the tail
+    is fitted again at half its length, at a quarter, and so on down to ten weights. Then :math:`k` is the smallest of
+    the shape and of these shapes plus two standard errors, :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The
+    third condition is the :math:`n` that the same bound requires at :math:`k = 0`. The last one compares the mean with
+    1, and tolerates a tenth plus three standard errors. Only this comparison detects separable domains, or a forgotten
+    factor :math:`n_\text{source}/n_\text{target}`: there, all weights can be equal and still be wrong. If :math:`k \ge
+    \frac12`, the variance of the weights is infinite.
 
     Parameters
     ----------
     w : Tensor, shape (n,), in [0, inf)
-        The importance weights, as a density ratio: of mean 1.
+        The importance weights, scaled like a density ratio, whose mean is 1.
 
     Returns
     -------
     WeightReport
-        The measures as Python numbers; ``verdict`` is the sentence, ``trustworthy`` its answer, ``print`` shows all.
+        The measures as Python numbers. ``verdict`` is a sentence, ``trustworthy`` is True or False, and ``print`` shows
+        all.
 
     Raises
     ------
     TypeError
         If ``w`` is not a real floating-point tensor.
     ValueError
-        If ``w`` has not one dimension or no entry, or a negative, infinite or NaN entry.
+        If ``w`` is not a vector, is empty, or has a negative, infinite or NaN entry.
 
     See Also
     --------
@@ -176,7 +177,8 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
 
     Examples
     --------
-    Equal weights look perfect by their effective sample size. The mean tells that they are no density ratio:
+    Judged by their effective sample size, equal weights are perfect. Their mean shows that they are not a density
+    ratio:
 
     >>> print(diagnose(torch.full((1000,), 0.25)))
     Importance weights of 1000 examples

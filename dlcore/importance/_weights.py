@@ -48,7 +48,7 @@ PRIOR_EXAMPLES = 10  # examples that the prior on the shape, around ½, counts f
 
 
 def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
-    r"""Return how many examples of equal weight would estimate a mean as well.
+    r"""Return the number of examples of equal weight that would estimate a mean equally well.
 
     .. math::
 
@@ -71,7 +71,7 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     TypeError
         If ``w`` is not a real floating-point tensor.
     ValueError
-        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+        If ``w`` is not a vector, or has a negative, infinite or NaN entry.
 
     See Also
     --------
@@ -101,8 +101,8 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
 def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     r"""Return how heavy the upper tail of the weights is.
 
-    The largest :math:`M = \lceil\min(n/5, 3\sqrt{n})\rceil` weights, less the next largest, are fitted by a generalized
-    Pareto distribution,
+    A generalized Pareto distribution is fitted to the largest :math:`M = \lceil\min(n/5, 3\sqrt{n})\rceil` weights
+    minus the next largest one, :math:`u`:
 
     .. math::
 
@@ -137,7 +137,7 @@ def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     TypeError
         If ``w`` is not a real floating-point tensor.
     ValueError
-        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+        If ``w`` is not a vector, or has a negative, infinite or NaN entry.
 
     See Also
     --------
@@ -195,7 +195,7 @@ def fit_tail(w: Tensor, n_tail: int) -> Tail:
 def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
     """Return the largest weights less the next largest, in descending order, and how many of them are positive.
 
-    The weights are scaled, and those that are 0 relative to the largest count as ties with the threshold.
+    The weights are scaled by the largest one, and those that then underflow count as ties with the threshold.
     """
     share = _relative_to_the_largest(w)
     largest, _ = row_topk(share, n_tail + 1)
@@ -248,7 +248,7 @@ def clip_weights(w: Float[Tensor, "n"], *, maximum: float) -> Float[Tensor, "n"]
     TypeError
         If ``w`` is not a real floating-point tensor, or ``maximum`` not a real number.
     ValueError
-        If ``w`` has not one dimension, or a negative or NaN entry, or ``maximum`` is not positive.
+        If ``w`` is not a vector, or has a negative or NaN entry, or ``maximum`` is not positive.
 
     See Also
     --------
@@ -296,7 +296,7 @@ def normalize_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     TypeError
         If ``w`` is not a real floating-point tensor.
     ValueError
-        If ``w`` has not one dimension, a negative, infinite or NaN entry, or no positive one.
+        If ``w`` is not a vector, has a negative, infinite or NaN entry, or has no positive one.
 
     See Also
     --------
@@ -323,7 +323,7 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
 
         \log w_i - \log\Bigl(\frac1n \sum_j w_j\Bigr)
 
-    Ratios of densities in many dimensions overflow, their logarithms do not.
+    In many dimensions, ratios of densities overflow, but their logarithms do not.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ def normalize_log_weights(log_w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     TypeError
         If ``log_w`` is not a real floating-point tensor.
     ValueError
-        If ``log_w`` has not one dimension, or an entry that is NaN or inf, or no finite one.
+        If ``log_w`` is not a vector, has an entry that is NaN or inf, or has no finite one.
 
     See Also
     --------
@@ -380,8 +380,8 @@ def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
             \max_i w_i\Bigr), \qquad z = 1, \dots, m
 
     for the m weights above the threshold :math:`u` of :func:`pareto_shape`, in ascending order, where :math:`k` is the
-    shape and :math:`\sigma = -k(\hat\theta)/\hat\theta` the scale of the fit. Single large weights then vary less from
-    sample to sample, for a small bias. If fewer than five weights are above the threshold, nothing changes.
+    shape and :math:`\sigma = -k(\hat\theta)/\hat\theta` the scale of the fit. The largest weights then vary less from
+    sample to sample, at the cost of a small bias. If fewer than five weights are above the threshold, nothing changes.
 
     Parameters
     ----------
@@ -398,7 +398,7 @@ def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     TypeError
         If ``w`` is not a real floating-point tensor.
     ValueError
-        If ``w`` has not one dimension, or a negative, infinite or NaN entry.
+        If ``w`` is not a vector, or has a negative, infinite or NaN entry.
 
     See Also
     --------
@@ -438,7 +438,7 @@ def pareto_smoothed_weights(w: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
 
 
 def weighted_quantile(x: Float[Tensor, "n"], w: Float[Tensor, "n"], *, level: float) -> Float[Tensor, ""]:
-    r"""Return the smallest value that is not exceeded by a given share of the weight.
+    r"""Return the smallest value such that at least a given share of the weight is at or below it.
 
     .. math::
 
@@ -466,8 +466,8 @@ def weighted_quantile(x: Float[Tensor, "n"], w: Float[Tensor, "n"], *, level: fl
     TypeError
         If ``x`` or ``w`` is not a real floating-point tensor, they differ in dtype, or ``level`` is not a real number.
     ValueError
-        If ``x`` has not the shape of ``w``, ``w`` has not one dimension, or a negative, infinite or NaN entry, or no
-        positive one.
+        If ``x`` does not have the shape of ``w``, or ``w`` is not a vector, has a negative, infinite or NaN entry, or
+        has no positive one.
     ValueError
         If an ``x`` of positive weight is NaN, or ``level`` is not in [0, 1].
 
@@ -502,7 +502,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
         w_i^\tau
 
     where :math:`\tau` is the exponent: 1 leaves the weights as they are, 0 makes them all 1, and values
-    between trade bias for variance. The mean changes: normalize afterwards where it matters.
+    between trade bias for variance. The mean changes; normalize the result if its mean matters.
 
     Parameters
     ----------
@@ -521,7 +521,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     TypeError
         If ``w`` is not a real floating-point tensor, or ``exponent`` not a real number.
     ValueError
-        If ``w`` has not one dimension, or a negative, infinite or NaN entry, or ``exponent`` is not in [0, 1].
+        If ``w`` is not a vector, or has a negative, infinite or NaN entry, or ``exponent`` is not in [0, 1].
 
     See Also
     --------
@@ -544,7 +544,7 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     check_weights("w", w)
     check_number("exponent", exponent, "in [0, 1]", lambda exponent: 0 <= exponent <= 1)
     wide = upcast(w)
-    power = exponent and max(exponent, torch.finfo(wide.dtype).tiny)  # an exponent that underflows would make 0 to 1
+    power = exponent and max(exponent, torch.finfo(wide.dtype).tiny)  # an exponent that underflows would turn 0 into 1
     return (wide**power).to(w.dtype)
 
 

@@ -102,7 +102,7 @@ def train_test_split(
     shuffle : bool, default True
         Whether the test rows are drawn at random; otherwise they are the last rows.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def k_fold(
         \end{cases}
 
     where :math:`\mathcal{V}_j` are the rows that fold :math:`j` holds out; it trains on all others. Each row is held
-    out exactly once, also if k does not divide n.
+    out exactly once, even if k does not divide n.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def k_fold(
     shuffle : bool, default False
         Whether rows are assigned to folds at random, which sorted rows need; otherwise a fold is a run of rows.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -252,12 +252,12 @@ def cross_validate(
     k : int, in [2, n], optional
         The number of folds of :func:`k_fold`.
     folds : iterable of pairs of Tensor, optional
-        In place of ``k``, the training and the validation rows of each fold, such as :func:`stratified_k_fold`,
-        :func:`grouped_k_fold` and :func:`time_ordered_folds` give them.
+        Instead of ``k``, the training and the validation rows of each fold, as :func:`stratified_k_fold`,
+        :func:`grouped_k_fold` and :func:`time_ordered_folds` return them.
     shuffle : bool, default False
         Whether rows are assigned to folds at random.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------

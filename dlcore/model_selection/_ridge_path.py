@@ -104,7 +104,7 @@ def ridge_path_cross_validation(
     shuffle : bool, default False
         Whether rows are assigned to folds at random.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def ridge_path_cross_validation(
 
     See Also
     --------
-    dlcore.linear.ridge : One fit; with :func:`cross_validate` the same errors, one by one.
+    dlcore.linear.ridge : A single fit; with :func:`cross_validate` it gives the same errors, one penalty at a time.
     sklearn.model_selection.GridSearchCV : The same search for any estimator, one fit at a time, without the ½.
 
     References
@@ -186,11 +186,11 @@ def _check_arguments(x: Tensor, y: Tensor, penalties: Tensor) -> int:
     check_floating(x=x, y=y, penalties=penalties)
     check_same_dtype(x=x, y=y)
     if x.dim() != 2 or x.shape[1] == 0:
-        raise ValueError(f"x must have shape (n, d) with a column at least, got {tuple(x.shape)}")
+        raise ValueError(f"x must have shape (n, d) with at least one column, got {tuple(x.shape)}")
     if y.dim() != 1:
         raise ValueError(f"y must have shape (n,), got {tuple(y.shape)}")
     if penalties.dim() != 1 or len(penalties) == 0:
-        raise ValueError(f"penalties must have shape (p,) with an entry at least, got {tuple(penalties.shape)}")
+        raise ValueError(f"penalties must have shape (p,) with at least one entry, got {tuple(penalties.shape)}")
     if is_sharded(x) and torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
         raise ValueError("x must not require a gradient, nor y, if the rows are sharded: detach them")
     check_values("penalties", penalties, ">= 0 and finite", lambda penalties: (penalties >= 0) & penalties.isfinite())
@@ -220,7 +220,7 @@ def _triangles(table: Tensor, folds: list[Tensor]) -> Tensor:
 
 
 def _triangles_of_shards(table: Tensor, folds: list[Tensor], x: Tensor) -> Tensor:
-    """Return the same for the rows of all processes, of which x is sharded and the table has those of this one."""
+    """Return the same for the rows of all processes; x is sharded, and the table has the rows of this process."""
     own = [qr(table[own_rows(x, index)[1]])[1] for index in folds]
     padded = torch.stack([pad(r, (0, 0, 0, table.shape[1] - len(r))) for r in own])
     return qr(shards_of(x).cat(padded[None]).transpose(0, 1).flatten(1, 2))[1]

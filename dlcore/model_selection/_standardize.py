@@ -51,8 +51,8 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
         \mu_j = \frac1n\sum_{i=1}^{n} x_{ij}, \qquad
         \sigma_j^2 = \frac1n\sum_{i=1}^{n} (x_{ij} - \mu_j)^2
 
-    Learn it from the training rows alone and apply it to both: inside ``fit``, as cross-validation calls it. A column
-    that is constant in the rows becomes 0, and its standard deviation counts as 1.
+    Learn it from the training rows alone, and apply it to the training and the test rows. In cross-validation, do this
+    inside ``fit``. A column that is constant in the rows becomes 0, and its standard deviation counts as 1.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
     mean = deviations.mean(0)
     largest = deviations.detach().abs().amax(0)
     is_constant = largest == 0
-    scale = torch.where(is_constant, 1, largest)  # relative to it, squares neither overflow nor vanish
+    scale = torch.where(is_constant, 1, largest)  # relative to it, squares neither overflow nor underflow
     variance = ((deviations - mean) / scale).square().mean(0)
     std = scale * torch.where(is_constant, 1, variance).sqrt()
     return Standardization((first + mean).to(x.dtype), std.to(x.dtype))

@@ -27,9 +27,9 @@ def stratified_k_fold(
         \mathcal{V}_j = \{i : r_i \equiv j \bmod k\}, \qquad
         r_i = |\{l : y_l < y_i\}| + |\{l < i : y_l = y_i\}|
 
-    where :math:`\mathcal{V}_j`, :math:`j = 0, \dots, k-1`, are the rows that a fold holds out: the rows are dealt to
-    the folds in the order :math:`r` of their labels. The numbers of rows of a class differ by at most 1 between folds,
-    and so do the sizes of the folds.
+    where :math:`\mathcal{V}_j`, :math:`j = 0, \dots, k-1`, are the rows that a fold holds out: the rows, sorted by
+    label, are assigned to the folds in turn. The numbers of rows of a class differ by at most 1 between folds, and so
+    do the sizes of the folds.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def stratified_k_fold(
     k : int, at least 2
         The number of folds.
     shuffle : bool, default False
-        Deal the rows of each class in random order; otherwise as they come.
+        Assign the rows of each class in random order; otherwise in their given order.
     generator : torch.Generator, optional
-        The source of the order; with it, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def stratified_k_fold(
 
     See Also
     --------
-    sklearn.model_selection.StratifiedKFold : It refuses k above the size of a class, and its folds differ more in size.
+    sklearn.model_selection.StratifiedKFold : It refuses k above the size of every class, and its folds differ more in
+    size.
 
     References
     ----------
@@ -89,16 +90,16 @@ def grouped_k_fold(groups: Integer[Tensor, "n"], k: int) -> Folds:
         g_i = g_l \;\Rightarrow\; i, l \in \mathcal{V}_j \text{ for the same } j
 
     where :math:`g_i` is the group of row :math:`i`, such as a patient with several measurements, and
-    :math:`\mathcal{V}_j` are the rows that fold :math:`j` holds out. If rows of one group are in both, the error on the
-    rows held out tells how well the model remembers the group. The groups are dealt out by size, the largest first,
-    each to the fold that has the fewest rows.
+    :math:`\mathcal{V}_j` are the rows that fold :math:`j` holds out. If a group has rows on both sides of a split, the
+    error on the held-out rows measures how well the model remembers the group. The groups are assigned in order of
+    size, the largest first, each to the fold that has the fewest rows so far.
 
     Parameters
     ----------
     groups : Tensor of integers, shape (n,)
         The group of each row.
     k : int, at least 2
-        The number of folds, at most that of the groups.
+        The number of folds, at most the number of groups.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def grouped_k_fold(groups: Integer[Tensor, "n"], k: int) -> Folds:
     _, group_of_row, counts = unique_with_counts(groups)
     sizes: list[int] = [int(count) for count in counts]
     if len(sizes) < k:
-        raise ValueError(f"groups must be at least {k}, one for each fold, got {len(sizes)}")
+        raise ValueError(f"groups must hold at least {k} groups, one for each fold, got {len(sizes)}")
     rows_of_fold, fold_of_group = [0] * k, [0] * len(sizes)
     for group in sorted(range(len(sizes)), key=lambda group: -sizes[group]):
         fold = rows_of_fold.index(min(rows_of_fold))
@@ -145,7 +146,7 @@ def grouped_k_fold(groups: Integer[Tensor, "n"], k: int) -> Folds:
 
 
 def time_ordered_folds(n: int, k: int, *, gap: int = 0) -> Folds:
-    r"""Return an iterator over folds of which each is trained on the past and validated on what follows.
+    r"""Return an iterator over folds, each trained on the past and validated on the rows that follow.
 
     .. math::
 
@@ -163,7 +164,8 @@ def time_ordered_folds(n: int, k: int, *, gap: int = 0) -> Folds:
     k : int, at least 2
         The number of folds.
     gap : int, at least 0, default 0
-        How many rows to leave out between the past and what follows, where neighbouring rows resemble each other.
+        The number of rows to leave out between the training and the validation rows, if neighbouring rows resemble each
+        other.
 
     Returns
     -------
@@ -203,7 +205,7 @@ def time_ordered_folds(n: int, k: int, *, gap: int = 0) -> Folds:
     m = n // (k + 1)
     starts = range(n - k * m, n, m)
     if starts[0] - gap < 1:
-        raise ValueError(f"gap must leave the first fold a row of {starts[0]} to train on, got {gap}")
+        raise ValueError(f"gap must be < {starts[0]}, to leave the first fold a training row, got {gap}")
     return ((torch.arange(start - gap), torch.arange(start, start + m)) for start in starts)
 
 
@@ -220,5 +222,5 @@ def _all_rows(k: int, **vector: Tensor) -> Tensor:
 
 
 def _folds(fold_of_row: Tensor, k: int) -> Folds:
-    """Yield the rows outside and inside of each fold."""
+    """Yield the rows outside and inside each fold."""
     return (((fold_of_row != j).nonzero()[:, 0], (fold_of_row == j).nonzero()[:, 0]) for j in range(k))

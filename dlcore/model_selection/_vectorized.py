@@ -32,7 +32,7 @@ def cross_validate_vectorized(
     shuffle: bool = False,
     generator: Generator | None = None,
 ) -> CrossValidation:
-    r"""Return the training and the validation error of each fold, all folds trained at once by gradient descent.
+    r"""Return the training and the validation error of each fold; gradient descent trains all folds at once.
 
     .. math::
 
@@ -70,7 +70,7 @@ def cross_validate_vectorized(
     shuffle : bool, default False
         Whether rows are assigned to folds at random. The batches of an epoch are always drawn at random.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------

@@ -64,7 +64,7 @@ def importance_weighted_cross_validation(
         Whether to divide by the sum of the weights of a fold instead of its number of rows, which adds a small bias
         and reduces the variance.
     generator : torch.Generator, optional
-        The source of randomness; if given, the global random state is not touched.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------

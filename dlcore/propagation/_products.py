@@ -42,7 +42,7 @@ def log_singular_values(matrices: Float[torch.Tensor, "*batch k n n"]) -> Float[
 
     See Also
     --------
-    torch.linalg.svdvals : The singular values of one matrix; errors are relative to the largest of them.
+    torch.linalg.svdvals : The singular values of one matrix, with errors relative to the largest one.
 
     References
     ----------

@@ -70,7 +70,7 @@ def _orthogonalized(rows: Tensor, logs: Tensor) -> Tensor:
     # the relative error of a singular value is the square of the remaining cosines
     if _is_any_cosine_above(torch.finfo(rows.dtype).eps ** 0.5, rows):
         raise RuntimeError(
-            f"matrices: no singular values found in {MAX_JACOBI_SWEEPS} sweeps; try a product of fewer, or in float64"
+            f"matrices: no singular values found in {MAX_JACOBI_SWEEPS} sweeps; try fewer matrices, or float64"
         )
     return logs[..., 0]
 
