@@ -47,7 +47,7 @@ def has_values(*tensors: Tensor) -> bool:
     """Return whether the values of these tensors can be read.
 
     They cannot be read on the meta device, while ``torch.compile`` traces, or inside the transforms of ``torch.func``.
-    In these cases all checks of values are skipped, and where there is a fast and a safe path, the safe one is taken.
+    In these cases all checks of values are skipped, and a function that has a fast and a safe path takes the safe one.
     """
     if is_compiling():
         return False
@@ -86,7 +86,7 @@ def as_int64(name: str, x: Tensor) -> Tensor:
     if x.dtype == torch.int64:
         return x
     wide = x.long()
-    if x.dtype == torch.uint64:  # what is too large would become negative
+    if x.dtype == torch.uint64:  # an integer that is too large would become negative
         check_values(name, x, "< 2**63", lambda _: wide >= 0)
     return wide
 
@@ -113,7 +113,7 @@ def check_number(name: str, value: float, rule: str, holds: Callable[[float], bo
 
 def check_finite_in(name: str, value: float, dtypes: Iterable[torch.dtype]) -> None:
     """Raise ValueError unless a number is finite in all these dtypes."""
-    if abs(value) <= MAX_OF_ALL_DTYPES:  # without a look at them
+    if abs(value) <= MAX_OF_ALL_DTYPES:  # then they need not be read
         return
     for dtype in dtypes:
         if not abs(value) <= torch.finfo(dtype).max:
@@ -147,7 +147,9 @@ def check_indices(name: str, indices: Tensor, size: int) -> None:
     if has_values(indices) and indices.numel():
         smallest, largest = row_extremes(indices)
         if smallest.item() < 0 or largest.item() >= size:
-            cure = "; give what is to be ignored any index and the weight 0" if smallest.item() == IGNORED else ""
+            cure = (
+                "; to ignore an example, give it any valid index and the weight 0" if smallest.item() == IGNORED else ""
+            )
             rule = f"in [0, {size})"
             check_values(name, indices, rule, lambda indices: (indices >= 0) & (indices < size), cure)
 

@@ -1,7 +1,7 @@
 r"""Losses of logits with their derivatives, in forms whose small differences keep all their digits.
 
-A row that the model is sure of has a tiny gradient and a tiny curvature. They decide where a weakly penalized model
-ends, so neither may be the difference of two numbers near 1.
+A row whose class the model predicts with near certainty has a tiny gradient and a tiny curvature. With a weak penalty,
+these decide where the minimum is, so neither may be computed as the difference of two numbers near 1.
 """
 
 from collections.abc import Callable

@@ -95,7 +95,7 @@ SCHEMES: Mapping[str, Callable[..., Tensor]] = {
 
 
 def activation_of(activation: str | Callable[[Tensor], Tensor]) -> Activation:
-    """Return the activation of a name, or a function of the caller with the derivative that torch finds."""
+    """Return the activation with this name, or the caller's function with the derivative that torch computes."""
     if not callable(activation):
         return named("activation", activation, ACTIVATIONS)
     return Activation(activation, lambda z: torch.func.vjp(activation, z)[1](torch.ones_like(z))[0])
@@ -111,7 +111,8 @@ def layer_values(
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
     """Return the pre-activations z and the activations h of the hidden layers, and the outputs o.
 
-    ``dropped`` are the probabilities with which the activations of each hidden layer are dropped; if empty, all stay.
+    ``dropped`` holds, for each hidden layer, the probability of dropping an activation; if it is empty, none are
+    dropped.
     """
     phi = activation_of(activation).function
     if len(params) == 0:

@@ -20,8 +20,8 @@ __all__ = [
 CAP_BISECTIONS = 60  # enough to reduce the interval below the rounding error of float64
 
 # On a CPU, torch sums in one pass, and the rounding grows with the length: a sum of float32 keeps all digits up to
-# SHORT_SUM_ENTRIES and loses one with each factor of ten beyond. A softmax sums the last dimension in a few lanes, and
-# any other dimension one entry at a time: at these lengths its error is about 10 units of rounding.
+# SHORT_SUM_ENTRIES entries, and loses one digit with each further factor of ten. A softmax sums the last dimension in a
+# few lanes, and any other dimension one entry at a time: at these lengths its error is about 10 units of rounding.
 SHORT_SUM_ENTRIES = 4096
 LONG_ROW_ENTRIES, LONG_STRIDED_ROW_ENTRIES = 2**20, 2**13
 
@@ -50,7 +50,7 @@ def product_operands(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Return the tensors in a dtype, but float64 and what is not floating-point as they are: so does autocast."""
+    """Return the tensors in a dtype; like autocast, do not convert float64 and tensors that are not floating-point."""
     return tuple(x.to(dtype) if _is_cast(x) else x for x in tensors)
 
 

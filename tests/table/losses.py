@@ -50,7 +50,8 @@ def class_indices(name: str, scores: torch.Tensor) -> tuple[Refusal, ...]:
         Refusal(ValueError, "labels must be in [0, 3), got -1 at index 0", (scores, torch.tensor([-1, 3]))),
         Refusal(
             ValueError,
-            "labels must be in [0, 3), got -100 at index 1; give what is to be ignored any index and the weight 0",
+            "labels must be in [0, 3), got -100 at index 1; "
+            "to ignore an example, give it any valid index and the weight 0",
             (scores, torch.tensor([2, -100])),
         ),
         Refusal(
