@@ -64,7 +64,7 @@ def adam_step(
 
     where :math:`t` counts the steps from 1 and squares, roots and quotients are those of the entries. Both means start
     at 0, and dividing by :math:`1 - \beta^t` removes the resulting bias. The first step changes each entry by about
-    :math:`\eta` if its gradient is not 0, whatever the size of the gradient.
+    :math:`\eta`, whatever the size of its gradient, if this is much larger than :math:`\varepsilon`.
 
     The weight decay :math:`\lambda` shrinks the weights separately from the step. With ``decoupled=False`` it is the
     :math:`L_2` penalty: :math:`\mathbf{g} + \lambda\mathbf{w}` replaces :math:`\mathbf{g}`, and a weight with large
