@@ -26,9 +26,9 @@ Surprise and its expectations
 The *surprise* of an outcome of probability :math:`p` is :math:`-\log p`. It is zero if the outcome
 was certain. It is one *bit* if the outcome was the toss of a fair coin and the logarithm has base
 2. The formulas above are three expectations. The *entropy* is the expected surprise if you know the
-   distribution :math:`P`. The *cross-entropy* is the expected surprise if you believe :math:`Q`
-   instead. Their difference, the *Kullback-Leibler divergence*, is the cost of the wrong belief. A
-   classifier believes its predicted probabilities. How surprised is it?
+distribution :math:`P`. The *cross-entropy* is the expected surprise if you believe :math:`Q`
+instead. Their difference, the *Kullback-Leibler divergence*, is the cost of the wrong belief. A
+classifier believes its predicted probabilities. How surprised is it?
 """
 
 import math
