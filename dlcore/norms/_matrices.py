@@ -80,7 +80,7 @@ def spectral_norm(x: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch"]:
 
     See Also
     --------
-    torch.linalg.matrix_norm : The same with ``ord=2``; it raises an error for a matrix without entries.
+    torch.linalg.matrix_norm : The same with ``ord=2``.
 
     References
     ----------
