@@ -219,7 +219,7 @@ def test_whole_weights_are_repetitions() -> None:
 
 
 @pytest.mark.parametrize("fit", [linear.least_squares, lambda *args, **kw: linear.ridge(*args, penalty=0.4, **kw)])
-def test_an_example_dw_zero_is_absent_whatever_its_values(fit: Callable[..., linear.LinearParams]) -> None:
+def test_an_example_of_weight_zero_is_absent_whatever_its_values(fit: Callable[..., linear.LinearParams]) -> None:
     x, y, weights = random_examples(10, 3)
     expected = fit(x[:8], y[:8], weights=weights[:8])
     x[8], y[9] = math.nan, math.inf
