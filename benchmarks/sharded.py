@@ -1,7 +1,7 @@
 """Weak scaling: the same number of rows a process, on one process and on two.
 
 With two processes twice as many rows take at most 1.25 times as long. The last row is a fit of one process by
-scikit-learn beside that of dlcore.
+scikit-learn compared with one by dlcore.
 """
 
 import multiprocessing
@@ -78,7 +78,7 @@ class Processes:
 
 
 def serve(pipe: Connection, process: int, n: int, store: Path) -> None:
-    """Run what is asked for on rows that are sharded, until this process is ended."""
+    """Run what the pipe names on rows that are sharded, until this process is ended."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=process, world_size=n)
     mesh = DeviceMesh("cpu", list(range(n)))

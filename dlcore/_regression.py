@@ -103,10 +103,10 @@ def minimize(
     shards = shards_of(y) if shards is None else shards
     own_rows, own_y = local_rows(x) if isinstance(x, Tensor) else x, local_rows(y)
     own_weights = None if weights is None else local_rows(weights)
-    if in_memory:
+    index = None if in_memory else _sample_index(n, weights).to(x.device)
+    if index is None:
         columns, mean, std = _standardized(own_rows[:], n, shards, x)
     else:
-        index = _sample_index(n, weights).to(x.device)
         sampled_rows = rows_at(x, index) if isinstance(x, Tensor) else x[index]
         columns, mean, std = _standardized(sampled_rows, len(index), OneProcess(), x)
     penalties = torch.cat([penalty / std / std, std.new_zeros(1)]).clamp_max(MAX_PENALTY)
@@ -117,7 +117,7 @@ def minimize(
     params, precondition = std.new_zeros(k, d + 1), None
     if start is not None:
         params = torch.cat([start[:, :-1] * std, start[:, -1:] + start[:, :-1] @ mean[:, None]], dim=1)
-    elif not in_memory:
+    elif index is not None:
         total = n if weights is None else float(row_sum(weights))
         equal = std.new_full((SAMPLE_ROWS,), total / SAMPLE_ROWS)
         sample = Problem(loss, columns, rows_at(y, index), equal, penalties, None, SAMPLE_ROWS, OneProcess())

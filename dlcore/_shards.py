@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Generator, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
+from ._checksum import checksum
 from ._torch import select_rows
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "as_rows_of",
     "check_not_sharded",
     "check_rows",
-    "checksum",
     "copied",
     "exchange",
     "gathered",
@@ -44,7 +44,6 @@ __all__ = [
 TO_SHARD = "; torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them"
 TO_CHUNKS = "; dlcore.batches.shard_rows(rows, mesh) brings them there"
 SAME_SEED = "; give each process a generator with the same seed"
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their number of bytes
 
 
 def is_sharded(x: object) -> bool:
@@ -278,16 +277,6 @@ def _check_chunks(name: str, counts: list[tuple[int, int]]) -> None:
     for _, given in counts:
         if given != n:
             raise ValueError(f"{name} must have the {n} rows that the processes hold, got shape[0] {given}{TO_CHUNKS}")
-
-
-def checksum(*tensors: Tensor) -> int:
-    """Return a number that differs if a bit of the tensors does: the sum of their entries' bits times their places."""
-    total = 0
-    for x in tensors:
-        bits = x.detach().reshape(-1).view(INTEGERS[x.element_size()])
-        places = torch.arange(1, len(bits) + 1, device=bits.device)
-        total = (31 * total + int(places.mul_(bits).sum())) % 2**64  # integers of torch wrap around, too
-    return total
 
 
 def _outline(argument: object) -> str:

@@ -12,7 +12,8 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from dlcore._shards import OneProcess, Shards, checksum, is_sharded
+from dlcore._checksum import checksum
+from dlcore._shards import OneProcess, Shards, is_sharded
 from dlcore._torch import split
 
 __all__ = ["Alone", "Together"]

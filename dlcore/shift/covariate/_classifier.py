@@ -149,8 +149,8 @@ def domain_scores(source: Tensor, target: Tensor, columns: Standard, linear: Cla
         target_index
     ):
         linear = None
-    samples = (rows_at(x, index) for x, index in ((source, source_index), (target, target_index)))
-    choice = choose_features(*samples, columns, candidates=("quadratic",), linear=linear)
+    source_sample, target_sample = rows_at(source, source_index), rows_at(target, target_index)
+    choice = choose_features(source_sample, target_sample, columns, candidates=("quadratic",), linear=linear)
     return scores_of_all_rows(choice, source, target, source_index, target_index)
 
 

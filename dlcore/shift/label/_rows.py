@@ -182,7 +182,7 @@ def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None,
 
     Each process draws all rows, as one process would, and adds up its own.
     """
-    held: list[int] = shards.cat(torch.tensor([len(rows)], device=rows.device)).tolist()
+    held = [int(count) for count in shards.cat(torch.tensor([len(rows)], device=rows.device))]
     n, first = sum(held), sum(held[: shards.process])
     resamples_at_a_time = max(MAX_INDICES_AT_A_TIME // n, 1)
     means = rows.new_empty(n_resamples, rows.shape[1])
