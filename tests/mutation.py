@@ -28,8 +28,8 @@ TESTS = ROOT / "tests"
 OWN_TESTS = {
     "__init__": ["test_house.py"],
     "_logit_losses": ["test_newton_cg.py"],
-    "_rows": ["test_two_processes.py"],
-    "_shards": ["test_two_processes.py"],
+    "_rows": ["test_sharded.py"],
+    "_shards": ["test_sharded.py"],
 }
 FOR_ALL = ["tests/test_extreme_numbers.py", "tests/test_integers.py", "tests/test_sharded.py"]
 MAX_SECONDS = 600  # of one run of tests: a search that no longer ends is found, too

@@ -51,7 +51,7 @@ def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it()
     private = commands(ROOT / "dlcore" / "_regression.py")
     assert any("tests/test_linear.py" in command for command in private)
     assert all(commands(file) for file in (ROOT / "dlcore").rglob("*.py"))
-    assert ["tests/test_two_processes.py"] in commands(ROOT / "dlcore" / "_rows.py")
+    assert ["tests/test_sharded.py"] in commands(ROOT / "dlcore" / "_rows.py")
 
 
 def test_a_mutant_dies_by_a_test_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
