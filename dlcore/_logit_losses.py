@@ -28,7 +28,7 @@ class Loss(NamedTuple):
 
 def _logistic_derivatives(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r"""Return :math:`\sigma(z) - y`, as :math:`(1 - y)\sigma(z) - y\sigma(-z)`, which does not cancel."""
-    above, below = z.sigmoid(), z.neg().sigmoid_()
+    y, above, below = y.to(z.dtype), z.sigmoid(), z.neg().sigmoid_()  # y is cast here, because blocks of rows are small
     curvature = above * below
     above, below = above.mul_(1 - y), below.mul_(y)
     return above - below, (above + below)[0], curvature
@@ -43,7 +43,7 @@ def _logistic_curvature(curvature: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
 
 
 def _logistic_growth(direction: Tensor, y: Tensor) -> Tensor:
-    return (relu(direction) - y * direction)[0]
+    return (relu(direction) - y.to(direction.dtype) * direction)[0]
 
 
 def _softmax_derivatives(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,6 +8,7 @@ entry is an error. Under ``torch.compile`` and ``torch.func``, which hide the va
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,8 @@ from torch import Tensor
 from ._checks import check_floating, check_number, check_rank, check_same_shape, check_values, has_values
 from ._numerics import upcast
 from ._rows import row_any, row_sum
-from ._shards import check_rows, local_rows, replicated, shards_of
+from ._shards import check_rows, is_sharded, local_rows, replicated, shards_of
+from ._torch import split
 
 __all__ = [
     "cross_entropy",
@@ -30,6 +32,7 @@ __all__ = [
 
 MAX_RELATIVE_GAP = 0.1  # of |p - q| / (p + q); below it, p ln(p / q) - p + q loses a digit or more
 MAX_COMPARABLE_GAP = 0.9  # the same of ln p - ln q
+MAX_BLOCK_ENTRIES = 2**18  # of a matrix without gradients, in the steps of the formula at a time: 1 MB each
 SERIES_TERMS = 9  # MAX_RELATIVE_GAP ** 18 is below the rounding error of float64
 
 
@@ -131,7 +134,7 @@ def entropy(p: Float[Tensor, "*batch n"], *, base: float = math.e) -> Float[Tens
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
     unit = _unit(base)
-    nats = _entropy(upcast(p))
+    nats = _in_blocks(_entropy, p)
     _refuse_negative(nats, p=p)
     return (nats / unit).to(p.dtype)
 
@@ -195,9 +198,12 @@ def cross_entropy(
     (tensor(inf), tensor(1.))
     """
     unit = _unit_of_pair(p, q, base)
-    wide_p, wide_q = upcast(p), upcast(q)
-    possible = torch.where(wide_p < 0, math.nan, wide_p)  # a negative p must give NaN, and log q cannot do that
-    nats = _sum(possible * -_log(wide_q, wide_p))
+
+    def expected_surprise(p: Tensor, q: Tensor) -> Tensor:
+        possible = torch.where(p < 0, math.nan, p)  # a negative p must give NaN, and log q cannot do that
+        return _sum(possible * -_log(q, p))
+
+    nats = _in_blocks(expected_surprise, p, q)
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
 
@@ -259,9 +265,12 @@ def kl_divergence(
     tensor(0.)
     """
     unit = _unit_of_pair(p, q, base)
-    wide_p, wide_q = upcast(p), upcast(q)
-    log_ratio = _log(wide_p, wide_p) - _log(wide_q, wide_p)
-    nats = _never_negative(_sum(_divergence_terms(wide_p, wide_q, log_ratio)))
+
+    def divergence(p: Tensor, q: Tensor) -> Tensor:
+        log_ratio = _log(p, p) - _log(q, p)
+        return _never_negative(_sum(_divergence_terms(p, q, log_ratio)))
+
+    nats = _in_blocks(divergence, p, q)
     _refuse_negative(nats, p=p, q=q)
     return (nats / unit).to(torch.promote_types(p.dtype, q.dtype))
 
@@ -369,9 +378,24 @@ def perplexity(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
     check_rows(p=p)
     check_floating(p=p)
     check_rank("p", p, 1, "(*, n)")
-    nats = _entropy(upcast(p))
+    nats = _in_blocks(_entropy, p)
     _refuse_negative(nats, p=p)
     return nats.exp().to(p.dtype)
+
+
+def _in_blocks(nats: Callable[..., Tensor], *distributions: Tensor) -> Tensor:
+    """Return what a function gives for distributions; for the rows of a large matrix, block by block.
+
+    Its intermediate results then take the memory of a block, unless a gradient needs them.
+    """
+    p = distributions[0]
+    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in distributions)
+    is_small = p.dim() != 2 or p.numel() <= MAX_BLOCK_ENTRIES
+    if is_small or not has_values(*distributions) or is_sharded(p) or needs_gradient:
+        return nats(*map(upcast, distributions))
+    block_rows = max(MAX_BLOCK_ENTRIES // p.shape[1], 1)
+    blocks = zip(*(split(x, block_rows) for x in distributions), strict=True)
+    return torch.cat([nats(*map(upcast, rows)) for rows in blocks])
 
 
 def _entropy(p: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def logistic_regression(
     smallest, largest = row_extremes(y)
     if largest == 0 or smallest == 1:
         raise ValueError(f"y must hold both classes, got only {largest.item()}")
-    (params,) = minimize(LOGISTIC, x, y.double(), weights, penalty=penalty)
+    (params,) = minimize(LOGISTIC, x, y, weights, penalty=penalty)
     return LinearParams(params[:-1].to(x.dtype), params[-1].to(x.dtype))
 
 

@@ -232,8 +232,8 @@ def fit_all_rows(
     scale = (penalty / warm_start.penalties).sqrt()
     start = torch.cat([warm_start.params[:-1] / scale, warm_start.params[-1:] + bias_shift])
     rows = DomainRows(source, target, features, scale)
-    y = start.new_ones(len(rows))
-    y[: len(local_rows(source))] = 0
+    y = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    y[: len(local_rows(source))] = False
     shards = shards_of(source)
     (params,) = minimize(LOGISTIC, rows, y, None, penalty=penalty, start=start[None], shards=shards)
     return torch.cat([params[:-1] * scale, params[-1:]])

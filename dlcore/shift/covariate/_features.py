@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from dlcore._checks import check_floating, check_same_dtype, check_values
 from dlcore._rows import rows_at
 from dlcore._shards import as_rows_of, check_rows, gathered, is_sharded, local_rows, shards_of
-from dlcore._torch import loadable, split
+from dlcore._torch import loadable, split, unique
 
 __all__ = [
     "CANDIDATES",
@@ -35,6 +35,7 @@ __all__ = [
 CANDIDATES = {"auto": ("quadratic", "kernel"), "linear": (), "quadratic": ("quadratic",), "kernel": ("kernel",)}
 MAX_SAMPLE_ROWS = 2**12  # rows of each domain on which features, widths and penalties are chosen
 MAX_CENTRES = 100  # kernels
+MAX_PERMUTED_ROWS = 2**24  # with more, rows are drawn with replacement, and few of so many are drawn twice
 MAX_BLOCK_ENTRIES = 2**18  # entries computed at a time: 2 MB in float64
 MIN_RELATIVE_RANGE = 1e-10  # of a column, relative to its values: a smaller one is rounding
 
@@ -77,7 +78,10 @@ def random_row_indices(x: Tensor, max_rows: int, generator: Generator | None) ->
     if len(x) <= max_rows:
         return torch.arange(len(x), device=x.device)
     device = None if generator is None else generator.device
-    return torch.randperm(len(x), generator=generator, device=device)[:max_rows].to(x.device)
+    if len(x) <= MAX_PERMUTED_ROWS:
+        return torch.randperm(len(x), generator=generator, device=device)[:max_rows].to(x.device)
+    drawn = unique(torch.randint(len(x), (2 * max_rows,), generator=generator, device=device))
+    return drawn[torch.randperm(len(drawn), generator=generator, device=device)[:max_rows]].to(x.device)
 
 
 def sample_rows(x: Tensor, max_rows: int, generator: Generator | None) -> Tensor:

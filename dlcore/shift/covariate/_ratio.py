@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dlcore._checks import check_floating
+from dlcore._checks import check_floating, has_values
 from dlcore._rows import row_logsumexp, row_max, row_sum, sharded_masses
 from dlcore._shards import as_rows_of, check_rows, is_sharded, local_rows, shards_of
 from dlcore._torch import loadable
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
 from ._balance import Balance, balance_of
-from ._features import Standard, map_rows
+from ._features import Standard, map_rows, row_blocks
 from ._repeats import repeated_rows
 
 __all__ = [
@@ -92,8 +92,11 @@ class DomainScores(NamedTuple):
             at, up_to = self._masses(torch.ones_like(local_rows(self.on_source)))
             return float(shards_of(self.on_source).sum(at[:, 1] @ (up_to[:, 0] - at[:, 0] / 2))) / (n * m)
         ordered = self.on_source.sort().values
-        below = torch.searchsorted(ordered, self.on_target) + torch.searchsorted(ordered, self.on_target, right=True)
-        return float(below.double().mean()) / (2 * n)
+        below = sum(
+            int((torch.searchsorted(ordered, block) + torch.searchsorted(ordered, block, right=True)).sum())
+            for block in row_blocks(self.on_target, 1)
+        )
+        return below / m / (2 * n)
 
     def weighted_accuracy(self, weights: Tensor) -> tuple[float, float]:
         """Return the accuracy of the best threshold between the weighted source and the target, and that by chance."""
@@ -109,13 +112,16 @@ class DomainScores(NamedTuple):
             shards, (_, up_to) = shards_of(weights), self._masses(local_rows(weights))
             shares = up_to / shards.cat(up_to[-1:]).amax(0)
             return float(shards.max(shares[:, 0] - shares[:, 1]))
-        ordered, order = self.on_source.sort()
-        cumulative = weights[order].cumsum(0)
-        source_below = cumulative[torch.searchsorted(ordered, ordered, right=True) - 1].double() / cumulative[-1]
-        target_below = torch.searchsorted(self.on_target.sort().values, ordered, right=True).double() / len(
-            self.on_target
-        )
-        return float((source_below - target_below).max())
+        ordered, cumulative = _cumulative_weights(self.on_source, weights)
+        ordered_target = self.on_target.sort().values
+        largest = -math.inf
+        for block in row_blocks(ordered, 1):
+            source_below = cumulative[torch.searchsorted(ordered, block, right=True) - 1] / cumulative[-1]
+            target_below = torch.searchsorted(ordered_target, block, right=True) / weights.new_tensor(
+                len(self.on_target)
+            )
+            largest = max(largest, float((source_below - target_below).max()))
+        return largest
 
     def _masses(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of the source, and the number of the target's rows, at each score and up to it, (k, 2).
@@ -126,6 +132,12 @@ class DomainScores(NamedTuple):
         masses = weights.new_zeros(len(on_source) + len(on_target), 2)
         masses[: len(on_source), 0], masses[len(on_source) :, 1] = weights, 1
         return sharded_masses(torch.cat([on_source, on_target]), masses, self.on_source)
+
+
+def _cumulative_weights(scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scores in ascending order, and the sum of the weights up to each."""
+    ordered, order = scores.sort()
+    return ordered, weights[order].cumsum(0)
 
 
 @loadable
@@ -320,6 +332,8 @@ class DensityRatio:
         check_floating(x=x)
         if x.dim() == 0 or x.shape[-1] != self.model.columns:
             raise ValueError(f"x must have shape (*, {self.model.columns}), got {tuple(x.shape)}")
+        if x.dim() == 2 and has_values(x) and not (torch.is_grad_enabled() and x.requires_grad):
+            return map_rows(self.model, x, self.model.size)
         return as_rows_of(x, self.model(local_rows(x)))
 
 
@@ -340,7 +354,7 @@ def ratio_with_report(
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
     beyond = map_rows(model, target, model.size) > float(row_max(log_weights)) + SUPPORTED_LOG_RATIO
-    weights = log_weights.exp()
+    weights = log_weights.exp_()  # as long as the source: no copy
     report = report_on(
         weights,
         source,

@@ -12,6 +12,7 @@ from ._features import row_blocks
 __all__ = ["repeated_rows"]
 
 MIN_DISTINCT = 100  # values of a column, from which on it counts as continuous
+MAX_SORTED_HASHES = 2**22  # at a time, because sorting takes several times their memory
 ODD_FACTOR = 0x9E3779B97F4A7C15 - 2**64  # of a multiplicative hash
 
 
@@ -21,29 +22,26 @@ def repeated_rows(x: Tensor) -> int:
     Rows of few discrete values repeat by themselves. A column is continuous if it has more than a hundred values, and
     over half as many as there are distinct rows.
     """
-    n_hashes = _distinct(_row_hashes(x), x)
-    if 2 * n_hashes >= len(x) or n_hashes <= MIN_DISTINCT:
+    n_distinct = _distinct_rows(x, x)
+    if 2 * n_distinct >= len(x) or n_distinct <= MIN_DISTINCT:
         return 0
-    most_values = max(_distinct(column, x) for column in local_rows(x).T)
-    return len(x) - n_hashes if most_values > max(MIN_DISTINCT, n_hashes / 2) else 0
+    most_values = max(_distinct_rows(column[:, None], x) for column in local_rows(x).T)
+    return len(x) - n_distinct if most_values > max(MIN_DISTINCT, n_distinct / 2) else 0
 
 
-def _distinct(keys: Tensor, x: Tensor) -> int:
-    """Return how many of the keys of the rows, of all processes, are distinct."""
-    if not is_sharded(x):
-        return len(unique(keys))
-    masses, _ = sharded_masses(keys, torch.ones_like(keys, dtype=torch.int64)[:, None], x)
-    return int(shards_of(x).sum(torch.tensor(len(masses), device=x.device)))
-
-
-def _row_hashes(x: Tensor) -> Tensor:
-    """Return a 64-bit integer for each of the rows of this process."""
-    own = local_rows(x)
+def _distinct_rows(own: Tensor, x: Tensor) -> int:
+    """Return how many rows are distinct, of those in ``x`` or of some columns of them; ``own`` are of this process."""
+    own = local_rows(own)
     hashes, start = own.new_empty(len(own), dtype=torch.int64), 0
-    for rows in row_blocks(own, x.shape[1]):
+    for rows in row_blocks(own, own.shape[1]):
         hashes[start : start + len(rows)] = _hashes(rows)
         start += len(rows)
-    return hashes
+    if is_sharded(x):
+        masses, _ = sharded_masses(hashes, torch.ones_like(hashes)[:, None], x)
+        return int(shards_of(x).sum(torch.tensor(len(masses), device=x.device)))
+    n_parts = -(-len(hashes) // MAX_SORTED_HASHES)
+    parts = (hashes[hashes.remainder(n_parts) == part] for part in range(n_parts)) if n_parts > 1 else (hashes,)
+    return sum(len(unique(part)) for part in parts)
 
 
 def _hashes(rows: Tensor) -> Tensor:

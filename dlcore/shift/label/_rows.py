@@ -182,8 +182,8 @@ def resampled_means(rows: Tensor, n_resamples: int, generator: Generator | None,
 
     Each process draws all rows, as one process would, and adds up its own.
     """
-    held = [int(count) for count in shards.cat(torch.tensor([len(rows)], device=rows.device))]
-    n, first = sum(held), sum(held[: shards.process])
+    held = shards.cat(torch.tensor([len(rows)], device=rows.device))
+    n, first = int(held.sum()), int(held[: shards.process].sum())
     resamples_at_a_time = max(MAX_INDICES_AT_A_TIME // n, 1)
     means = rows.new_empty(n_resamples, rows.shape[1])
     for block in split(means, resamples_at_a_time):
