@@ -3,8 +3,10 @@
 import copy
 import dataclasses
 import io
+import itertools
 import math
 import pickle
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from types import ModuleType
@@ -19,6 +21,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from dlcore import _newton, datasets, importance
 from dlcore.shift import covariate
@@ -26,6 +29,7 @@ from dlcore.shift.covariate import (
     _balance,
     _classifier,
     _features,
+    _groups,
     _kliep,
     _logistic,
     _matching,
@@ -33,6 +37,7 @@ from dlcore.shift.covariate import (
     _repeats,
     _ulsif,
 )
+from tests.processes import mesh_of_one
 
 
 def matched(source: Tensor, target: Tensor, *, generator: Generator | None = None) -> covariate.DensityRatio:
@@ -352,6 +357,8 @@ def ordinary_report(n_unsupported: int, differences: list[float]) -> covariate.R
         accuracy_by_chance=0.56,
         balance=balance(differences),
         features="linear",
+        effective_target_size=300.0,
+        grouped=False,
     )
 
 
@@ -536,15 +543,16 @@ def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:
         ({"balance": balance([0.09], z=9.0)}, "Trust these weights: their effective sample size is 390 of 400."),
         (
             {"n_repeated": 200},
-            "Trust these weights: their effective sample size is 390 of 400, if the 200 repeated rows are independent.",
+            "Trust these weights: their effective sample size is 390 of 400, if the 200 repeated rows are independent; "
+            "otherwise pass groups.",
         ),
         (
-            {"n_target": 27, "n_unsupported": 0},
+            {"n_target": 27, "effective_target_size": 27.0, "n_unsupported": 0},
             "Too few rows to tell: a column can differ by 0.51 standard deviations by chance, with an effective sample "
             "size of 390 and 27 rows of the target.",
         ),
         (
-            {"n_target": 27, "n_unsupported": 0, "balance": balance([0.0])},
+            {"n_target": 27, "effective_target_size": 27.0, "n_unsupported": 0, "balance": balance([0.0])},
             "Trust these weights: their effective sample size is 390 of 400.",
         ),
     ],
@@ -616,7 +624,7 @@ def test_rows_ten_times_over_are_counted_and_named(dtype: torch.dtype) -> None:
     report = covariate.logistic_ratio(source, target, features="linear").report
 
     assert report.n_repeated == 9 * 550
-    assert report.verdict.endswith(", if the 4950 repeated rows are independent.")
+    assert report.verdict.endswith(", if the 4950 repeated rows are independent; otherwise pass groups.")
     assert covariate.logistic_ratio(shift.source, shift.target, features="linear").report.n_repeated == 0
 
 
@@ -650,6 +658,201 @@ def test_few_rows_are_too_few_to_tell(estimate: Callable[..., covariate.DensityR
     assert not report.trustworthy
     assert "too few rows to tell" in report.verdict.lower() or report.verdict.startswith("Do not trust")
     assert report.hidden_difference > 0.5
+
+
+# Groups
+
+
+GROUPED = {name: ESTIMATORS[name] for name in ("linear", "auto", "kliep", "ulsif")}
+every_grouped = pytest.mark.parametrize("name", GROUPED)
+
+
+def ten_times(shift: datasets.GaussianShift) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Return each row ten times over, and the groups of equal rows, whose labels are in no order."""
+    source, target = (x.repeat(10, 1) for x in (shift.source, shift.target))
+    labels = 7 * torch.arange(len(shift.source) + len(shift.target)) - 1000
+    return source, target, (labels[: len(shift.source)].repeat(10), labels[len(shift.source) :].repeat(10))
+
+
+@every_grouped
+def test_rows_ten_times_over_in_groups_give_the_same_as_the_single_rows(name: str) -> None:
+    shift = drawn(150, 120, 2, std=0.7, mean=0.5)
+    source, target, groups = ten_times(shift)
+    single = ESTIMATORS[name](shift.source, shift.target, generator=Generator().manual_seed(0))
+
+    grouped = ESTIMATORS[name](source, target, groups=groups, generator=Generator().manual_seed(0))
+
+    one, ten = single.report, grouped.report
+    assert (ten.features, ten.n, ten.n_target, ten.n_repeated) == (one.features, 150, 120, 0)
+    assert ten.effective_target_size == pytest.approx(120, rel=1e-12)
+    assert "if the" not in ten.verdict
+    if name == "ulsif":  # its kernels are around other rows
+        assert ten.effective_sample_size == pytest.approx(one.effective_sample_size, rel=0.25)
+        return
+    torch.testing.assert_close(grouped.weights[:150], single.weights, rtol=1e-6, atol=1e-9)
+    assert ten.effective_sample_size == pytest.approx(one.effective_sample_size, rel=1e-6)
+    assert ten.accuracy_by_chance == pytest.approx(one.accuracy_by_chance, rel=1e-6)
+    assert ten.hidden_difference == pytest.approx(one.hidden_difference, rel=1e-6)
+    torch.testing.assert_close(ten.balance.z, one.balance.z, rtol=1e-4, atol=1e-6)
+    values = shift.source[:, 0] ** 2
+    expected = covariate.target_mean(values, single, shift.source, shift.target)
+    found = covariate.target_mean(values.repeat(10), grouped, source, target)
+    assert found.mean == pytest.approx(expected.mean, rel=1e-6)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+
+
+def test_rows_ten_times_over_without_groups_claim_too_much() -> None:
+    shift = drawn(150, 120, 2, std=0.7, mean=0.5)
+    source, target, _ = ten_times(shift)
+
+    report = covariate.logistic_ratio(source, target, generator=Generator().manual_seed(0)).report
+
+    assert report.effective_sample_size > 500
+    assert "repeated rows are independent; otherwise pass groups." in report.verdict
+
+
+def some_groups() -> tuple[Tensor, Tensor]:
+    """Return groups of 1, 2, 5 and 14 rows over 12 rows of source and 10 of target, two of which are in both."""
+    return torch.tensor([0, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3]), torch.tensor([3] * 10)
+
+
+@pytest.mark.parametrize("d", [1, 3, 20])
+def test_a_group_left_out_has_the_logits_of_a_step_to_the_fit_without_it(d: int) -> None:
+    shift = drawn(12, 10, d)
+    rows = torch.cat([torch.cat([shift.source, shift.target]), torch.ones(22, 1, dtype=torch.float64)], dim=1)
+    y = (torch.arange(22) >= 12).double()
+    penalties = torch.full((d + 1,), 2.0, dtype=torch.float64)
+    penalties[-1] = 0.5
+    groups = _groups.Groups.numbered(*some_groups())
+    start = torch.zeros(d + 1, dtype=torch.float64)
+
+    found = _classifier.held_out(rows, y, penalties, start, groups)
+
+    p = torch.sigmoid(rows @ found.params)
+    for group in range(4):
+        of_group = groups.of_rows == group
+        others = ~of_group
+        hessian = rows[others].T @ ((p * (1 - p))[others, None] * rows[others]) + torch.diag(penalties)
+        gradient = rows[others].T @ (p - y)[others] + penalties * found.params
+        step = rows[of_group] @ (found.params - torch.linalg.solve(hessian, gradient))
+        torch.testing.assert_close(found.logits[of_group], step, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("centres", [2, 9])
+def test_least_squares_ratio_of_a_group_left_out_is_that_of_a_fit_without_it(alpha: float, centres: int) -> None:
+    on_source, on_target = (torch.rand(1, n, centres, dtype=torch.float64) for n in (12, 10))
+    penalties = torch.tensor([0.01, 0.5], dtype=torch.float64)
+    groups = _groups.Groups.numbered(*some_groups())
+
+    ratios = _ulsif.held_out_ratios(on_source, on_target, penalties, alpha, groups)
+
+    for group, (place, penalty) in itertools.product(range(4), enumerate(penalties)):
+        kept_source, kept_target = on_source[0, groups.source != group], on_target[0, groups.target != group]
+        curvature = (1 - alpha) / 12 * kept_source.T @ kept_source + alpha / 10 * kept_target.T @ kept_target
+        theta = torch.linalg.solve(
+            curvature + penalty * torch.eye(centres, dtype=torch.float64), kept_target.sum(0) / 10
+        )
+        torch.testing.assert_close(
+            ratios[0][0, groups.source == group, place], on_source[0, groups.source == group] @ theta
+        )
+        torch.testing.assert_close(
+            ratios[1][0, groups.target == group, place], on_target[0, groups.target == group] @ theta
+        )
+
+
+def test_samples_and_halves_are_of_whole_groups() -> None:
+    sizes = torch.randint(1, 9, (60,))
+    groups = _groups.Groups.numbered(
+        torch.arange(40).repeat_interleave(sizes[:40]), torch.arange(30, 60).repeat_interleave(sizes[30:])
+    )
+
+    index = groups.sample(50, Generator().manual_seed(0))
+    halves = groups.halves()
+
+    for of_rows, chosen, half in zip((groups.source, groups.target), index, halves, strict=True):
+        assert 40 < len(chosen) <= 50
+        rest = torch.ones(len(of_rows), dtype=torch.bool).scatter(0, chosen, 0)
+        assert not set(of_rows[chosen].tolist()) & set(of_rows[rest].tolist())
+        assert not set(of_rows[half == 0].tolist()) & set(of_rows[half == 1].tolist())
+        assert len(of_rows[half == 0].unique()) - len(of_rows[half == 1].unique()) in {-1, 0, 1}
+    assert not set(groups.source[halves[0] == 0].tolist()) & set(groups.target[halves[1] == 1].tolist())
+    one = _groups.Groups.numbered(torch.zeros(90, dtype=torch.int64), torch.arange(1, 100))
+    assert len(one.sample(50, None)[0]) == 50  # a group that is too large is cut
+
+
+def test_effective_number_of_groups_is_that_of_their_weights() -> None:
+    weights, labels = torch.tensor([1.0, 2.0, 1.0, 4.0]).double(), torch.tensor([5, 3, 5, 9])
+
+    found = _groups.group_means(weights, labels)
+
+    assert sorted(found.tolist()) == [1.5, 1.5, 3.0]  # 2, 2 and 4, times three groups over four rows
+    assert _groups.effective_groups(labels) == pytest.approx(16 / 6)
+
+
+def test_errors_by_group_are_those_of_many_draws() -> None:
+    held, by_row, total = 0, 0, 80
+    for seed in range(total):
+        generator = Generator().manual_seed(seed)
+        patients = [
+            torch.randn(n, 2, generator=generator, dtype=torch.float64) + mean for n, mean in ((80, 0.0), (60, 0.3))
+        ]
+        source, target = (
+            (x[:, None] + torch.randn(len(x), 6, 2, generator=generator, dtype=torch.float64) / 3).flatten(0, 1)
+            for x in patients
+        )
+        of_patient = torch.randn(80, generator=generator, dtype=torch.float64)
+        values = source[:, 0] + of_patient.repeat_interleave(6)
+        groups = (torch.arange(80).repeat_interleave(6), torch.arange(80, 140).repeat_interleave(6))
+        for labels in (None, groups):
+            ratio = covariate.logistic_ratio(source, target, features="linear", groups=labels)
+            found = covariate.target_mean(values, ratio, source, target)
+            holds = found.interval[0] <= 0.3 <= found.interval[1]
+            held, by_row = (held, by_row + holds) if labels is None else (held + holds, by_row)
+
+    assert held >= 0.95 * total - 3 * math.sqrt(0.95 * 0.05 * total)
+    assert by_row < 0.75 * total
+
+
+def test_a_verdict_on_groups_counts_groups() -> None:
+    shift = drawn(200, 90, 2, mean=0.2)
+    groups = torch.arange(200), torch.arange(90) // 10
+
+    report = covariate.logistic_ratio(shift.source, shift.target, groups=groups).report
+
+    assert report.verdict == "Do not trust these weights: the target has 9 groups, fewer than ten."
+    assert "  groups of the target   9 (0 not represented)" in str(report).splitlines()
+
+
+def test_target_groups_that_no_source_row_represents_are_counted() -> None:
+    shift = drawn(400, 300, 2, mean=0.2)
+    target = shift.target.clone()
+    target[:40, 0] += 30
+
+    ratio = covariate.kliep(shift.source, target, groups=(torch.arange(400), torch.arange(300) // 4))
+
+    beyond = (ratio(target) > 2 * ratio.weights.max()).reshape(75, 4)
+    assert (ratio.report.n_target, ratio.report.n_unsupported) == (75, int(beyond.any(1).sum()))
+    assert 10 <= ratio.report.n_unsupported < 40 <= int(beyond.sum())
+
+
+def sharded(x: Tensor) -> DTensor:
+    return distribute_tensor(x, mesh_of_one(), [Shard(0)])
+
+
+@every_grouped
+def test_groups_are_refused_with_sharded_rows(name: str) -> None:
+    shift, groups = drawn(12, 10), some_groups()
+    cure = (
+        "must not have sharded rows, because groups are held out as a whole, in one process; "
+        "pass x.full_tensor() of the rows and of their groups, or no groups"
+    )
+
+    for labels in (groups, tuple(map(sharded, groups))):
+        with pytest.raises(ValueError, match=f"^{re.escape(f'source {cure}')}$"):
+            ESTIMATORS[name](sharded(shift.source), sharded(shift.target), groups=labels)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'groups[1] {cure}')}$"):
+        ESTIMATORS[name](shift.source, shift.target, groups=(groups[0], sharded(groups[1])))
 
 
 # The logistic ratio
@@ -891,7 +1094,7 @@ def test_width_and_penalty_have_the_least_squared_error_at_rows_left_out(alpha: 
         centres, penalties = columns(shift.target[:10]), torch.tensor(_ulsif.PENALTIES, dtype=torch.float64)
         distance = torch.cdist(columns(shift.target), centres).median()
 
-        found = _ulsif._choose(columns, centres, shift.source, shift.target, alpha)
+        found = _ulsif._choose(columns, centres, shift.source, shift.target, alpha=alpha, groups=None)
 
         errors: dict[tuple[float, float], float] = {}
         for width in _ulsif.WIDTHS:

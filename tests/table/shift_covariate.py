@@ -71,6 +71,24 @@ def refused(error: type[Exception], message: str, **kwargs: Any) -> Refusal:
     return Refusal(error, message, (SOURCE, TARGET), kwargs)
 
 
+ROW_NUMBERS = torch.arange(3), torch.arange(2)
+GROUPS = (
+    refused(
+        TypeError, "groups must be a tuple of two tensors, of source and target, got Tensor", groups=ROW_NUMBERS[0]
+    ),
+    refused(TypeError, "groups[1] must be an integer tensor, got torch.float32", groups=(ROW_NUMBERS[0], TARGET[:, 0])),
+    refused(
+        ValueError,
+        "groups[0] must have one entry for each of the 3 rows, got shape (2,)",
+        groups=(ROW_NUMBERS[1], ROW_NUMBERS[1]),
+    ),
+    refused(
+        ValueError,
+        "groups must be at least 2, so that each can be held out, got 1",
+        groups=(0 * ROW_NUMBERS[0], 0 * ROW_NUMBERS[1]),
+    ),
+)
+
 SEARCH = {
     "gradient": "the number of steps of the search depends on the values: no formula that autograd could follow",
     "func_grad": "the search looks at values, which torch.func hides",
@@ -135,6 +153,7 @@ ENTRIES = {
             refused(TypeError, "penalty must be a real number, got '1'", penalty="1"),
             refused(ValueError, "penalty must be > 0 and finite, got 0", penalty=0),
             refused(ValueError, "penalty must be > 0 and finite, got inf", penalty=math.inf),
+            *GROUPS,
         ),
     ),
     "shift.covariate.kliep": Entry(
@@ -151,6 +170,7 @@ ENTRIES = {
                 "features must be 'auto', 'linear', 'quadratic' or 'kernel', got 'cubic'",
                 features="cubic",
             ),
+            *GROUPS,
         ),
     ),
     "shift.covariate.ulsif": Entry(
@@ -162,6 +182,7 @@ ENTRIES = {
             refused(TypeError, "alpha must be a real number, got None", alpha=None),
             refused(ValueError, "alpha must be in [0, 1), got 1.0", alpha=1.0),
             refused(ValueError, "alpha must be in [0, 1), got -0.1", alpha=-0.1),
+            *GROUPS,
         ),
     ),
     "shift.covariate.target_mean": Entry(
@@ -200,6 +221,12 @@ ENTRIES = {
             ),
             refused_mean(
                 ValueError, "values must be finite, got nan at index 0", values=VALUES.where(VALUES != 1, math.nan)
+            ),
+            refused_mean(
+                ValueError,
+                "target must have the 2 rows for which ratio was given groups, got 3",
+                target=SOURCE,
+                ratio=replace(RATIO, groups=ROW_NUMBERS),
             ),
             refused_mean(
                 ValueError,

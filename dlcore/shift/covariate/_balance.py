@@ -13,6 +13,7 @@ from dlcore._shards import local_rows, shards_of
 from dlcore._torch import loadable
 
 from ._features import Standard, mean_features
+from ._groups import Groups
 
 __all__ = ["Balance", "balance_of"]
 
@@ -35,7 +36,8 @@ class Balance:
 
     where :math:`\bar x_{wj}` is the weighted mean of the source, :math:`\bar x'_j` the mean of the target's m rows, and
     :math:`s_j`, :math:`s'_j` are the standard deviations without weights. The noise in :math:`z_j` is that of both
-    samples for given weights; weights that are fitted to the same rows leave smaller differences.
+    samples for given weights; weights that are fitted to the same rows leave smaller differences. If rows are grouped,
+    each square is that of the sum over a group.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ class Balance:
         return "\n".join([head, *lines, *([f"and {more} more columns with smaller differences"] if more else [])])
 
 
-def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standard) -> Balance:
+def balance_of(
+    source: Tensor, target: Tensor, weights: Tensor, columns: Standard, groups: Groups | None = None
+) -> Balance:
     """Return the balance of all rows; means and variances are those of the standardized columns."""
     weights = local_rows(weights).clamp_min(torch.finfo(weights.dtype).tiny)  # weights that are all 0 count alike
     share = weights / shards_of(source).sum(weights.sum())
@@ -113,7 +117,11 @@ def balance_of(source: Tensor, target: Tensor, weights: Tensor, columns: Standar
     source_variance = mean_of(source, equal, about=mean_of(source, equal))
     target_mean, mean = mean_of(target, equal_in_target), mean_of(source, share)
     target_variance = mean_of(target, equal_in_target, about=target_mean)
-    noise = mean_of(source, share.square(), about=mean) + target_variance / len(target)
+    if groups is None:
+        noise = mean_of(source, share.square(), about=mean) + target_variance / len(target)
+    else:
+        parts = [share[:, None] * (columns(source) - mean), (columns(target) - target_mean) / len(target)]
+        noise = groups.totals(torch.cat(parts)).square().sum(0)
     gap = torch.where((mean - target_mean).abs() > ROUNDING, mean - target_mean, 0)
     difference = torch.where(gap == 0, 0, gap / ((source_variance + target_variance) / 2).sqrt())
     order = difference.abs().argsort(descending=True, stable=True)

@@ -17,6 +17,7 @@ from dlcore._shards import local_rows, shards_of
 from dlcore._torch import solve_triangular
 
 from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows, map_rows
+from ._groups import Groups, standard_error
 from ._ratio import DomainScores, LogLinear
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "domain_scores",
     "fit_all_rows",
     "held_out",
+    "penalty_path",
     "scores_of_all_rows",
 ]
 
@@ -111,12 +113,14 @@ def choose_features(
     explicit: bool = False,
     penalties: Sequence[float] = PENALTIES,
     linear: Classifier | None = None,
+    groups: Groups | None = None,
     generator: Generator | None = None,
 ) -> Choice:
     """Return the features, the columns or the candidates, and the penalties with the least held-out log-loss.
 
     A candidate is taken if the caller names it explicitly, or if it is better by two standard errors. The columns keep
-    the penalty that is best for them alone. ``linear`` is the classifier on the columns, if it is known.
+    the penalty that is best for them alone. ``linear`` is the classifier on the columns, if it is known. Each group is
+    held out as a whole.
     """
     rows, n = torch.cat([source, target]), len(source)
     expansions: dict[str, Callable[[], Features]] = {
@@ -124,7 +128,9 @@ def choose_features(
         "kernel": lambda: Kernels.around(columns, source, target, generator),
     }
     if linear is None:
-        linear = best_on_path(columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties])
+        linear = best_on_path(
+            columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties], groups
+        )
     choice = Choice(columns, linear, "linear")
     for name in candidates:
         features = expansions[name]()
@@ -132,25 +138,42 @@ def choose_features(
             added = features.size - columns.size
             path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
             best_loss = math.inf if explicit else linear.loss
-            found = best_on_path(features(rows), n, path, warm_start=linear, best_loss=best_loss)
+            found = best_on_path(features(rows), n, path, groups, warm_start=linear, best_loss=best_loss)
             gain = choice.classifier.losses - found.losses
-            if explicit or float(gain.mean()) > MIN_GAIN * float(gain.std()) / math.sqrt(len(gain)):
+            if explicit or float(gain.mean()) > MIN_GAIN * standard_error(gain, groups):
                 choice = Choice(features, found, name)
     return choice
 
 
-def domain_scores(source: Tensor, target: Tensor, columns: Standard, linear: Classifier | None = None) -> DomainScores:
-    """Return held-out scores of a linear or quadratic domain classifier, chosen on evenly spaced rows.
+def domain_scores(
+    source: Tensor,
+    target: Tensor,
+    columns: Standard,
+    linear: Classifier | None = None,
+    groups: Groups | None = None,
+) -> DomainScores:
+    """Return held-out scores of a linear or quadratic domain classifier, chosen on evenly spaced rows or whole groups.
 
     ``linear`` is the classifier on the columns of all rows, if it is known; it is used if the rows are few enough.
     """
-    source_index, target_index = (evenly_spaced_rows(x, MAX_FITTED_ROWS) for x in (source, target))
+    if groups is None:
+        source_index, target_index = (evenly_spaced_rows(x, MAX_FITTED_ROWS) for x in (source, target))
+    else:  # always the same: the global state must not matter
+        source_index, target_index = groups.sample(MAX_FITTED_ROWS, Generator().manual_seed(0))
+        groups = groups.at(source_index, target_index)
     if linear is not None and not len(linear.logits) == len(source) + len(target) == len(source_index) + len(
         target_index
     ):
         linear = None
-    source_sample, target_sample = rows_at(source, source_index), rows_at(target, target_index)
-    choice = choose_features(source_sample, target_sample, columns, candidates=("quadratic",), linear=linear)
+    choice = choose_features(
+        rows_at(source, source_index),
+        rows_at(target, target_index),
+        columns,
+        candidates=("quadratic",),
+        penalties=penalty_path(groups),
+        linear=linear,
+        groups=groups,
+    )
     return scores_of_all_rows(choice, source, target, source_index, target_index)
 
 
@@ -166,10 +189,16 @@ def scores_of_all_rows(
     return DomainScores(on_source, on_target)
 
 
+def penalty_path(groups: Groups | None) -> tuple[float, ...]:
+    """Return the penalties to try; those of rows are multiplied by the rows per group, as the likelihood is."""
+    return PENALTIES if groups is None else tuple(value * groups.rows_per_group for value in PENALTIES)
+
+
 def best_on_path(
     features: Tensor,
     n_source: int,
     path: Sequence[Tensor],
+    groups: Groups | None = None,
     *,
     warm_start: Classifier | None = None,
     best_loss: float = torch.inf,
@@ -185,7 +214,7 @@ def best_on_path(
     if warm_start is not None:
         params[: len(warm_start.params) - 1], params[-1] = warm_start.params[:-1], warm_start.params[-1]
     for penalties in path:
-        found = held_out(rows, y, pad(penalties, (0, 1)), params)
+        found = held_out(rows, y, pad(penalties, (0, 1)), params, groups)
         best = found if best is None or found.loss < best.loss else best
         if found.loss >= best_loss:
             break
@@ -194,12 +223,13 @@ def best_on_path(
     return best
 
 
-def held_out(rows: Tensor, y: Tensor, penalties: Tensor, start: Tensor) -> Classifier:
+def held_out(rows: Tensor, y: Tensor, penalties: Tensor, start: Tensor, groups: Groups | None = None) -> Classifier:
     r"""Fit a classifier by Newton's method, with the logit of each row as if the others alone had been fitted.
 
     Leaving row :math:`i` out moves the minimum by one Newton step, in which all second derivatives but this row's
     stay: its logit becomes :math:`z_i + (p_i - y_i)\,h_i / (1 - v_i h_i)` with
-    :math:`h_i = \mathbf{x}_i^\top\mathbf{H}^{-1}\mathbf{x}_i` and :math:`v_i = p_i(1 - p_i)`.
+    :math:`h_i = \mathbf{x}_i^\top\mathbf{H}^{-1}\mathbf{x}_i` and :math:`v_i = p_i(1 - p_i)`. The rows of
+    a group are left out together.
     """
 
     def objective(params: Tensor) -> tuple[Tensor, Derivatives]:
@@ -215,8 +245,12 @@ def held_out(rows: Tensor, y: Tensor, penalties: Tensor, start: Tensor) -> Class
     params, factor = minimize_convex(objective, start, tolerance=TOLERANCE, remedy=REMEDY)
     z = rows @ params
     p = z.sigmoid()
-    h = solve_triangular(factor, rows.mT, upper=False).square_().sum(0)
-    logits = z + (p - y) * h / (1 - p * (1 - p) * h).clamp_min(1e-12)
+    u, v = solve_triangular(factor, rows.mT, upper=False), p * (1 - p)
+    if groups is None:
+        h = u.square_().sum(0)
+        logits = z + (p - y) * h / (1 - v * h).clamp_min(1e-12)
+    else:
+        logits = z + groups.change_without(u.mT, v, p - y)
     losses = softplus(logits) - y * logits
     return Classifier(params, penalties[:-1], logits, losses, float(losses.mean()))
 

@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dlcore._checks import check_nonnegative
 from dlcore._newton import Derivatives, minimize_convex
-from dlcore._rows import row_logsumexp, row_softmax
+from dlcore._rows import row_logsumexp, row_softmax, rows_at
 from dlcore._shards import shards_of
 
-from ._classifier import MAX_FEATURES, MIN_GAIN, PENALTIES, REMEDY, TOLERANCE, domain_scores
+from ._classifier import MAX_FEATURES, MIN_GAIN, REMEDY, TOLERANCE, domain_scores, penalty_path
 from ._features import (
     CANDIDATES,
     MAX_SAMPLE_ROWS,
@@ -26,9 +26,9 @@ from ._features import (
     map_rows,
     paired_row_blocks,
     row_blocks,
-    sample_rows,
     standardize,
 )
+from ._groups import Groups, check_groups, sample_indices
 from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["fit", "kliep"]
@@ -52,10 +52,14 @@ class HalfFits(NamedTuple):
     weights: Tensor
     losses: Tensor
 
-    def gains_over(self, other: "HalfFits") -> bool:
-        """Return whether the mean loss is lower by two standard errors, from the rows of both samples."""
+    def gains_over(self, other: "HalfFits", groups: Groups | None = None) -> bool:
+        """Return whether the mean loss is lower by two standard errors, from the rows or groups of both samples."""
         by_target, by_source = other.losses - self.losses, other.weights - self.weights
-        variance = by_target.var() / len(by_target) + by_source.var() / len(by_source)
+        if groups is None:
+            variance = by_target.var() / len(by_target) + by_source.var() / len(by_source)
+        else:
+            parts = [(gain - gain.mean()) / len(gain) for gain in (by_source, by_target)]
+            variance = groups.totals(torch.cat(parts)).square().sum()
         return float(by_target.mean()) > MIN_GAIN * math.sqrt(float(variance))
 
 
@@ -65,6 +69,7 @@ def kliep(
     *,
     features: Literal["auto", "linear", "quadratic", "kernel"] = "auto",
     penalty: float | None = None,
+    groups: tuple[Integer[Tensor, "n"], Integer[Tensor, "m"]] | None = None,
     generator: Generator | None = None,
 ) -> DensityRatio:
     r"""Return the density ratio under which the target is most likely to be the weighted source.
@@ -101,6 +106,9 @@ def kliep(
     penalty : float, in [0, inf), optional
         One penalty for all :math:`\lambda_l`; chosen from 0.1 to 1000 by default. With 0, target means
         outside of the source's rows are an error.
+    groups : tuple of two Tensor of integers, shape (n,) and (m,), optional
+        The group of each row of source and target, for rows that belong together, such as those of one patient. The
+        same number in both samples is the same group. Groups are held out as a whole, and the report counts groups.
     generator : torch.Generator, optional
         Draws the kernels and the rows of the choice; if given, the global random state does not change.
 
@@ -115,12 +123,17 @@ def kliep(
         If ``source`` or ``target`` is not a real floating-point tensor, or they differ in dtype.
     TypeError
         If ``penalty`` is not a real number.
+    TypeError
+        If ``groups`` is not a tuple of two integer tensors.
     ValueError
         If ``source`` or ``target`` is not a matrix with a row and a column, or they differ in their columns.
     ValueError
         If an entry of ``source`` or ``target`` is not finite, or ``penalty`` is not in [0, inf).
     ValueError
         If ``features`` is none of these names.
+    ValueError
+        If ``groups`` has not one entry for each row, or all rows are in one group, or if the rows are sharded over
+        processes.
 
     See Also
     --------
@@ -151,12 +164,21 @@ def kliep(
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic' or 'kernel', got {features!r}")
     if penalty is not None:
         check_nonnegative("penalty", penalty)
+    grouped = check_groups(groups, source, target)
     with torch.no_grad():
-        penalties = PENALTIES if penalty is None else (penalty,)
-        source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
+        source_index, target_index = sample_indices(source, target, MAX_SAMPLE_ROWS, generator, grouped)
+        source_sample, target_sample = rows_at(source, source_index), rows_at(target, target_index)
+        sampled = None if grouped is None else grouped.at(source_index, target_index)
+        penalties = penalty_path(sampled) if penalty is None else (penalty,)
         columns = standardize(source, target)
         phi, best, name = _choose(
-            source_sample, target_sample, columns, name=features, penalties=penalties, generator=generator
+            source_sample,
+            target_sample,
+            columns,
+            name=features,
+            penalties=penalties,
+            groups=sampled,
+            generator=generator,
         )
         start = columns.mean.new_zeros(phi.size)
         theta = fit(phi(source_sample), phi(target_sample), best, start, tolerance=FINAL_TOLERANCE)
@@ -169,8 +191,9 @@ def kliep(
             target,
             LogRatio(LogLinear(phi, theta, 0.0), source.shape[1], phi.size),
             columns=columns,
-            scores=[domain_scores(source, target, columns)],
+            scores=[domain_scores(source, target, columns, groups=grouped)],
             features=name,
+            groups=grouped,
             max_mean_error=0.0,
         )
 
@@ -182,6 +205,7 @@ def _choose(
     *,
     name: str,
     penalties: Sequence[float],
+    groups: Groups | None,
     generator: Generator | None,
 ) -> tuple[Features, Tensor, str]:
     """Return the features and penalties with which each half of the samples does best on the other, and their name."""
@@ -193,19 +217,28 @@ def _choose(
     if name != "auto" and len(penalties) == 1:
         features = expansions[name]()
         return features, columns.mean.new_full((features.size,), penalties[0]), name
-    halves = [(source[i::2], target[i::2]) for i in range(2)]
+    halves, groups = _halves(source, target, groups)
     linear = _best_on_path(columns, halves, [torch.full_like(columns.mean, value) for value in penalties])
     features, best, chosen = columns, linear, "linear"
-    most = min(MAX_FEATURES, len(source) / ROWS_PER_FEATURE, len(target) / ROWS_PER_FEATURE)
+    independent = (len(source), len(target)) if groups is None else groups.in_each
+    most = min(MAX_FEATURES, *(count / ROWS_PER_FEATURE for count in independent))
     for candidate in CANDIDATES[name]:
         expanded = expansions[candidate]()
         if name == candidate or expanded.size <= most:
             added = expanded.size - columns.size
             path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
             found = _best_on_path(expanded, halves, path, warm_start=linear)
-            if name == candidate or found.gains_over(best):
+            if name == candidate or found.gains_over(best, groups):
                 features, best, chosen = expanded, found, candidate
     return features, best.penalties, chosen
+
+
+def _halves(source: Tensor, target: Tensor, groups: Groups | None) -> tuple[list[Pair], Groups | None]:
+    """Return every second row, or group, of both samples, then the others; and the groups in this order of the rows."""
+    if groups is None:
+        return [(source[i::2], target[i::2]) for i in range(2)], None
+    order = [tuple((half == i).nonzero()[:, 0] for half in groups.halves()) for i in range(2)]
+    return [(source[i], target[j]) for i, j in order], groups.at(*map(torch.cat, zip(*order, strict=True)))
 
 
 def _best_on_path(

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
 from dlcore._rows import rows_at
 
-from ._classifier import PENALTIES, choose_features, domain_scores, fit_all_rows, scores_of_all_rows
-from ._features import CANDIDATES, MAX_SAMPLE_ROWS, check_samples, random_row_indices, standardize
+from ._classifier import choose_features, domain_scores, fit_all_rows, penalty_path, scores_of_all_rows
+from ._features import CANDIDATES, MAX_SAMPLE_ROWS, check_samples, standardize
+from ._groups import check_groups, sample_indices
 from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["logistic_ratio"]
@@ -26,6 +27,7 @@ def logistic_ratio(
     *,
     features: Literal["auto", "linear", "quadratic", "kernel"] | FeatureMap = "auto",
     penalty: float | None = None,
+    groups: tuple[Integer[Tensor, "n"], Integer[Tensor, "m"]] | None = None,
     generator: Generator | None = None,
 ) -> DensityRatio:
     r"""Return the density ratio of a logistic regression that classifies rows as source or target.
@@ -55,6 +57,9 @@ def logistic_ratio(
     penalty : float, in (0, inf), optional
         One penalty for all :math:`\lambda_j`; chosen from 0.1 to 1000 by default, separately for products
         and kernels.
+    groups : tuple of two Tensor of integers, shape (n,) and (m,), optional
+        The group of each row of source and target, for rows that belong together, such as those of one patient. The
+        same number in both samples is the same group. Groups are held out as a whole, and the report counts groups.
     generator : torch.Generator, optional
         Draws the kernels and the rows of the choice; if given, the global random state does not change.
 
@@ -69,12 +74,17 @@ def logistic_ratio(
         If ``source`` or ``target`` is not a real floating-point tensor, or they differ in dtype.
     TypeError
         If ``penalty`` is not a real number.
+    TypeError
+        If ``groups`` is not a tuple of two integer tensors.
     ValueError
         If ``source`` or ``target`` is not a matrix with a row and a column, or they differ in their columns.
     ValueError
         If an entry of ``source`` or ``target``, or a feature, is not finite.
     ValueError
         If ``features`` is neither one of these names nor a function, or ``penalty`` is not in (0, inf).
+    ValueError
+        If ``groups`` has not one entry for each row, or all rows are in one group, or if the rows are sharded over
+        processes.
 
     See Also
     --------
@@ -107,8 +117,10 @@ def logistic_ratio(
         raise ValueError(f"features must be 'auto', 'linear', 'quadratic', 'kernel' or a function, got {features!r}")
     if penalty is not None:
         check_number("penalty", penalty, "> 0 and finite", lambda penalty: 0 < penalty < math.inf)
+    grouped = check_groups(groups, source, target)
     with torch.no_grad():
-        source_index, target_index = (random_row_indices(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
+        source_index, target_index = sample_indices(source, target, MAX_SAMPLE_ROWS, generator, grouped)
+        sampled = None if grouped is None else grouped.at(source_index, target_index)
         columns = standardize(source, target, features if callable(features) else None)
         choice = choose_features(
             rows_at(source, source_index),
@@ -116,7 +128,8 @@ def logistic_ratio(
             columns,
             candidates=() if callable(features) else CANDIDATES[features],
             explicit=features != "auto",
-            penalties=PENALTIES if penalty is None else (penalty,),
+            penalties=penalty_path(sampled) if penalty is None else (penalty,),
+            groups=sampled,
             generator=generator,
         )
         phi, classifier = choice.features, choice.classifier
@@ -129,7 +142,7 @@ def logistic_ratio(
         scores = [scores_of_all_rows(choice, source, target, source_index, target_index)]
         plain = standardize(source, target) if callable(features) else columns
         if features not in {"auto", "quadratic"}:  # these may not see how the domains differ
-            scores.append(domain_scores(source, target, plain, classifier if features == "linear" else None))
+            scores.append(domain_scores(source, target, plain, classifier if features == "linear" else None, grouped))
         return ratio_with_report(
             source,
             target,
@@ -137,4 +150,5 @@ def logistic_ratio(
             columns=plain,
             scores=scores,
             features="given" if callable(features) else choice.name,
+            groups=grouped,
         )

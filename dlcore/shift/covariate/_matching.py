@@ -128,9 +128,9 @@ def kernel_mean_matching(
         weights = _match(kernel, kappa * len(source) / len(target), maximum)
         ratio = LogRatio(Smoothed(columns, z, weights.log(), width), source.shape[1], len(source))
         scores = domain_scores(source, target, columns)
-        n_unsupported = int((scores.on_target > scores.on_source.max() + SUPPORTED_LOG_RATIO).sum())
+        unsupported = scores.on_target > scores.on_source.max() + SUPPORTED_LOG_RATIO
         report = report_on(
-            weights, source, target, columns=columns, scores=[scores], features="kernel", n_unsupported=n_unsupported
+            weights, source, target, columns=columns, scores=[scores], features="kernel", unsupported=unsupported
         )
         return DensityRatio(weights.to(source.dtype), report, ratio)
 

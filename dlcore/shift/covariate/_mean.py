@@ -8,14 +8,16 @@ from statistics import NormalDist
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from dlcore._checks import check_floating, check_number, check_same_dtype, check_values
 from dlcore._rows import row_any
 from dlcore._shards import as_rows_of, local_rows, shards_of
-from dlcore._torch import loadable, solve
+from dlcore._torch import cholesky, loadable, solve, solve_triangular
 from dlcore.importance import effective_sample_size
 
 from ._features import Products, check_samples, map_rows, mean_features, paired_row_blocks, standardize
+from ._groups import Groups, group_means
 from ._ratio import DensityRatio
 
 __all__ = ["TargetMean", "target_mean"]
@@ -94,8 +96,9 @@ def target_mean(
     where :math:`\bar{\boldsymbol{\phi}}_\omega` and :math:`\bar{\boldsymbol{\phi}}'` are the means in the weighted
     source and in the target, and :math:`\mathbf{A}` is the matrix of the regression. This is the influence function of
     a ratio that balances :math:`\boldsymbol{\phi}`: fitting it removes the part of the noise that :math:`f` explains,
-    and adds the noise of the target. The standard error of :func:`~dlcore.risk.importance_weighted_risk` takes the
-    weights as known.
+    and adds the noise of the target. If the ratio was fitted to groups of rows, each square is that of the sum over a
+    group, whose residuals are predicted from the other groups, and the penalty is the number of rows per group. The
+    standard error of :func:`~dlcore.risk.importance_weighted_risk` takes the weights as known.
 
     Parameters
     ----------
@@ -126,7 +129,8 @@ def target_mean(
     TypeError
         If ``level`` is not a real number.
     ValueError
-        If the shapes are not those above, ``source`` is not what the ratio was fitted to, or an entry is not finite.
+        If the shapes are not those above, ``source``, or ``target`` if there are groups, has not the rows to which the
+        ratio was fitted, or an entry is not finite.
     ValueError
         If all weights are 0, or ``level`` is not in (0, 1).
 
@@ -158,13 +162,19 @@ def target_mean(
     g_source, g_target = map(_zeros, (source, target)) if predictions is None else predictions
     _check_rows(source, {"values": values, "predictions[0]": g_source, **weights})
     _check_rows(target, {"predictions[1]": g_target})
+    if ratio.groups is not None and len(ratio.groups[1]) != len(target):
+        raise ValueError(
+            f"target must have the {len(ratio.groups[1])} rows for which ratio was given groups, got {len(target)}"
+        )
     w = ratio.weights.detach().double()
     if not row_any(w != 0):
         raise ValueError("the weights of ratio must not all be 0")
     with torch.no_grad():
         columns = standardize(source, target)
         products = Products(columns)
-        enough = EXAMPLES_PER_PRODUCT * products.size <= float(effective_sample_size(w))
+        groups = None if ratio.groups is None else Groups.numbered(*ratio.groups)
+        independent = w if groups is None else group_means(w, groups.source)
+        enough = EXAMPLES_PER_PRODUCT * products.size <= float(effective_sample_size(independent))
         phi = products if enough else columns
         shards, w, y, g_source, g_target = (
             shards_of(w),
@@ -183,20 +193,25 @@ def target_mean(
             a.addmm_(centred.T, o[:, None] * centred)
             b += centred.T @ (o * r)
         a, b = shards.sums(a, b)
-        a.diagonal().add_(1 / len(source))  # the ridge penalty 1
+        a.diagonal().add_(1 / len(independent))  # the ridge penalty 1
         beta = solve(a, b)
         f_target = g_target + local_rows(map_rows(lambda rows: (phi(rows) - phi_omega) @ beta, target, phi.size))
         mean_f = shards.sum(share @ f_target)
         mean = mean_residual + mean_f
 
-        variance = share @ (f_target - mean_f).square() / len(target)
-        for rows, o, r in paired_row_blocks(source, phi.size, omega, residual):
+        direction = solve(a, phi_target - phi_omega)
+
+        def errors(rows: Tensor, o: Tensor, r: Tensor) -> Tensor:
+            """Return the influence of rows of the source, times their residuals without them or their groups."""
             centred = phi(rows) - phi_omega
-            leverage = o * (1 + (centred * solve(a, centred.T).T).sum(1))
-            left_out = (r - centred @ beta) / (1 - leverage.clamp_max(MAX_LEVERAGE))
-            influence = o * (1 + centred @ solve(a, phi_target - phi_omega))
-            variance += (influence * left_out).square().sum()
-        variance = shards.sum(variance)
+            return o * (1 + centred @ direction) * _left_out(r - centred @ beta, centred, o, a, groups)
+
+        of_target = share * (f_target - mean_f)
+        if groups is None:
+            blocks = paired_row_blocks(source, phi.size, omega, residual)
+            variance = shards.sum(of_target.square().sum() + sum(errors(*block).square().sum() for block in blocks))
+        else:
+            variance = groups.totals(torch.cat([errors(source, omega, residual), of_target])).square().sum()
     standard_error = math.sqrt(float(variance))
     half = -NormalDist().inv_cdf((1 - level) / 2) * standard_error
     return TargetMean(float(mean), standard_error, (float(mean) - half, float(mean) + half), float(level))
@@ -205,6 +220,16 @@ def target_mean(
 def _zeros(x: Tensor) -> Tensor:
     """Return 0 for each row."""
     return as_rows_of(x, local_rows(x).new_zeros(len(local_rows(x))))
+
+
+def _left_out(residual: Tensor, centred: Tensor, omega: Tensor, a: Tensor, groups: Groups | None) -> Tensor:
+    """Return the residuals of rows of the source if each row, or its group, is left out of the regression."""
+    if groups is None:
+        leverage = omega * (1 + (centred * solve(a, centred.T).T).sum(1))
+        return residual / (1 - leverage.clamp_max(MAX_LEVERAGE))
+    rows = solve_triangular(cholesky(a)[0], centred.T, upper=False).T
+    of_source = Groups(groups.source, groups.target[:0], groups.count)
+    return residual + of_source.change_without(pad(rows, (1, 0), value=1.0), omega, omega * residual)
 
 
 def _check_rows(x: Tensor, numbers: Mapping[str, Tensor]) -> None:

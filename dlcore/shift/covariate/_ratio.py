@@ -7,17 +7,18 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from dlcore._checks import check_floating, has_values
 from dlcore._rows import row_logsumexp, row_max, row_sum, sharded_masses
 from dlcore._shards import as_rows_of, check_rows, is_sharded, local_rows, shards_of
-from dlcore._torch import loadable
+from dlcore._torch import loadable, unique
 from dlcore.importance import WeightReport, diagnose, effective_sample_size
 
 from ._balance import Balance, balance_of
 from ._features import Standard, map_rows, row_blocks
+from ._groups import Groups, effective_groups, group_means
 from ._repeats import repeated_rows
 
 __all__ = [
@@ -103,8 +104,8 @@ class DomainScores(NamedTuple):
         # weights that are all 0 count alike
         weights = weights.clamp_min(torch.finfo(weights.dtype).tiny)
         best = self._largest_difference(weights)
-        noise = math.sqrt(1 / float(effective_sample_size(weights)) + 1 / len(self.on_target))
-        return 0.5 + max(best, 0.0) / 2, 0.5 + KS_QUANTILE_99 / 2 * noise
+        by_chance = accuracy_by_chance(float(effective_sample_size(weights)), len(self.on_target))
+        return 0.5 + max(best, 0.0) / 2, by_chance
 
     def _largest_difference(self, weights: Tensor) -> float:
         """Return the largest difference of the weighted shares of source and target up to a score."""
@@ -140,6 +141,11 @@ def _cumulative_weights(scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor
     return ordered, weights[order].cumsum(0)
 
 
+def accuracy_by_chance(effective_source_size: float, effective_target_size: float) -> float:
+    """Return the accuracy that the best threshold exceeds once in a hundred times if the two samples do not differ."""
+    return 0.5 + KS_QUANTILE_99 / 2 * math.sqrt(1 / effective_source_size + 1 / effective_target_size)
+
+
 @loadable
 @dataclass(frozen=True)
 class LogLinear:
@@ -162,9 +168,10 @@ class RatioReport(WeightReport):
     Parameters
     ----------
     n : int
-        The number of weights.
+        The number of weights; if rows are grouped, the number of groups in the source.
     effective_sample_size : float, in {0} or [1, n]
-        The number of examples of equal weight with the same variance of a mean.
+        The number of examples of equal weight with the same variance of a mean; of groups, as if the rows of a group
+        were the same.
     mean_weight : float, in [0.9, 1.1]
         The mean of the weights.
     largest_weight : float, in [0, inf)
@@ -172,13 +179,15 @@ class RatioReport(WeightReport):
     pareto_shape : float
         How heavy the tail is; NaN where there is no tail to fit.
     n_target : int
-        The number of rows of the target.
+        The number of rows of the target, or of its groups.
     n_unsupported : int
         The number of target rows whose ratio is more than twice the largest weight of the source, so that no source row
-        represents them; for kernel means, those whose odds by the classifier are.
+        represents them; for kernel means, those whose odds by the classifier are. If rows are grouped, the number of
+        groups with such a row.
     n_repeated : int
-        The number of rows that equal an earlier row of their sample, if this is not explained by columns of few values:
-        features and penalties are chosen as if they were independent, and the effective sample size counts them all.
+        The number of rows that equal an earlier row of their sample, but of another group, if this is not explained by
+        columns of few values: features and penalties are chosen as if they were independent, and the effective sample
+        size counts them all.
     separability : float, in [½, 1]
         How well a classifier separates the domains: the share of pairs of held-out rows, one of each domain, in which
         the target's has the larger score. About ½ if the domains are the same, or if the classifier does worse than
@@ -191,6 +200,11 @@ class RatioReport(WeightReport):
         The mean of each column in the weighted source and in the target.
     features : str
         The features in which the log-ratio is linear, or the kernel of which the ratio is a sum.
+    effective_target_size : float, in [1, n_target]
+        The number of rows of the target; of groups, the number of groups of equal size with the same variance of a
+        mean.
+    grouped : bool
+        Whether the caller gave groups of rows.
 
     See Also
     --------
@@ -224,13 +238,20 @@ class RatioReport(WeightReport):
     accuracy_by_chance: float
     balance: Balance
     features: str
+    effective_target_size: float
+    grouped: bool
 
     @property
     def hidden_difference(self) -> float:
         """The standardized difference of a column that chance exceeds once in a hundred times; 0 if none varies."""
         if not bool(self.balance.difference.any()):
             return 0.0
-        return NORMAL_QUANTILE_99 * math.sqrt(1 / max(self.effective_sample_size, 1) + 1 / self.n_target)
+        return NORMAL_QUANTILE_99 * math.sqrt(1 / max(self.effective_sample_size, 1) + 1 / self.effective_target_size)
+
+    @property
+    def _target_rows(self) -> str:
+        """The number of rows of the target, or of groups, in words."""
+        return f"{self.n_target} {'group' if self.grouped else 'row'}{'' if self.n_target == 1 else 's'}"
 
     @property
     def trustworthy(self) -> bool:
@@ -243,16 +264,19 @@ class RatioReport(WeightReport):
         if not self._objection() and not self.trustworthy:
             return (
                 f"Too few rows to tell: a column can differ by {self.hidden_difference:.2g} standard deviations by "
-                f"chance, with an effective sample size of {self.effective_sample_size:.3g} and {self.n_target} rows "
-                f"of the target."
+                f"chance, with an effective sample size of {self.effective_sample_size:.3g} and "
+                f"{self._target_rows} of the target."
             )
         if self.n_repeated and not self._objection():
-            return f"{super().verdict[:-1]}, if the {self.n_repeated} repeated rows are independent."
+            return (
+                f"{super().verdict[:-1]}, if the {self.n_repeated} repeated rows are independent; "
+                "otherwise pass groups."
+            )
         return super().verdict
 
     def _objection(self) -> str:
         """Return the first reason not to trust the weights, or an empty string."""
-        rows = f"{self.n_target} row{'' if self.n_target == 1 else 's'}"
+        rows = self._target_rows
         weights = super()._objection()
         objections = {
             f"a classifier separates the domains in {self.separability:.0%} of pairs, so they hardly overlap": (
@@ -275,7 +299,8 @@ class RatioReport(WeightReport):
         worst = abs(float(self.balance.difference[0]))
         trusted = min(self.accuracy_by_chance + MAX_EXCESS_ACCURACY, 1.0)
         added = (
-            f"  rows of the target     {self.n_target} ({self.n_unsupported} not represented)",
+            f"  {'groups' if self.grouped else 'rows'} of the target".ljust(25)
+            + f"{self.n_target} ({self.n_unsupported} not represented)",
             f"  separability           {self.separability:.1%} of pairs (trusted below {MAX_SEPARABILITY:.0%})",
             f"  weighted accuracy      {self.weighted_accuracy:.2f} (trusted up to {trusted:.2f})",
             f"  largest difference     {worst:.2f} standard deviations of column {int(self.balance.columns[0])}",
@@ -300,6 +325,8 @@ class DensityRatio:
         The diagnostics and the verdict.
     model : LogRatio
         The map of points to the logarithm of the ratio.
+    groups : tuple of two Tensor of int64, shape (n,) and (m,), optional
+        The numbers of the groups of the rows of source and target, if the caller gave groups.
 
     See Also
     --------
@@ -318,6 +345,7 @@ class DensityRatio:
     weights: Float[Tensor, "n"]
     report: RatioReport
     model: LogRatio
+    groups: tuple[Integer[Tensor, "n"], Integer[Tensor, "m"]] | None = None
 
     def log_ratio(self, x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
         r"""Return the logarithm of the ratio at any points, shape (\*, d); it is differentiable in them."""
@@ -345,6 +373,7 @@ def ratio_with_report(
     columns: Standard,
     scores: Sequence[DomainScores],
     features: str,
+    groups: Groups | None = None,
     max_mean_error: float = MAX_MEAN_ERROR,
 ) -> DensityRatio:
     """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1."""
@@ -362,9 +391,11 @@ def ratio_with_report(
         columns=columns,
         scores=scores,
         features=features,
-        n_unsupported=int(row_sum(beyond)),
+        unsupported=beyond,
+        groups=groups,
     )
-    return DensityRatio(weights.to(source.dtype), report, model)
+    labels = None if groups is None else (groups.source, groups.target)
+    return DensityRatio(weights.to(source.dtype), report, model, labels)
 
 
 def report_on(
@@ -375,19 +406,32 @@ def report_on(
     columns: Standard,
     scores: Sequence[DomainScores],
     features: str,
-    n_unsupported: int,
+    unsupported: Tensor,
+    groups: Groups | None = None,
 ) -> RatioReport:
     """Return the report on weights, using the domain classifier that separates the two samples best."""
     accuracies = (each.weighted_accuracy(weights) for each in scores)
     accuracy, by_chance = max(accuracies, key=lambda pair: pair[0] - pair[1])
+    if groups is None:
+        diagnosis, n_unsupported = diagnose(weights), int(row_sum(unsupported))
+        n_repeated = repeated_rows(source) + repeated_rows(target)
+        n_target, effective_target_size = len(target), float(len(target))
+    else:
+        diagnosis = diagnose(group_means(weights, groups.source))
+        n_unsupported = len(unique(groups.target[unsupported]))
+        n_repeated = repeated_rows(source, groups.source) + repeated_rows(target, groups.target)
+        n_target, effective_target_size = groups.in_each[1], effective_groups(groups.target)
+        by_chance = accuracy_by_chance(max(diagnosis.effective_sample_size, 1), effective_target_size)
     return RatioReport(
-        **asdict(diagnose(weights)),
-        n_target=len(target),
+        **asdict(diagnosis),
+        n_target=n_target,
         n_unsupported=n_unsupported,
-        n_repeated=repeated_rows(source) + repeated_rows(target),
+        n_repeated=n_repeated,
         separability=max(0.5, *(each.separability() for each in scores)),
         weighted_accuracy=accuracy,
         accuracy_by_chance=by_chance,
-        balance=balance_of(source, target, weights, columns),
+        balance=balance_of(source, target, weights, columns, groups),
         features=features,
+        effective_target_size=effective_target_size,
+        grouped=groups is not None,
     )

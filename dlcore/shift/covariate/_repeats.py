@@ -16,26 +16,32 @@ MAX_SORTED_HASHES = 2**22  # at a time, because sorting takes several times thei
 ODD_FACTOR = 0x9E3779B97F4A7C15 - 2**64  # of a multiplicative hash
 
 
-def repeated_rows(x: Tensor) -> int:
+def repeated_rows(x: Tensor, groups: Tensor | None = None) -> int:
     """Return how many rows equal an earlier one, if some column is continuous and over half of the rows do; else 0.
 
-    Rows of few discrete values repeat by themselves. A column is continuous if it has more than a hundred values, and
-    over half as many as there are distinct rows.
+    Rows that repeat within their group count once. Rows of few discrete values repeat by themselves. A column is
+    continuous if it has more than a hundred values, and over half as many as there are distinct rows.
     """
     n_distinct = _distinct_rows(x, x)
-    if 2 * n_distinct >= len(x) or n_distinct <= MIN_DISTINCT:
+    n = len(x) if groups is None else _distinct_rows(x, x, groups)
+    if 2 * n_distinct >= n:
         return 0
     most_values = max(_distinct_rows(column[:, None], x) for column in local_rows(x).T)
-    return len(x) - n_distinct if most_values > max(MIN_DISTINCT, n_distinct / 2) else 0
+    return n - n_distinct if most_values > max(MIN_DISTINCT, n_distinct / 2) else 0
 
 
-def _distinct_rows(own: Tensor, x: Tensor) -> int:
-    """Return how many rows are distinct, of those in ``x`` or of some columns of them; ``own`` are of this process."""
+def _distinct_rows(own: Tensor, x: Tensor, groups: Tensor | None = None) -> int:
+    """Return how many rows are distinct, of those in ``x`` or of some columns of them; ``own`` are of this process.
+
+    Equal rows of two groups are distinct, if there are groups.
+    """
     own = local_rows(own)
     hashes, start = own.new_empty(len(own), dtype=torch.int64), 0
     for rows in row_blocks(own, own.shape[1]):
         hashes[start : start + len(rows)] = _hashes(rows)
         start += len(rows)
+    if groups is not None:
+        hashes += ODD_FACTOR * groups
     if is_sharded(x):
         masses, _ = sharded_masses(hashes, torch.ones_like(hashes)[:, None], x)
         return int(shards_of(x).sum(torch.tensor(len(masses), device=x.device)))

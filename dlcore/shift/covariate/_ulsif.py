@@ -1,12 +1,14 @@
 """The density ratio of least squared error, in closed form."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from dlcore._checks import check_number
+from dlcore._rows import rows_at
 from dlcore._shards import shards_of
 from dlcore._torch import eigh, loadable, solve
 
@@ -22,6 +24,7 @@ from ._features import (
     squared_distances,
     standardize,
 )
+from ._groups import Groups, check_groups, sample_indices
 from ._ratio import DensityRatio, LogRatio, ratio_with_report
 
 __all__ = ["ulsif"]
@@ -50,6 +53,7 @@ def ulsif(
     target: Float[Tensor, "m d"],
     *,
     alpha: float = 0.0,
+    groups: tuple[Integer[Tensor, "n"], Integer[Tensor, "m"]] | None = None,
     generator: Generator | None = None,
 ) -> DensityRatio:
     r"""Return the density ratio with the least squared error.
@@ -89,6 +93,9 @@ def ulsif(
         Rows from the distribution in which the model is used.
     alpha : float, in [0, 1), default 0
         The share of the target in the denominator; 0 for the ratio itself.
+    groups : tuple of two Tensor of integers, shape (n,) and (m,), optional
+        The group of each row of source and target, for rows that belong together, such as those of one patient. The
+        same number in both samples is the same group. Groups are held out as a whole, and the report counts groups.
     generator : torch.Generator, optional
         Draws the centres and the rows of the choice; if given, the global random state does not change.
 
@@ -103,10 +110,15 @@ def ulsif(
         If ``source`` or ``target`` is not a real floating-point tensor, or they differ in dtype.
     TypeError
         If ``alpha`` is not a real number.
+    TypeError
+        If ``groups`` is not a tuple of two integer tensors.
     ValueError
         If ``source`` or ``target`` is not a matrix with a row and a column, or they differ in their columns.
     ValueError
         If an entry of ``source`` or ``target`` is not finite, or ``alpha`` is not in [0, 1).
+    ValueError
+        If ``groups`` has not one entry for each row, or all rows are in one group, or if the rows are sharded over
+        processes.
 
     See Also
     --------
@@ -132,11 +144,14 @@ def ulsif(
     """
     check_samples(source, target, alpha=alpha, generator=generator)
     check_number("alpha", alpha, "in [0, 1)", lambda alpha: 0 <= alpha < 1)
+    grouped = check_groups(groups, source, target)
     with torch.no_grad():
-        source_sample, target_sample = (sample_rows(x, MAX_SAMPLE_ROWS, generator) for x in (source, target))
+        source_index, target_index = sample_indices(source, target, MAX_SAMPLE_ROWS, generator, grouped)
+        source_sample, target_sample = rows_at(source, source_index), rows_at(target, target_index)
+        sampled = None if grouped is None else grouped.at(source_index, target_index)
         columns = standardize(source, target)
         centres = columns(sample_rows(target_sample, MAX_CENTRES, generator))
-        width, penalty = _choose(columns, centres, source_sample, target_sample, alpha)
+        width, penalty = _choose(columns, centres, source_sample, target_sample, alpha=alpha, groups=sampled)
         phi = Kernels(columns, centres, width)
 
         gram, h = _moments(phi, source, target, alpha)
@@ -147,8 +162,9 @@ def ulsif(
             target,
             LogRatio(KernelSum(phi, theta, FLOOR * float(h @ theta)), source.shape[1], len(centres)),
             columns=columns,
-            scores=[domain_scores(source, target, columns)],
+            scores=[domain_scores(source, target, columns, groups=grouped)],
             features="kernel",
+            groups=grouped,
         )
 
 
@@ -164,8 +180,10 @@ def _moments(phi: Kernels, source: Tensor, target: Tensor, alpha: float) -> tupl
     return gram, h
 
 
-def held_out_ratios(on_source: Tensor, on_target: Tensor, penalties: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Return the ratio at each row of source and of target, as the fit without that row predicts it.
+def held_out_ratios(
+    on_source: Tensor, on_target: Tensor, penalties: Tensor, alpha: float, groups: Groups | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the ratio at each row of source and of target, as the fit without that row, or its group, predicts it.
 
     Kernels are (widths, rows, centres); the ratios are (widths, rows, penalties).
     """
@@ -174,19 +192,43 @@ def held_out_ratios(on_source: Tensor, on_target: Tensor, penalties: Tensor, alp
     values, vectors = eigh(gram)
     inverse = 1 / (values.clamp_min(0)[..., None] + penalties)
     h = vectors.mT @ on_target.mean(-2)[..., None]
+    if groups is not None:
+        rows = torch.cat([on_source, on_target], dim=-2) @ vectors
+        ratios = _without_groups(rows, inverse, h, alpha=alpha, groups=groups)
+        return ratios[..., :n, :], ratios[..., n:, :]
     (r_source, g_source), (r_target, g_target) = (
         (z @ (inverse * h), (z * z) @ inverse) for z in (on_source @ vectors, on_target @ vectors)
     )
     return r_source / (1 - (1 - alpha) / n * g_source), (r_target - g_target / m) / (1 - alpha / m * g_target)
 
 
-def _choose(columns: Standard, centres: Tensor, source: Tensor, target: Tensor, alpha: float) -> tuple[float, float]:
+def _without_groups(rows: Tensor, inverse: Tensor, h: Tensor, *, alpha: float, groups: Groups) -> Tensor:
+    """Return the ratio at each row of both samples, as the fit without its group predicts it, for all penalties."""
+    n, m = len(groups.source), len(groups.target)
+    share = torch.cat([rows.new_full((n,), (1 - alpha) / n), rows.new_full((m,), alpha / m)])
+    in_target = (torch.arange(n + m, device=rows.device) >= n).to(rows.dtype)
+    ratios = rows @ (inverse * h)
+    for i, j in product(range(len(rows)), range(inverse.shape[-1])):
+        slope = share * ratios[i, :, j] - in_target / m
+        ratios[i, :, j] += groups.change_without(rows[i] * inverse[i, :, j].sqrt(), share, slope)
+    return ratios
+
+
+def _choose(
+    columns: Standard,
+    centres: Tensor,
+    source: Tensor,
+    target: Tensor,
+    *,
+    alpha: float,
+    groups: Groups | None,
+) -> tuple[float, float]:
     """Return the width and the penalty with the least squared error on held-out rows."""
     distances = [squared_distances(columns(x), centres) for x in (source, target)]
     widths = centres.new_tensor(WIDTHS) * (float(distances[1].median()) ** 0.5 or 1.0)
     penalties = centres.new_tensor(PENALTIES)
     on_source, on_target = ((distance / (-2 * widths[:, None, None] ** 2)).exp() for distance in distances)
-    on_source, on_target = (r.clamp_min(0) for r in held_out_ratios(on_source, on_target, penalties, alpha))
+    on_source, on_target = (r.clamp_min(0) for r in held_out_ratios(on_source, on_target, penalties, alpha, groups))
     loss = (1 - alpha) / 2 * on_source.square().mean(1) + alpha / 2 * on_target.square().mean(1) - on_target.mean(1)
     best = int(loss.argmin())
     return float(widths[best // len(penalties)]), float(penalties[best % len(penalties)])
