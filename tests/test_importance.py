@@ -448,6 +448,18 @@ def test_the_tail_of_weights_that_are_nearly_equal_is_no_objection(n: int) -> No
     assert report.trustworthy is (n > 10)
 
 
+@pytest.mark.parametrize(("size", "trusted"), [(0.1, True), (5.0, False)])
+def test_a_heavy_tail_matters_if_it_lowers_the_effective_sample_size(size: float, trusted: bool) -> None:
+    tail = size * ((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000) ** -0.7
+
+    report = importance.diagnose(importance.normalize_weights(1 + tail))
+
+    assert report.pareto_shape > report.largest_trusted_shape
+    assert report.largest_weight > 4
+    assert (report.effective_fraction >= 0.6) == trusted == report.trustworthy
+    assert ("tail" in report.verdict) != trusted
+
+
 @pytest.mark.parametrize("jitter", [0.0, 1e-3, 0.1, 0.3])
 @pytest.mark.parametrize("n_rare", [20, 80])
 def test_bounded_ratios_of_a_rare_binary_column_are_trusted(jitter: float, n_rare: int) -> None:

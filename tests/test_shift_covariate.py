@@ -33,6 +33,7 @@ from dlcore.shift.covariate import (
     _kliep,
     _logistic,
     _matching,
+    _paths,
     _ratio,
     _repeats,
     _ulsif,
@@ -588,6 +589,36 @@ def test_a_ratio_that_overflows_has_a_finite_logarithm_and_is_counted(name: str)
     assert ratio.log_ratio(target).isfinite().all()
     assert ratio.report.n_unsupported >= 60
     assert not ratio.report.trustworthy
+
+
+@pytest.mark.parametrize("estimate", [covariate.logistic_ratio, covariate.kliep])
+def test_the_only_shifted_one_of_many_columns_is_balanced(estimate: Callable[..., covariate.DensityRatio]) -> None:
+    differences, errors = [], []
+    for seed in range(6):
+        generator = Generator().manual_seed(seed)
+        source, target = (torch.randn(n, 60, dtype=torch.float64, generator=generator) for n in (300, 200))
+        target[:, 7] += 0.8
+
+        ratio = estimate(source, target, features="linear", generator=generator)
+
+        balance = ratio.report.balance
+        differences.append(float(balance.difference[balance.columns == 7].abs()))
+        errors.append(error(ratio.weights, (0.8 * source[:, 7] - 0.32).exp()))
+
+    assert sum(differences) / 6 < 0.25  # of 0.8; 0.4 and more with one penalty for all columns
+    assert sum(errors) / 6 < 0.2
+
+
+def test_shifted_columns_are_penalized_less_unless_there_are_none_or_no_others() -> None:
+    source, target = torch.randn(2, 400, 3, dtype=torch.float64)
+    target[:, 1] += 1
+    columns, best = _features.standardize(source, target), torch.full((3,), 10.0, dtype=torch.float64)
+
+    path = _paths.path_for_shifted(best, source, target, columns, None)
+
+    assert [x.tolist() for x in path] == [[10.0, pytest.approx(x), 10.0] for x in (1.0, 0.1, 0.01)]
+    assert _paths.path_for_shifted(best, source, source, columns, None) == []
+    assert _paths.path_for_shifted(best, source, source + 1, columns, None) == []
 
 
 def test_a_ratio_that_leaves_columns_unbalanced_is_refused_though_its_weights_look_healthy() -> None:

@@ -21,6 +21,7 @@ MAX_SHAPE = 0.7  # Pareto shape, for any number of weights
 MAX_MEAN_ERROR = 0.1  # by which the mean may differ from 1 beyond three standard errors
 MIN_CONFIRMING_WEIGHTS = 10  # the shortest tail that is fitted to confirm a shape
 HARMLESS_RATIO = 2.0  # largest weight over the mean, up to which n_eff >= n / 2 whatever the tail
+HARMLESS_FRACTION = 0.6  # n_eff / n, from which on intervals cover as without a tail: measured on real data
 
 
 @loadable
@@ -79,8 +80,9 @@ class WeightReport:
 
     @property
     def _relevant_shape(self) -> float:
-        """The Pareto shape, or NaN if no weight is large enough for the tail to matter."""
-        return self.pareto_shape if self.largest_weight > HARMLESS_RATIO * self.mean_weight else math.nan
+        """The Pareto shape, or NaN if the largest weights hold too little for the tail to matter."""
+        harmless = self.largest_weight <= HARMLESS_RATIO * self.mean_weight
+        return math.nan if harmless or self.effective_fraction >= HARMLESS_FRACTION else self.pareto_shape
 
     @property
     def trustworthy(self) -> bool:
@@ -138,11 +140,11 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
         |\bar w - 1| > \tfrac{1}{10} + 3\,\bar w \sqrt{1/n_\text{eff} - 1/n}
 
     The second is the bound of Vehtari et al. above which a large error is likely. It applies only if the largest weight
-    is more than twice the mean: otherwise the tail has little weight, whatever its shape. A tail that mixes two groups
-    of weights, as a rare binary column can cause, can have any :math:`k` even if the weights are bounded. So the tail
-    is fitted again at half its length, at a quarter, and so on down to ten weights. Then :math:`k` is the smallest of
-    the shape and of these shapes plus two standard errors, :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The
-    third condition is the :math:`n` that the same bound requires at :math:`k = 0`. The last one compares the mean with
+    is more than twice the mean and the effective sample size is less than 0.6 n: otherwise the tail has little weight,
+    whatever its shape. A tail that mixes two groups of weights, as a rare binary column can cause, can have any
+    :math:`k` even if the weights are bounded. So the tail is fitted again at half its length, at a quarter, and so on
+    down to ten weights. Then :math:`k` is the smallest of the shape and of these shapes plus two standard errors,
+    :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The third condition is the :math:`n` that the same bound requires at :math:`k = 0`. The last one compares the mean with
     1, and tolerates a tenth plus three standard errors. Only this comparison detects separable domains, or a forgotten
     factor :math:`n_\text{source}/n_\text{target}`: there, all weights can be equal and still be wrong. If :math:`k \ge
     \frac12`, the variance of the weights is infinite.

@@ -1,7 +1,7 @@
 """The domain classifier: a logistic regression of source against target, its features, and its held-out scores."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,14 +16,14 @@ from dlcore._rows import rows_at, set_rows_
 from dlcore._shards import local_rows, shards_of
 from dlcore._torch import solve_triangular
 
-from ._features import Features, Kernels, Products, Standard, evenly_spaced_rows, map_rows
+from ._features import Features, Standard, evenly_spaced_rows, map_rows
 from ._groups import Groups, standard_error
+from ._paths import PENALTIES, expansion, path_for_added, path_for_columns, path_for_shifted, penalty_path
 from ._ratio import DomainScores, LogLinear
 
 __all__ = [
     "MAX_FEATURES",
     "MIN_GAIN",
-    "PENALTIES",
     "REMEDY",
     "TOLERANCE",
     "Choice",
@@ -34,11 +34,9 @@ __all__ = [
     "domain_scores",
     "fit_all_rows",
     "held_out",
-    "penalty_path",
     "scores_of_all_rows",
 ]
 
-PENALTIES = (1e3, 1e2, 1e1, 1.0, 0.1)
 MAX_FEATURES = 300  # products or kernels: more are tried only if the caller names them
 MIN_GAIN = 2.0  # of the log-loss, in standard errors, for which products or kernels are taken
 MAX_FITTED_ROWS = 2**10  # of each domain, to which a classifier that only measures the separability is fitted
@@ -119,24 +117,20 @@ def choose_features(
     """Return the features, the columns or the candidates, and the penalties with the least held-out log-loss.
 
     A candidate is taken if the caller names it explicitly, or if it is better by two standard errors. The columns keep
-    the penalty that is best for them alone. ``linear`` is the classifier on the columns, if it is known. Each group is
-    held out as a whole.
+    the penalties that are best for them alone, lighter ones for columns whose means differ if these are better.
+    ``linear`` is the classifier on the columns, if it is known. Each group is held out as a whole.
     """
     rows, n = torch.cat([source, target]), len(source)
-    expansions: dict[str, Callable[[], Features]] = {
-        "quadratic": lambda: Products(columns),
-        "kernel": lambda: Kernels.around(columns, source, target, generator),
-    }
     if linear is None:
-        linear = best_on_path(
-            columns(rows), n, [columns.mean.new_full((columns.size,), value) for value in penalties], groups
-        )
+        linear = best_on_path(columns(rows), n, path_for_columns(columns, penalties), groups)
+        if len(penalties) > 1 and (path := path_for_shifted(linear.penalties, source, target, columns, groups)):
+            lighter = best_on_path(columns(rows), n, path, groups, warm_start=linear, best_loss=linear.loss)
+            linear = min(linear, lighter, key=lambda classifier: classifier.loss)
     choice = Choice(columns, linear, "linear")
     for name in candidates:
-        features = expansions[name]()
+        features = expansion(name, columns, source, target, generator)
         if explicit or features.size <= MAX_FEATURES:
-            added = features.size - columns.size
-            path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
+            path = path_for_added(linear.penalties, features, penalties)
             best_loss = math.inf if explicit else linear.loss
             found = best_on_path(features(rows), n, path, groups, warm_start=linear, best_loss=best_loss)
             gain = choice.classifier.losses - found.losses
@@ -187,11 +181,6 @@ def scores_of_all_rows(
     set_rows_(on_source, source_index, logits[: len(source_index)])
     set_rows_(on_target, target_index, logits[len(source_index) :])
     return DomainScores(on_source, on_target)
-
-
-def penalty_path(groups: Groups | None) -> tuple[float, ...]:
-    """Return the penalties to try; those of rows are multiplied by the rows per group, as the likelihood is."""
-    return PENALTIES if groups is None else tuple(value * groups.rows_per_group for value in PENALTIES)
 
 
 def best_on_path(

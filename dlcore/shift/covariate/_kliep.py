@@ -1,7 +1,7 @@
 """The density ratio that brings the weighted source closest to the target."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,13 +14,11 @@ from dlcore._newton import Derivatives, minimize_convex
 from dlcore._rows import row_logsumexp, row_softmax, rows_at
 from dlcore._shards import shards_of
 
-from ._classifier import MAX_FEATURES, MIN_GAIN, REMEDY, TOLERANCE, domain_scores, penalty_path
+from ._classifier import MAX_FEATURES, MIN_GAIN, REMEDY, TOLERANCE, domain_scores
 from ._features import (
     CANDIDATES,
     MAX_SAMPLE_ROWS,
     Features,
-    Kernels,
-    Products,
     Standard,
     check_samples,
     map_rows,
@@ -29,6 +27,7 @@ from ._features import (
     standardize,
 )
 from ._groups import Groups, check_groups, sample_indices
+from ._paths import expansion, path_for_added, path_for_columns, path_for_shifted, penalty_path
 from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["fit", "kliep"]
@@ -86,7 +85,8 @@ def kliep(
     method: positive sums of kernels, its first form, cannot follow a ratio that grows in one direction. They are the
     standardized columns alone, or with their products, or with Gaussian kernels around 100 rows. The penalties
     :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
-    samples does best on the other half. Products or kernels are taken if they are better there by two standard errors,
+    samples does best on the other half; columns whose means differ in the two samples have a lighter one if that is
+    better. Products or kernels are taken if they are better there by two standard errors,
     which include the noise of the source: further target rows alone do not justify them. They are not tried if they are
     more than 300, or if either sample has fewer than five rows for each. This choice uses at most 4096 rows of each
     domain; the parameters are then fitted to all rows, in blocks.
@@ -209,26 +209,23 @@ def _choose(
     generator: Generator | None,
 ) -> tuple[Features, Tensor, str]:
     """Return the features and penalties with which each half of the samples does best on the other, and their name."""
-    expansions: dict[str, Callable[[], Features]] = {
-        "linear": lambda: columns,
-        "quadratic": lambda: Products(columns),
-        "kernel": lambda: Kernels.around(columns, source, target, generator),
-    }
     if name != "auto" and len(penalties) == 1:
-        features = expansions[name]()
+        features = expansion(name, columns, source, target, generator)
         return features, columns.mean.new_full((features.size,), penalties[0]), name
-    halves, groups = _halves(source, target, groups)
-    linear = _best_on_path(columns, halves, [torch.full_like(columns.mean, value) for value in penalties])
+    halves, groups_of_halves = _halves(source, target, groups)
+    linear = _best_on_path(columns, halves, path_for_columns(columns, penalties))
+    if len(penalties) > 1 and (path := path_for_shifted(linear.penalties, source, target, columns, groups)):
+        lighter = _best_on_path(columns, halves, path, warm_start=linear)
+        linear = lighter if lighter.losses.mean() < linear.losses.mean() else linear
     features, best, chosen = columns, linear, "linear"
     independent = (len(source), len(target)) if groups is None else groups.in_each
     most = min(MAX_FEATURES, *(count / ROWS_PER_FEATURE for count in independent))
     for candidate in CANDIDATES[name]:
-        expanded = expansions[candidate]()
+        expanded = expansion(candidate, columns, source, target, generator)
         if name == candidate or expanded.size <= most:
-            added = expanded.size - columns.size
-            path = [torch.cat([linear.penalties, linear.penalties.new_full((added,), value)]) for value in penalties]
+            path = path_for_added(linear.penalties, expanded, penalties)
             found = _best_on_path(expanded, halves, path, warm_start=linear)
-            if name == candidate or found.gains_over(best, groups):
+            if name == candidate or found.gains_over(best, groups_of_halves):
                 features, best, chosen = expanded, found, candidate
     return features, best.penalties, chosen
 

@@ -11,9 +11,10 @@ from torch import Generator, Tensor
 from dlcore._checks import check_number
 from dlcore._rows import rows_at
 
-from ._classifier import choose_features, domain_scores, fit_all_rows, penalty_path, scores_of_all_rows
+from ._classifier import choose_features, domain_scores, fit_all_rows, scores_of_all_rows
 from ._features import CANDIDATES, MAX_SAMPLE_ROWS, check_samples, standardize
 from ._groups import check_groups, sample_indices
+from ._paths import penalty_path
 from ._ratio import DensityRatio, LogLinear, LogRatio, ratio_with_report
 
 __all__ = ["logistic_ratio"]
@@ -40,10 +41,11 @@ def logistic_ratio(
     where :math:`n` and :math:`m` are the sizes of source and target, and :math:`\boldsymbol{\phi}` are standardized
     features. The parameters maximize the likelihood of the domains less :math:`\sum_j \lambda_j\theta_j^2 / 2`; the
     bias is free. The penalties, and with ``"auto"`` the features, minimize the log-loss on held-out rows: each is
-    predicted by parameters that are one Newton step from the minimum of the others. Products of the columns, and
-    kernels around 100 rows, are taken only if that loss is better by two standard errors. This choice uses at most
-    4096 rows of each domain. The parameters are then fitted to all rows, in blocks: time grows linearly with the number
-    of rows, and no copy of the samples is made.
+    predicted by parameters that are one Newton step from the minimum of the others. Columns whose means differ in the
+    two samples have a lighter penalty if that is better. Products of the columns, and kernels around 100 rows, are
+    taken only if that loss is better by two standard errors. This choice uses at most 4096 rows of each domain. The
+    parameters are then fitted to all rows, in blocks: time grows linearly with the number of rows, and no copy of the
+    samples is made.
 
     Parameters
     ----------
