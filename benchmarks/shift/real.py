@@ -4,7 +4,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,20 @@ from .table import Cell, Table
 
 __all__ = ["tables"]
 
-COLUMNS = ("problems", "coverage, known weights", "coverage", "trusted", "coverage if trusted", "worst if trusted")
-DETAILS = ("n", "m", "d", *COLUMNS[1:5])
+COLUMNS = (
+    "problems",
+    "coverage, known weights",
+    "coverage",
+    "trusted",
+    "coverage if trusted",
+    "worst if trusted",
+    "below .9 beyond chance",
+    "worst refusal of good fits",
+)
+DETAILS = ("n", "m", "d", *COLUMNS[1:5], "chance of so few")
+GOOD_COVERAGE = 0.93  # of all intervals of a problem, from which on its fits are good
+LEAST_COVERAGE = 0.9  # where the weights are trusted
+LEVEL = 0.01  # of the test of the least coverage
 QUANTILE = 1.959964  # of the normal distribution, two-sided at 95 %
 
 Array = np.ndarray[Any, Any]
@@ -138,13 +150,20 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
         weighted = sum(float(row[5] or 0) * float(row[6] or 0) for row in trusted) / max(
             sum(float(row[5] or 0) for row in trusted), 1e-9
         )
-        summary.add(name, len(rows), *shares, weighted, worst)
+        below = sum(isinstance(row[7], float) and row[7] < LEVEL for row in rows)
+        refused = max((1 - float(row[5] or 0) for row in rows if float(row[4] or 0) >= GOOD_COVERAGE), default=None)
+        summary.add(name, len(rows), *shares, weighted, worst, below, refused)
         details.append(table)
     return [summary, *details]
 
 
 def _mean(cells: Sequence[Cell]) -> float:
     return sum(float(cell or 0) for cell in cells) / max(len(cells), 1)
+
+
+def chance_of_so_few(held: int, n: int) -> float:
+    """Return the probability that at most so many of n intervals hold the mean, if each does with probability 0.9."""
+    return sum(comb(n, k) * LEAST_COVERAGE**k * (1 - LEAST_COVERAGE) ** (n - k) for k in range(held + 1))
 
 
 def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
@@ -183,4 +202,5 @@ def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
         held_trusted += holds and ratio.report.trustworthy
     enough = trusted >= max(5, sqrt(seeds))
     shares = [count / max(fitted, 1) for count in (known, held, trusted)]
-    return (problem.n, problem.m, x.shape[1], *shares, held_trusted / trusted if enough else "too few")
+    if_trusted = (held_trusted / trusted, chance_of_so_few(held_trusted, trusted)) if enough else ("too few", None)
+    return (problem.n, problem.m, x.shape[1], *shares, *if_trusted)
