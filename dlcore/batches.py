@@ -121,8 +121,9 @@ def minibatches(
 
 
 def random_order(n: int, generator: Generator | None) -> Tensor:
-    """Return the indices of n rows in a random order."""
-    return torch.randperm(n, **generator_option(generator), device=None if generator is None else generator.device)
+    """Return the indices of n rows in a random order; in 32 bits they take half of the time and memory."""
+    dtype, device = torch.int32 if n < 2**31 else torch.int64, None if generator is None else generator.device
+    return torch.randperm(n, **generator_option(generator), dtype=dtype, device=device)
 
 
 def batches_in_order(columns: list[Tensor], order: Tensor | None, batch_size: int) -> Iterator[tuple[Tensor, ...]]:

@@ -6,6 +6,7 @@ ORDER = [
     "plot_norm_balls",
     "plot_noise_to_loss",
     "plot_batch_size_three_ways",
+    "plot_sharded_rows",
     "plot_softmax_family",
     "plot_where_exp_breaks",
     "plot_softmax_regression_on_digits",

@@ -30,6 +30,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"delta": 0.2, "n_sets": 20, "n_splits": 1},
         {"outlier_share": 0.0, "n": 20, "n_sets": 10, "n_splits": 2},
     ],
+    "02_linear/plot_sharded_rows": [
+        {"seed": 1, "epochs": 1},
+        {"share": 0.5, "lr": 0.5, "epochs": 2},
+        {"share": 0.99, "batch_size": 1000},
+    ],
     # 03
     "03_softmax/plot_mutual_information": [
         {"seed": 1, "n_shuffles": 2},

@@ -39,6 +39,8 @@ WANTED = {  # what people type, and the page that they want
     "weight decay vs l2": "auto_gallery/06_regularization/plot_weight_decay_in_adam",
     "l2 norm": "api/dlcore.norms.l2_norm",
     "softmax": "api/dlcore.activations.softmax",
+    "data parallel": "auto_gallery/02_linear/plot_sharded_rows",
+    "torchrun": "guide/sharded",
 }
 FIRST = """async queries => {
     const first = []
