@@ -36,6 +36,7 @@ ORDER = [
     "plot_importance_weights",
     "plot_which_density_ratio",
     "plot_treatment_effect",
+    "plot_conformal_intervals",
     "plot_label_shift",
     "plot_prior_correction",
     "plot_when_correction_hurts",

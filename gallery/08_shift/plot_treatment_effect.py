@@ -9,10 +9,10 @@ In short
 --------
 
 In 1986, Robert LaLonde (*American Economic Review* 76(4)) replaced the controls of an experiment by
-people from a survey, and the estimated effect of the treatment had the wrong sign. Weights that make
-the survey look like the treated, and a doubly robust estimate, repair this if the columns contain
-everything that decided who was treated. The verdict sees the columns that you give it; no number
-sees a column that is missing.
+people from a survey, and the estimated effect of the treatment had the wrong sign. Weights that
+make the survey look like the treated, and a doubly robust estimate, repair this if the columns
+contain everything that decided who was treated. The verdict sees the columns that you give it;
+no number sees a column that is missing.
 
 .. math::
 

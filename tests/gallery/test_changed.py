@@ -143,6 +143,11 @@ CHANGES: dict[str, list[dict[str, object]]] = {
         {"penalty": 0.1, "n_draws": 3},
         {"n_train": 300, "n_rows": 200, "spread": 0.5, "n_draws": 3},
     ],
+    "08_shift/plot_conformal_intervals": [
+        {"seed": 1, "n_draws": 3},
+        {"level": 0.5, "tilt": 0.0, "n_draws": 3},
+        {"tilt": 3.0, "train_share": 0.9, "n_draws": 3},
+    ],
     "08_shift/plot_treatment_effect": [
         {"seed": 1, "n_draws": 2},
         {"effect": 0.0, "hidden": "s5", "n_draws": 2},

@@ -13,6 +13,7 @@ WANTED = {  # what people type, and the page that they want
     "dying relu": "auto_gallery/04_mlp/plot_activations",
     "sample selection bias": "auto_gallery/08_shift/plot_sample_selection_bias",
     "density ratio estimation": "auto_gallery/08_shift/plot_which_density_ratio",
+    "conformal prediction": "auto_gallery/08_shift/plot_conformal_intervals",
     "lalonde": "auto_gallery/08_shift/plot_treatment_effect",
     "love plot": "auto_gallery/08_shift/plot_treatment_effect",
     "importance weighting": "api/dlcore.importance",
