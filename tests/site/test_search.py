@@ -14,6 +14,8 @@ WANTED = {  # what people type, and the page that they want
     "sample selection bias": "auto_gallery/08_shift/plot_sample_selection_bias",
     "density ratio estimation": "auto_gallery/08_shift/plot_which_density_ratio",
     "conformal prediction": "auto_gallery/08_shift/plot_conformal_intervals",
+    "pandas": "guide/data_frames",
+    "missing values": "guide/data_frames",
     "lalonde": "auto_gallery/08_shift/plot_treatment_effect",
     "love plot": "auto_gallery/08_shift/plot_treatment_effect",
     "importance weighting": "api/dlcore.importance",
