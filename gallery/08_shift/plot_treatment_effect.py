@@ -11,8 +11,8 @@ In short
 In 1986, Robert LaLonde (*American Economic Review* 76(4)) replaced the controls of an experiment by
 people from a survey, and the estimated effect of the treatment had the wrong sign. Weights that
 make the survey look like the treated, and a doubly robust estimate, repair this if the columns
-contain everything that decided who was treated. The verdict sees the columns that you give it;
-no number sees a column that is missing.
+contain all that decided both who was treated and what became of them. The verdict sees the columns
+that you give it; no number sees a column that is missing.
 
 .. math::
 
@@ -271,10 +271,9 @@ plt.show()
 #
 # One sample cannot tell. We repeat the whole study ``n_draws`` times, and also leave out the column
 # ``hidden``, as if nobody had measured it. With all columns, the doubly robust estimates are about as
-# accurate as the experiment. Without
-# the body mass index, the error is more than half of the effect, a third of the intervals miss it, and the report
-# trusts the weights no less: the columns that it sees are balanced. Randomization balances
-# all columns, also those that nobody has measured. No weights do.
+# accurate as the experiment. Without the body mass index, the error is more than half of the effect, a
+# third of the intervals miss it, and the report trusts the weights no less: the columns that it sees
+# are balanced. Randomization balances all columns, also those that nobody has measured. No weights do.
 
 all_columns = list(range(len(names)))
 visible = [i for i in all_columns if names[i] != hidden]
