@@ -418,7 +418,10 @@ def test_the_figure_of_the_readme_is_what_the_library_draws() -> None:
 
 
 def test_the_search_learns_the_kind_the_name_and_the_terms_of_a_page_and_lists_count_less() -> None:
-    page = '<article class="bd-article"><h1><code>lp_norm</code><a class="headerlink" href="#x">#</a></h1></article>'
+    page = """<article class="bd-article"><p>Note</p><h1><code>lp_norm</code><a class="headerlink" href="#x">#</a></h1>
+        <dt class="sig sig-object py" id="dlcore.norms.lp_norm">lp_norm(x, p)</dt>
+        <p>Return the <span class="katex"><math>p</math><span class="katex-html"><b>p</b></span></span>-norm
+        of &lt;x&gt;.</p><p>More.</p></article>"""
 
     function = site_search.for_search("api/dlcore.norms.lp_norm", page, ["p-norm"])
     listing = site_search.for_search("guide/notes", page, [])
@@ -428,9 +431,13 @@ def test_the_search_learns_the_kind_the_name_and_the_terms_of_a_page_and_lists_c
         'meta="kind">API<',
         'meta="title">lp norm<',
         'meta="terms">lp norm, p-norm<',
+        'meta="summary">Return the p-norm of &lt;x&gt;.<',
     ):
         assert f"data-pagefind-{mark}" in function
     assert re.findall(r'filter="name">(\w+)<', function) == ["lp_norm", "p_norm"]
+    assert '" data-pagefind-ignore>lp_norm(x, p)</dt>' in function
+    assert '<dt class="sig sig-object py" id="dlcore.norms.lp_norm">' in listing
+    assert 'meta="summary"><' in site_search.for_search("guide/notes", '<article class="bd-article"></article>', [])
     assert "weight" not in function
     assert '<article class="bd-article" data-pagefind-weight="0.3">' in listing
     assert "filter" not in listing

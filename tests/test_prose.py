@@ -139,7 +139,7 @@ def test_texts_of_a_script_are_read_without_code() -> None:
 MARKDOWN = """\
 # Title
 
-Text with `code` and [a link](page.md).
+Text with `code` and [a link](page.md). <p class="a a">A tag</p>
 Second sentence.
 
 ```python
@@ -159,7 +159,7 @@ def test_texts_of_a_page_are_read_without_code() -> None:
     assert found == [
         (1, "title", "Title"),
         (3, "sentence", "Text with ○ and [a link](page.md)."),
-        (3, "sentence", "Second sentence."),
+        (3, "sentence", "○A tag○ Second sentence."),
         (10, "sentence", "first cell | second |"),
         (11, "sentence", "One."),
         (12, "sentence", "Two lines."),

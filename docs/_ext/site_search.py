@@ -3,7 +3,7 @@
 Each page is indexed as it is written, with additions that its visitors do not see: its kind, and the words by which
 people look for it (``search_terms.toml``). These words and the names of functions are a filter, too, by which
 ``_static/search.js`` first finds the pages that have exactly the name that was typed. Long lists, such as the
-evidence, count for less than the pages that they list.
+evidence, count for less than the pages that they list. Signatures are left out: a function is found by its name.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from html import escape, unescape
 from pathlib import Path
 
+from bs4 import BeautifulSoup
 from pagefind.index import IndexConfig, PagefindIndex
 from sphinx.application import Sphinx
 from sphinx.util.display import progress_message
@@ -42,7 +43,7 @@ SETTINGS: IndexConfig = {
         "a.headerlink",
         "details.tests",
         ".import",
-        "article.bd-article > section > dl > dt.sig",  # an excerpt begins with the summary, not with the signature
+        ".sphx-glr-download-link-note",
         ".sphx-glr-thumbcontainer",
         ".sphx-glr-footer",
     ],
@@ -88,6 +89,8 @@ def for_search(page: str, text: str, terms: list[str], others: Collection[str] =
     marks = "".join(
         f"<p data-pagefind-ignore {kind}>{escape(value)}</p>" for kind, value in described(page, text, terms, others)
     )
+    signature = f'id="{page.removeprefix("api/")}"'
+    text = text.replace(f"{signature}>", f"{signature} data-pagefind-ignore>", 1)
     return text.replace(ARTICLE, ARTICLE.replace(">", f"{weight}>") + marks, 1)
 
 
@@ -97,6 +100,7 @@ def described(page: str, text: str, terms: list[str], others: Collection[str]) -
     kind = next((kind for start, kind in KINDS.items() if page.startswith(start)), "Page")
     yield 'data-pagefind-meta="heading"', title
     yield 'data-pagefind-meta="kind"', kind
+    yield 'data-pagefind-meta="summary"', summary_of(text)
     if kind == "API":
         title = page.rpartition(".")[2].replace("_", " ")
         terms = [title, *terms]
@@ -117,6 +121,15 @@ def title_of(text: str) -> str:
     """Return the heading of a page as text."""
     found = re.search(r"<h1>(.*?)(?:<a class=\"headerlink\".*?)?</h1>", text, re.DOTALL)
     return unescape(re.sub(r"<[^>]*>", "", found[1])).strip() if found else ""
+
+
+def summary_of(text: str) -> str:
+    """Return the first paragraph of a page below its heading as text, or "" if it has none."""
+    found = re.search(r"<p>.*?</p>", text.partition("</h1>")[2], re.DOTALL)
+    paragraph = BeautifulSoup(found[0] if found else "", "html.parser")
+    for formula in paragraph.select(".katex-html"):  # the same is there as MathML
+        formula.decompose()
+    return " ".join(paragraph.get_text().split())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,7 +1,7 @@
 /* The search: results while you type in the header's field, and on the search page. Pagefind loads its index in parts.
-   A page whose name is exactly what was asked for comes first. */
+   A page whose name is exactly what was typed comes first. */
 const root = document.documentElement.dataset.content_root ?? "./"
-const OPTIONS = { baseUrl: new URL(root, location.href).pathname, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0 } } }
+const OPTIONS = { baseUrl: new URL(root, location.href).pathname, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0, summary: 0 } } }
 let engine
 
 async function findPages(query) {
@@ -22,6 +22,8 @@ function row({ url, meta, excerpt, sub_results }) {
   const link = Object.assign(document.createElement("a"), { href: url, textContent: meta.heading })
   const kind = Object.assign(document.createElement("span"), { className: "kind", textContent: meta.kind })
   const text = Object.assign(document.createElement("p"), { className: "context", innerHTML: excerpt }) // escaped by Pagefind
+  // Show the summary if the best match is the title, and on API pages, where it is often in a list of parameters.
+  if (meta.kind === "API" || text.textContent.startsWith(meta.heading)) text.textContent = meta.summary
   item.append(link, " ", kind, text)
   const parts = sub_results.filter((part) => part.url.includes("#")).slice(0, 3)
   if (parts.length) {

@@ -25,7 +25,8 @@ CODE = "\N{WHITE CIRCLE}"  # stands for code and formulas in a sentence
 DIRECTIVE = re.compile(r"\s*\.\. (?!\[|note|warning|admonition|seealso)\S+:")
 LAST_LINE_OF_TITLE = 3  # after the quotes of a tutorial's docstring, or the label of a page
 INLINE = re.compile(
-    r"``.+?``|:[\w:+-]+:`(?P<shown>[^`<]+)<[^`]*>`|:[\w:+-]+:`[^`]*`|`[^`\n]+`(?!_)|https?://\S+", re.DOTALL
+    r"``.+?``|:[\w:+-]+:`(?P<shown>[^`<]+)<[^`]*>`|:[\w:+-]+:`[^`]*`|`[^`\n]+`(?!_)|</?[a-z][^<>]*>|https?://\S+",
+    re.DOTALL,
 )
 ITEM = re.compile(r"\s*(?:(?:[-*•] |\* - |\d+\. |#+ |\| ?|\.\. \[\w+\] |:[^:`]+: )\s*)+")
 UNDERLINE = re.compile(r"\s*([=\-~^*])\1{2,}$")

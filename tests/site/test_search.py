@@ -1,5 +1,6 @@
 """What a reader looks for comes first, and the search loads little."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -107,6 +108,22 @@ def test_the_search_page_shows_links_kinds_and_excerpts_and_loads_little(
 
     first.locator("a").first.click()
     assert tab.url.partition("?")[0].partition("#")[0] == f"{address}/api/dlcore.norms.lp_norm.html"
+
+
+def test_an_excerpt_is_the_summary_of_a_page_that_is_found_by_its_name(tab: Page, address: str) -> None:
+    summaries = {
+        "lp_norm": "Return the Lp norm of a vector.",
+        "cross_entropy": "Return the surprise at the labels under the softmax of the logits.",
+        "RatioReport": "Diagnostics of",
+        "covariate shift": "Weighting the training examples by a density ratio",
+        "drift detection": "Monitors of a model’s losses detect",
+    }
+
+    for query, summary in summaries.items():
+        tab.goto(f"{address}/search.html?q={query}")
+        tab.locator("#search-results li").first.wait_for()
+        expect(tab.locator("#search-results .context").first).to_have_text(re.compile(f"^{re.escape(summary)}"))
+        assert "→" not in " ".join(tab.locator("#search-results .context").all_inner_texts())  # of a signature
 
 
 def test_nothing_of_the_search_is_loaded_before_someone_searches(tab: Page, address: str) -> None:
