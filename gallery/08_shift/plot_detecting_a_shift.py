@@ -84,11 +84,11 @@ fig.set_label(
 plt.show()
 
 # %%
-# The images have changed, perhaps because other people wrote them. A classifier can tell better
-# than by chance which part an image that it has not seen belongs to. The Kolmogorov–Smirnov test
-# looks at each pixel separately and has to correct for 64 tests, but it still finds a few pixels
-# that differ. The *labels*, however, have the same distribution in both parts. In a random order,
-# the test finds no difference.
+# The images have changed, perhaps because other people wrote them. A classifier predicts better
+# than chance which part an unseen image belongs to. The Kolmogorov–Smirnov test looks at each pixel
+# separately and has to correct for 64 tests, but it still finds a few pixels that differ. The
+# *labels*, however, have the same distribution in both parts. In a random order, the test finds no
+# difference.
 
 scored = detect.classifier_test(x[first], x[last], features="linear", **many)
 counts = detect.label_test(labels[first], labels[last], generator=generator)
@@ -160,7 +160,9 @@ for name in [*tests, "labels"]:
 claims["Without the 1, the test does not keep its level"] = (
     rates[bare] > 0.05 + 3 * errors[bare]
 )
-assert not any(test.rejects(0.05) for test in null_tests), "1/11 is the least p-value"
+assert not any(test.rejects(0.05) for test in null_tests), (
+    "1/11 is the smallest p-value"
+)
 
 # Figure
 fig, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
@@ -275,8 +277,8 @@ plt.show()
 # Exercises
 # ---------
 #
-# **1.** What is the least p-value that 39 permutations can give, and how many do you need to reject
-# at level 0.001?
+# **1.** What is the smallest p-value that 39 permutations can give, and how many do you need to
+# reject at level 0.001?
 
 # Solution
 for count in (39, 998, 999):
@@ -295,7 +297,7 @@ for count in (39, 998, 999):
 a, b = normal(8, 1), normal(8, 1) + 1
 linear_mmd = (a @ a.T).mean() + (b @ b.T).mean() - 2 * (a @ b.T).mean()
 assert torch.isclose(linear_mmd, (a.mean() - b.mean()).square(), atol=1e-6), (
-    "the squared difference of the means: this kernel sees nothing else"
+    "the squared difference of the means: this kernel detects nothing else"
 )
 
 # %%

@@ -2,7 +2,8 @@ r"""
 Importance weights: when do a few of them dominate?
 ===================================================
 
-The effective sample size, the tail of the weights, and three ways to tame it.
+The effective sample size and the tail of the weights show whether a few of them dominate, and three
+methods reduce their influence.
 
 In short
 --------
@@ -172,7 +173,7 @@ for std in stds:
 ax.plot(stds, means, "oC1", label="estimate: samples, mean")
 ax.axhline(0.7, linestyle=":", color="C5", label="limit of trust")
 ax.set(xlabel="σ of the target", xticks=stds, ylabel="Pareto shape", ylim=(-0.15, 1.5))
-ax.set_title("The weights tell how heavy their tail is")
+ax.set_title("The weights reveal how heavy their tail is")
 ax.legend(loc="upper left")
 fig.set_label(
     "The estimated Pareto shape for five standard deviations of the target, a tick for each of "
@@ -182,8 +183,8 @@ fig.set_label(
 plt.show()
 
 # %%
-# Which estimate is best, and does its standard error tell the truth?
-# -------------------------------------------------------------------
+# Which estimate is best, and is its standard error right?
+# --------------------------------------------------------
 #
 # Dividing by the sum of the weights costs nothing and removes part of the noise: a large weight then
 # is in the numerator and in the denominator. If the variance is infinite, clipping or smoothing
@@ -252,7 +253,7 @@ claims["The quantile has a smaller relative error than the mean"] = bool(
 #
 # - Work with logarithms: :func:`dlcore.importance.normalize_log_weights`.
 # - Divide by the sum: ``normalize=True`` in :func:`dlcore.risk.importance_weighted_risk`.
-# - Tame the largest: :func:`dlcore.importance.pareto_smoothed_weights`, or
+# - Reduce the largest: :func:`dlcore.importance.pareto_smoothed_weights`, or
 #   :func:`dlcore.importance.clip_weights`.
 
 for std in (stds[0], stds[-1]):

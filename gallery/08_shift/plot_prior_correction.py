@@ -146,7 +146,7 @@ plt.show()
 
 # %%
 # Move the temperature. A low one makes the classifier sure of the rare digit, and the correction
-# leaves its prediction as it is. A high one spreads the probability over all digits, and the most
+# does not change its prediction. A high one spreads the probability over all digits, and the most
 # common digit wins.
 
 cold, hot = (

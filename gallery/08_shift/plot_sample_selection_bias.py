@@ -34,7 +34,7 @@ from dlcore.shift import covariate
 
 # Change these numbers and run the script again.
 seed = 0
-halving = 3.0  # so many units of radius halve the chance of being selected
+halving = 3.0  # units of radius that halve the chance of being selected
 n_draws = 40
 n_source = 1000  # of the simulated data
 n_target = 125
@@ -217,9 +217,9 @@ plt.show()
 # The features must express the ratio
 # -----------------------------------
 #
-# There the log-ratio was linear in :math:`x`. If the target is also narrower, the log-ratio is
-# quadratic, and a linear classifier cannot represent it. So ``logistic_ratio`` chooses the features
-# by the classifier's loss on held-out rows.
+# In the simulation above, the log-ratio was linear in :math:`x`. If the target is also narrower,
+# the log-ratio is quadratic, and a linear classifier cannot represent it. So ``logistic_ratio``
+# chooses the features by the classifier's loss on held-out rows.
 
 narrow = datasets.gaussian_shift(1000, 500, mean=MEAN, std=0.6, generator=generator)
 truth = narrow.log_ratio(narrow.source).exp()
@@ -276,7 +276,7 @@ claims["With the right model, the weights change the error by less than a fifth"
 )
 
 # %%
-# **2.** Which share of the tumours is selected on average, and how does this number turn
+# **2.** What share of the tumours is selected on average, and how does this number turn
 # :math:`1/s(x)` into a ratio of mean 1?
 
 # Solution

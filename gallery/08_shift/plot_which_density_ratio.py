@@ -2,7 +2,8 @@ r"""
 Density-ratio estimation: logistic, KLIEP, uLSIF or kernel mean matching?
 =========================================================================
 
-Four estimators of importance weights on the same problems, and how to choose one.
+Four estimators of importance weights are compared on the same problems, which shows how to choose
+one.
 
 In short
 --------
@@ -126,9 +127,9 @@ plt.show()
 #
 # We measure the squared error of the weights at the source's rows, divided by their mean square,
 # over six samples. If the log-ratio is a line or a parabola, logistic regression and KLIEP are best:
-# they choose these features. uLSIF and kernel mean matching know only kernels, which follow a ratio
-# that grows in one direction badly. For two groups, where the ratio is bounded, kernel mean matching
-# is best.
+# they choose these features. uLSIF and kernel mean matching use only kernels, which are a poor fit
+# for a ratio that grows in one direction. For two groups, where the ratio is bounded, kernel mean
+# matching is best.
 
 
 def relative_error(weights, truth):
@@ -184,9 +185,9 @@ plt.show()
 #
 # KLIEP without penalty gives every column exactly the target's mean; with ``features="linear"`` this
 # is *entropy balancing*. uLSIF with :math:`\alpha > 0` estimates the *relative* ratio
-# :math:`p / (\alpha p + (1-\alpha) q)`, which is at most :math:`1/\alpha` even where the source has no
-# rows; its estimate exceeds this by
-# little. Kernel mean matching keeps each weight below a maximum of your choice.
+# :math:`p / (\alpha p + (1-\alpha) q)`, which is at most :math:`1/\alpha` even where the source has
+# no rows; its estimate exceeds this bound only slightly. Kernel mean matching keeps each weight
+# below a maximum of your choice.
 
 a, b = PROBLEMS["shifted"][0]()
 balanced = covariate.kliep(a, b, features="linear", penalty=0.0)
@@ -195,18 +196,18 @@ capped = covariate.kernel_mean_matching(a, b, maximum=5.0)
 gap = (balanced.weights[:, None] * a).mean() - b.mean()
 assert abs(gap) < 1e-6, "the weighted mean of the source is that of the target"
 assert capped.weights.max() <= 5 + 1e-9, "no weight above the maximum"
-claims["The relative ratio is at most little above 1 / α"] = (
+claims["The relative ratio is at most slightly above 1 / α"] = (
     relative.weights.max() < 1.5 / 0.5
 )
 
 # %%
-# Real data: from the weights to an honest mean
-# ---------------------------------------------
+# Real data: from the weights to a corrected mean
+# -----------------------------------------------
 #
 # The breast cancer data have 569 tumours. A tumour enters the source with a probability that falls
 # with its radius, half for each three units, and a random third of all tumours is the target. We know
 # two columns of each, radius and texture, and want to know the mean area in the target, without
-# using its areas. The weighted mean of the source inherits what each ratio leaves unbalanced.
+# using its areas. The weighted mean of the source inherits the imbalance that each ratio leaves.
 # :func:`dlcore.shift.covariate.target_mean` adds a regression on the columns, so that it is right
 # if either the ratio or the regression is, and its interval includes the noise of the ratio. Here
 # the correction is large, because the area is almost a function of the radius.
@@ -308,10 +309,10 @@ plt.show()
 # Begin with :func:`dlcore.shift.covariate.logistic_ratio`, and read its report. Take
 # :func:`dlcore.shift.covariate.kliep` if column means must agree exactly,
 # :func:`dlcore.shift.covariate.ulsif` for a ratio with a bound, and
-# :func:`dlcore.shift.covariate.kernel_mean_matching` if you need means only, of at most some
-# 20,000 rows. With the same data, :func:`dlcore.shift.covariate.target_mean` makes the choice matter
-# less. The :doc:`performance page </evidence/performance>` compares the four with other packages on
-# real problems.
+# :func:`dlcore.shift.covariate.kernel_mean_matching` if you need only means, from at most about
+# 20,000 rows. With the same data, :func:`dlcore.shift.covariate.target_mean` makes the choice
+# matter less. The :doc:`performance page </evidence/performance>` compares the four with other
+# packages on real problems.
 
 # %%
 # Exercises
