@@ -9,10 +9,10 @@ In short
 --------
 
 A pure function gets its weights as an argument, and a module owns them. Both compute the same
-numbers if you account for four differences: the weights of :class:`torch.nn.Linear` are transposed,
-its initial weights are neither Xavier's nor He's, and :class:`torch.nn.MSELoss` lacks the factor ½
-and takes the mean. Weight decay for some parameters is a structure of numbers in one form and
-parameter groups in the other.
+numbers if you account for four differences. The weights of :class:`torch.nn.Linear` are transposed.
+Its initial weights are neither Xavier's nor He's. :class:`torch.nn.MSELoss` lacks the factor ½ and
+takes the mean. And weight decay for some of the parameters is a structure of numbers in one form
+and parameter groups in the other.
 
 .. math::
 
