@@ -21,21 +21,21 @@ from tests.exemptions import exemptions_of
 from tests.library import resolve
 
 LAYERS = {
-    "gradient": "gradcheck and gradgradcheck in float64",
+    "gradient": "gradcheck and gradgradcheck pass in float64",
     "func_grad": "torch.func.grad equals autograd",
     "vmap": "torch.vmap equals a loop",
     "compile": "torch.compile(fullgraph=True) gives the eager value and gradient",
     "dtypes": "float64, float32, bfloat16 and float16 keep their dtype and agree",
     "non_contiguous": "strides do not change the result",
-    "empty": "what it does with no rows is written in the entry",
-    "meta": "shapes and dtypes come out without values, and no tensor is made on another device",
+    "empty": "a call with no rows returns the expected shape or raises the expected error",
+    "meta": "on the meta device, shape and dtype are right, and no tensor is created on another device",
     "autocast": "inside torch.autocast, the value and gradient are those of float32 to the precision of bfloat16",
     "dynamic": "torch.compile(fullgraph=True) compiles at most twice for three numbers of rows",
-    "export": "torch.export gives a program that has the eager value for any number of rows",
+    "export": "the program that torch.export returns gives the eager value for any number of rows",
 }
 LAYERS_OF_TWO_PROCESSES = {
-    "ddp": "in a module inside DistributedDataParallel, each process with its own data, the gradient is that of one "
-    "process with all of them",
+    "ddp": "in a module inside DistributedDataParallel, where each process has its own data, the gradient equals that "
+    "of a single process with all the data",
     "fsdp": "the same in a module sharded by fully_shard; functions of parameters take its sharded parameters",
     "dtensor": "DTensors with rows sharded over two processes, unequally, give the value and gradient of plain tensors",
 }

@@ -29,7 +29,7 @@ def on_one_process(shard_rows: Callable[..., Tensor]) -> Callable[[Tensor], Tens
     return lambda rows: local_rows(shard_rows(rows, mesh_of_one()))
 
 
-COLLECTIVE = "processes exchange values, and torch transforms no collective operation of this kind"
+COLLECTIVE = "processes exchange values, and torch cannot transform such collective operations"
 
 ENTRIES = {
     "batches.minibatches": Entry(

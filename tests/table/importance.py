@@ -40,7 +40,7 @@ def refusals(rule: str = ">= 0 and finite", **kwargs: float) -> tuple[Refusal, .
 
 
 INFINITE = Refusal(ValueError, "w must be >= 0 and finite, got inf at index 0", (torch.tensor([math.inf, 1.0]),))
-NUMBERS = "a report holds Python numbers, so the weights must have values, and no graph of autograd begins at them"
+NUMBERS = "a report holds Python numbers, which need the values of the weights and have no gradient"
 
 ENTRIES = {
     "importance.effective_sample_size": Entry(make=weights, empty=((EMPTY,), ()), refusals=(*refusals(), INFINITE)),

@@ -26,9 +26,9 @@ def of_a_layer(init: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 RANDOM = {
-    "vmap": "each of the examples draws weights of its own",
-    "compile": "a graph cannot make the generator that the entry draws from",
-    "dtypes": "a draw in another dtype is another draw",
+    "vmap": "each example draws its own weights",
+    "compile": "torch.compile cannot create the generator that the test passes",
+    "dtypes": "draws differ from dtype to dtype",
 }
 SHAPES = (
     Refusal(TypeError, "shape[1] must be an integer, got 2.0", ((3, 2.0),)),

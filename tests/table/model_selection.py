@@ -115,9 +115,9 @@ def refused(error: type[Exception], message: str, *args: Any, **changed: Any) ->
     )
 
 
-CUT = "the folds are trained with a gradient of their own, and the result has none"
+CUT = "the training of the folds computes gradients itself, and the result has none"
 LEAVES = "the parameters of the folds become leaves of a graph, which torch.func does not allow inside a transform"
-DRAWS = "each fold draws its batches from a copy of the generator, and torch.compile cannot make one"
+DRAWS = "each fold draws its batches from a copy of the generator, and torch.compile cannot create one"
 PENALTIES = torch.tensor([0.5, 2.0])
 PATH = {"penalties": PENALTIES, "k": 2}
 TWIN = torch.tensor([[1.0, 2.0], [2.0, 4.0], [4.0, 8.0], [3.0, 6.0], [5.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.0]])

@@ -161,7 +161,7 @@ def schedule_entry(args: tuple[Any, ...], kwargs: dict[str, Any], *refusals: Ref
     )
 
 
-IN_PLACE = "it writes into leaves of the graph, where no derivative passes"
+IN_PLACE = "it writes to leaves of the graph, which has no derivative"
 
 ENTRIES = {
     "optim.sgd_": Entry(
