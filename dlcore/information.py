@@ -325,7 +325,7 @@ def mutual_information(joint: Float[Tensor, "*batch m n"], *, base: float = math
     check_floating(joint=joint)
     check_rank("joint", joint, 2, "(*, m, n)")
     unit = _unit(base)
-    # The marginals of a slight dependence differ from those of none in the last digits of float64 at most.
+    # In float64, because nearly independent variables differ from independent ones in the last digits only.
     wide = joint.double()
     rows, columns = wide.sum(-1, keepdim=True), _column_sums(wide)
     log_ratio = _log(wide, wide) - _log(rows, rows) - _log(columns, columns)  # the product of marginals may underflow

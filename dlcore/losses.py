@@ -268,7 +268,7 @@ def cross_entropy(
         check_number("label_smoothing", label_smoothing, "in [0, 1]", lambda weight: 0 <= weight <= 1)
     y = labels
     real = isinstance(labels, Tensor) and labels.is_floating_point()  # pyright: ignore[reportUnnecessaryIsInstance]
-    if real and labels.dim() == logits.dim():  # one dimension less is meant as class indices, and refused as such
+    if real and labels.dim() == logits.dim():  # labels with one dimension less are taken for class indices, and refused
         check_pair(logits=logits, labels=labels)
     else:
         y = _class_indices(labels, logits, dim)

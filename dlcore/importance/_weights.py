@@ -44,7 +44,7 @@ __all__ = [
 
 MIN_TAIL_WEIGHTS = 5  # weights above the threshold, below which no tail is fitted
 MIN_GRID_POINTS = 30  # values of θ, to which the root of the number of weights is added
-PRIOR_EXAMPLES = 10  # examples that the prior on the shape, around ½, counts for
+PRIOR_EXAMPLES = 10  # the weight, in examples, of the prior on the shape, which is centred at ½
 
 
 def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:

@@ -101,7 +101,7 @@ def linear(
     >>> linear(x, torch.tensor([1.0, 1.0]), torch.tensor(0.5))
     tensor([3.5000, 7.5000])
     """
-    if is_sharded(x) and not is_sharded(weight):  # the parameters are one for all rows
+    if is_sharded(x) and not is_sharded(weight):  # all rows share the parameters
         weight, bias = replicated(weight, x), replicated(bias, x)
     x, weight, bias = product_operands(x, weight, bias)
     check_floating(x=x, weight=weight, bias=bias)

@@ -177,7 +177,7 @@ class _CentredExamples(NamedTuple):
     y_mean: Tensor
     x_magnitude: Tensor  # the largest absolute entry of each column, before centring
     total_weight: float | Tensor
-    eps: float  # the relative rounding of x as given
+    eps: float  # the relative rounding error of x as given
 
     def model(self, weight: Tensor, y: Tensor) -> LinearParams:
         """Return the model with this weight and the best bias, in the dtype and with the targets of ``y``."""

@@ -106,7 +106,7 @@ def standardize(x: Float[Tensor, "n *columns"]) -> Standardization:
         raise ValueError(f"x must have shape (n, ...) with n >= 1, got {tuple(x.shape)}")
     wide = upcast(x)
     first = wide[0].detach()
-    deviations = wide - first  # far from zero, their mean keeps digits that the mean lacks
+    deviations = wide - first  # their mean is accurate even if the rows are far from zero
     mean = deviations.mean(0)
     largest = deviations.detach().abs().amax(0)
     is_constant = largest == 0

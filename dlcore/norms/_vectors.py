@@ -14,7 +14,7 @@ from dlcore.norms._fused import Dim, fused_norm, short_norm
 from dlcore.norms._stable import powers, rescaled_norm
 
 MAX_POWER = 1e20  # beyond it, the norm of any number of entries rounds to the largest magnitude
-MIN_PLAIN_POWER = 0.05  # below it, the norm is the only entry's, or so large that its powers are not summed as they are
+MIN_PLAIN_POWER = 0.05  # below it, the norm of several entries is so large that they are always rescaled
 MAX_PLAIN_NORM = 1e12  # the root has about log(norm) units of rounding error
 
 

@@ -147,7 +147,7 @@ def adam_step(
     decays = decay_of_leaves(leaves, structure, weight_decay)
     t, means, squares = _leaves_of_state(state, leaves, structure)
     t += 1
-    scale = (1 - beta_2**t) ** 0.5  # of the roots: numerator and ε are multiplied by it, which is one number each
+    scale = (1 - beta_2**t) ** 0.5  # the bias correction of v, applied to the rate and to ε instead of to each root
     rate = lr * scale / (1 - beta_1**t)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
     check_finite_in("lr * sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)", rate, (w.dtype for w in leaves))
@@ -163,7 +163,7 @@ def adam_step(
     else:
         means = [m.lerp(g, 1 - beta_1) for m, g in zip(means, gradients, strict=True)]
         squares = [(beta_2 * v).addcmul(g, g, value=1 - beta_2) for v, g in zip(squares, gradients, strict=True)]
-        roots = [v.clamp(min=SMALLEST[v.dtype]).sqrt() + eps for v in squares]  # at 0, no root has a slope
+        roots = [v.clamp(min=SMALLEST[v.dtype]).sqrt() + eps for v in squares]  # a root has no finite slope at 0
         kept = [factor * w for w, factor in zip(leaves, shrink, strict=True)]
         stepped = [w.addcdiv(m, r, value=-rate) for w, m, r in zip(kept, means, roots, strict=True)]
     return structure.unflatten(stepped), AdamState(t, structure.unflatten(means), structure.unflatten(squares))

@@ -106,7 +106,7 @@ def cosine_schedule(lr: float, *, n_steps: int, final_lr: float = 0.0) -> Schedu
     def schedule(step: int) -> float:
         check_count("step", step, 0)
         cosine = math.cos(math.pi * min(step, n_steps) / n_steps)
-        return lr * (1 + cosine) / 2 + final_lr * (1 - cosine) / 2  # no difference of rates, which would lose digits
+        return lr * (1 + cosine) / 2 + final_lr * (1 - cosine) / 2  # a difference of the rates would lose digits
 
     return schedule
 
