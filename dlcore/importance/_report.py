@@ -144,10 +144,11 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
     whatever its shape. A tail that mixes two groups of weights, as a rare binary column can cause, can have any
     :math:`k` even if the weights are bounded. So the tail is fitted again at half its length, at a quarter, and so on
     down to ten weights. Then :math:`k` is the smallest of the shape and of these shapes plus two standard errors,
-    :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The third condition is the :math:`n` that the same bound requires at :math:`k = 0`. The last one compares the mean with
-    1, and tolerates a tenth plus three standard errors. Only this comparison detects separable domains, or a forgotten
-    factor :math:`n_\text{source}/n_\text{target}`: there, all weights can be equal and still be wrong. If :math:`k \ge
-    \frac12`, the variance of the weights is infinite.
+    :math:`2\,(1 + k_m)/\sqrt m` for :math:`m` weights. The third condition is the :math:`n` that the same bound
+    requires at :math:`k = 0`. The last one compares the mean with 1, and tolerates a tenth plus three standard errors.
+    Only this comparison detects separable domains, or a forgotten factor :math:`n_\text{source}/n_\text{target}`:
+    there, all weights can be equal and still be wrong. If :math:`k \ge \frac12`, the variance of the weights is
+    infinite.
 
     Parameters
     ----------
