@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from dlcore import _regression
 from dlcore.shift import concept, covariate, detect, label
-from dlcore.shift.covariate._ratio import DomainScores
 from dlcore.shift.covariate._repeats import repeated_rows
+from dlcore.shift.covariate._scores import DomainScores
 from tests.processes import Processes
 from tests.test_sharded import draw, refused, shard, whole
 

@@ -36,6 +36,7 @@ from dlcore.shift.covariate import (
     _paths,
     _ratio,
     _repeats,
+    _scores,
     _ulsif,
 )
 from tests.processes import mesh_of_one
@@ -438,7 +439,7 @@ def test_separability_does_not_depend_on_the_order_of_the_rows(
 
 
 def test_rows_of_no_weight_count_alike_where_none_has_any() -> None:
-    scores = _ratio.DomainScores(torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
+    scores = _scores.DomainScores(torch.tensor([0.0, 2.0]).double(), torch.tensor([1.0]).double())
 
     assert scores.weighted_accuracy(torch.tensor([0.0, 0.0]).double())[0] == 0.75
     assert scores.weighted_accuracy(torch.tensor([3.0, 0.0]).double())[0] == 1.0
@@ -447,7 +448,7 @@ def test_rows_of_no_weight_count_alike_where_none_has_any() -> None:
 def test_area_under_the_curve_is_that_of_scikit_learn() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
 
-    area = _ratio.DomainScores(of_source, of_target).separability()
+    area = _scores.DomainScores(of_source, of_target).separability()
 
     labels = [0] * 50 + [1] * 70
     assert area == pytest.approx(roc_auc_score(labels, torch.cat([of_source, of_target]).numpy()), abs=1e-12)
@@ -457,14 +458,14 @@ def test_accuracy_is_that_of_the_best_threshold() -> None:
     of_source, of_target = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) + 0.5
     weights = torch.rand(50).double()
 
-    accuracy, _ = _ratio.DomainScores(of_source, of_target).weighted_accuracy(weights)
+    accuracy, _ = _scores.DomainScores(of_source, of_target).weighted_accuracy(weights)
 
     right = [
         float(weights[of_source <= at].sum() / weights.sum() + (of_target > at).double().mean()) / 2
         for at in torch.cat([of_source, of_target])
     ]
     assert accuracy == pytest.approx(max(right), abs=1e-12)
-    backwards = _ratio.DomainScores(of_target + 9, of_target)
+    backwards = _scores.DomainScores(of_target + 9, of_target)
     assert backwards.weighted_accuracy(torch.ones(70))[0] == 0.5
 
 
@@ -1075,9 +1076,9 @@ def test_a_search_starts_at_the_classifier_of_the_first_columns(monkeypatch: pyt
     starts: list[Tensor] = []
     held_out = _classifier.held_out
 
-    def noted(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor) -> _classifier.Classifier:
+    def noted(rows: Tensor, y: Tensor, penalties: Tensor, params: Tensor, groups: Any = None) -> _classifier.Classifier:
         starts.append(params.clone())
-        return held_out(rows, y, penalties, params)
+        return held_out(rows, y, penalties, params, groups)
 
     monkeypatch.setattr(_classifier, "held_out", noted)
     linear = _classifier.best_on_path(rows, 60, [torch.full((2,), 0.1, dtype=torch.float64)])

@@ -19,7 +19,8 @@ from dlcore._torch import solve_triangular
 from ._features import Features, Standard, evenly_spaced_rows, map_rows
 from ._groups import Groups, standard_error
 from ._paths import PENALTIES, expansion, path_for_added, path_for_columns, path_for_shifted, penalty_path
-from ._ratio import DomainScores, LogLinear
+from ._ratio import LogLinear
+from ._scores import DomainScores
 
 __all__ = [
     "MAX_FEATURES",

@@ -46,10 +46,12 @@ def path_for_shifted(
     """Return lighter penalties for the columns whose means differ in source and target; none if no or all columns do.
 
     Where few of many columns are shifted, the penalty that keeps the noise of the others down would leave these apart.
+    Constant columns do not count.
     """
     equal = torch.ones(len(source), dtype=torch.float64, device=source.device)
     balance = balance_of(source, target, equal, columns, groups)
     shifted = balance.columns[balance.imbalanced]
-    if len(shifted) in {0, len(best)}:
+    varying = torch.cat([columns(source), columns(target)]).any(0)
+    if len(shifted) in {0, int(varying.sum())}:
         return []
     return [best.index_put((shifted,), factor * best[shifted]) for factor in LIGHTER]
