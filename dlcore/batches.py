@@ -17,9 +17,9 @@ from torch import Generator, Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from ._checks import check_count, check_rank, number_of_rows
-from ._rows import rows_between
-from ._shards import is_sharded, local_rows, shards_in_chunks, shards_of
-from ._torch import generator_option, select_rows, split
+from ._order import Order, random_order
+from ._shards import local_rows, shards_in_chunks, shards_of
+from ._torch import select_rows, split
 
 __all__ = ["minibatches", "shard_rows"]
 
@@ -41,7 +41,8 @@ def minibatches(
         \qquad |\mathcal{B}_k| = b \text{ for all but the last}
 
     where :math:`n` is the number of rows and :math:`b` is the batch size. With ``shuffle``, every order of the rows is
-    equally likely. The order is drawn when the function is called, so call it once for each epoch.
+    equally likely; that of more than 2²⁴ rows is computed by a hash with a random key, so that no permutation of all of
+    them is held. The order is drawn when the function is called, so call it once for each epoch.
 
     Parameters
     ----------
@@ -115,46 +116,41 @@ def minibatches(
     stop = n - n % batch_size if drop_last else n
     if stop == 0:
         return iter(())
-    if not shuffle:
-        return batches_in_order([x[:stop] for x in columns], None, batch_size)
-    return batches_in_order(columns, random_order(n, generator)[:stop], batch_size)
+    return batches_in_order(columns, random_order(n, generator) if shuffle else None, batch_size, stop)
 
 
-def random_order(n: int, generator: Generator | None) -> Tensor:
-    """Return the indices of n rows in a random order; in 32 bits they take half of the time and memory."""
-    dtype, device = torch.int32 if n < 2**31 else torch.int64, None if generator is None else generator.device
-    return torch.randperm(n, **generator_option(generator), dtype=dtype, device=device)
-
-
-def batches_in_order(columns: list[Tensor], order: Tensor | None, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches of rows in an order, or in their own; of sharded rows, those that this process holds of each.
-
-    One selection gathers several batches.
-    """
-    x, local = columns[0], [local_rows(column) for column in columns]
+def batches_in_order(
+    columns: list[Tensor], order: Order | None, batch_size: int, stop: int
+) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches of the first rows in an order, or in their own; one selection gathers several batches."""
     if order is None:
-        yield from _consecutive_batches(x, local, batch_size)
+        yield from zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
         return
-    widest = max(math.prod(column.shape[1:]) for column in local)
-    shards, held = shards_of(x), len(local[0])
-    at_a_time = batch_size * max(MAX_GATHERED_ENTRIES * shards.size // max(batch_size * widest, 1), 1)
-    for rows in split(order, at_a_time):
-        own, sizes = rows, batch_size
-        if is_sharded(x):
-            places, own = rows_between(shards.first_row, shards.first_row + held, rows)
-            batch = places.div(batch_size, rounding_mode="floor")
-            sizes = batch.bincount(minlength=math.ceil(len(rows) / batch_size)).tolist()
-        yield from zip(*(split(select_rows(column, own), sizes) for column in local), strict=True)
+    step = batch_size * _batches_at_a_time(columns, batch_size)
+    for start in range(0, stop, step):
+        rows = order.rows(start, min(start + step, stop))
+        yield from zip(*(split(select_rows(x, rows), batch_size) for x in columns), strict=True)
 
 
-def _consecutive_batches(x: Tensor, local: list[Tensor], batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches of rows in their own order, as views."""
-    if not is_sharded(x):
-        yield from zip(*(split(column, batch_size) for column in local), strict=True)
+def local_batches_in_order(columns: list[Tensor], order: Order | None, batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield for each batch of sharded rows those that this process holds, as plain tensors; there may be none."""
+    x, local = columns[0], [local_rows(column) for column in columns]
+    n, first_row = len(x), shards_of(x).first_row
+    if order is None:
+        for start in range(-first_row, n - first_row, batch_size):
+            yield tuple(column[max(start, 0) : max(start + batch_size, 0)] for column in local)
         return
-    first_row = shards_of(x).first_row
-    for start in range(-first_row, len(x) - first_row, batch_size):
-        yield tuple(column[max(start, 0) : max(start + batch_size, 0)] for column in local)
+    places, rows = order.part(first_row, first_row + len(local[0]))
+    counts = places.div(batch_size, rounding_mode="floor").bincount(minlength=math.ceil(n / batch_size))
+    for some in split(counts, _batches_at_a_time(local, batch_size)):
+        group, rows = rows.tensor_split([int(some.sum())])
+        yield from zip(*(split(select_rows(column, group), some.tolist()) for column in local), strict=True)
+
+
+def _batches_at_a_time(columns: list[Tensor], batch_size: int) -> int:
+    """Return from how many batches the rows are selected in one call."""
+    widest = max(math.prod(x.shape[1:]) for x in columns)
+    return max(MAX_GATHERED_ENTRIES // max(batch_size * widest, 1), 1)
 
 
 def shard_rows(rows: Shaped[Tensor, "n_local ..."], mesh: DeviceMesh) -> Shaped[Tensor, "n ..."]:

@@ -1,6 +1,7 @@
 """Minibatches: each row exactly once, every order equally likely, and errors at the call."""
 
 import itertools
+import math
 from collections import Counter
 from types import ModuleType
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlcore import batches
+from dlcore import _order, batches
 from tests.processes import mesh_of_one
 
 
@@ -165,3 +166,54 @@ def test_rows_are_sharded_as_torch_shards_them() -> None:
     assert sharded.placements == expected.placements
     assert (sharded.shape, sharded.stride()) == (expected.shape, expected.stride())
     assert torch.equal(sharded.full_tensor(), rows)
+
+
+# An order that is computed
+
+
+@given(st.integers(1, 300), st.integers(0, 2**62))
+def test_a_computed_order_is_a_permutation_whose_parts_can_be_found(n: int, seed: int) -> None:
+    order = computed_order(n, seed)
+
+    permutation = order.rows(0, n)
+
+    assert torch.equal(permutation.sort().values, torch.arange(n))
+    start = n // 3
+    places, found = order.part(start, n)
+    assert torch.equal(places, places.sort().values)
+    assert torch.equal(permutation[places], found + start)
+
+
+def computed_order(n: int, seed: int) -> _order.ComputedOrder:
+    keys = torch.randint(2**62, (_order.ROUNDS,), generator=torch.Generator().manual_seed(seed))
+    return _order.ComputedOrder(n, tuple(keys.tolist()))
+
+
+def test_a_computed_order_has_no_pattern() -> None:
+    n, batch_size = 2**20 - 3, 4096
+    rows = computed_order(n, seed=0).rows(0, n - n % batch_size).view(-1, batch_size)
+
+    for part in (rows * 8 // n, rows % 8):  # which of 8 shards holds a row, and which of 8 turns it has
+        counts = torch.stack([(part == k).sum(1) for k in range(8)], 1)
+        misfits = ((counts - batch_size / 8) ** 2 / (batch_size / 8)).sum(1)  # chi-squared, 7 degrees of freedom
+        assert abs(misfits.mean() - 7) < 5 * (14 / len(rows)) ** 0.5
+    steps = rows.flatten().diff().remainder(n)
+    distinct = len(steps.unique()) / n
+    assert abs(distinct - (1 - math.exp(-len(steps) / n))) < 5e-3  # as many as of independent draws
+
+
+def test_many_rows_get_a_computed_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_order, "MAX_DRAWN_ROWS", 9)
+    x = torch.arange(10)
+
+    orders = [
+        torch.cat(
+            [rows for (rows,) in batches.minibatches(x, batch_size=3, generator=torch.Generator().manual_seed(seed))]
+        )
+        for seed in (0, 0, 1)
+    ]
+
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+    assert torch.equal(orders[0].sort().values, x)
+    assert not torch.equal(orders[0], x)

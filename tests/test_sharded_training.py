@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import TensorDataset
 
-from dlcore import _shards, linear, losses, optim, training
+from dlcore import _order, _shards, linear, losses, optim, training
 from dlcore.linear import LinearParams
 from dlcore.shift import concept
 from dlcore.training._together import Together
@@ -76,6 +76,18 @@ def check_runs(mesh: DeviceMesh) -> None:
                 check_same_history(actual, expected)
             except AssertionError as error:
                 raise AssertionError(f"{name}, {n} rows: {error}") from error
+
+
+def check_computed_order(mesh: DeviceMesh) -> None:
+    """Let the order be computed, as that of many rows is; of 4 rows, the third process has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_order, "MAX_DRAWN_ROWS", 3)
+        for n in (4, 11):
+            expected = training.fit(line_loss, start(), rows(n), generator=seeded(), **OPTIONS)
+
+            actual = training.fit(line_loss, start(), shard(mesh, rows(n)), generator=seeded(), **OPTIONS)
+
+            check_same_history(actual, expected)
 
 
 def check_weights_and_validation(mesh: DeviceMesh) -> None:
@@ -228,6 +240,7 @@ def check_bytes(mesh: DeviceMesh) -> None:
     "check",
     [
         check_runs,
+        check_computed_order,
         check_weights_and_validation,
         check_modules,
         check_resumed_runs,

@@ -10,10 +10,11 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from dlcore._checks import check_count, check_weights, number_of_rows
+from dlcore._order import Order, random_order
 from dlcore._rows import own_rows
 from dlcore._shards import Shards, check_rows, is_sharded, local_rows, shards_of, take_rows
 from dlcore._torch import collate, pytree
-from dlcore.batches import batches_in_order, random_order
+from dlcore.batches import batches_in_order, local_batches_in_order
 
 from ._together import Alone, Together
 
@@ -133,14 +134,18 @@ def _of_rows(
     n, tensors = len(columns[0]), columns if weights is None else [*columns, weights]
     local_weights = None if weights is None else local_rows(weights)
     has_absent_rows = local_weights is not None and not bool(local_weights.all())  # their loss may be infinite or NaN
-    order: list[Tensor] = []  # of the last epoch
+    order: list[Order] = []  # of the last epoch
 
     def of_epoch(generator: Generator | None) -> Iterator[Batch]:
         order.clear()  # its memory is free before the next one is drawn
         if shuffle:
             check_rows(data=columns[0], generator=generator)
             order.append(random_order(n, generator))
-        batches = batches_in_order(tensors, order[0] if shuffle else None, batch_size)
+        drawn = order[0] if shuffle else None
+        if is_sharded(columns[0]):
+            batches = local_batches_in_order(tensors, drawn, batch_size)
+        else:
+            batches = batches_in_order(tensors, drawn, batch_size, n)
         for start, rows in zip(range(0, n, batch_size), batches, strict=True):
             size = min(batch_size, n - start)
             if has_absent_rows:
@@ -152,7 +157,8 @@ def _of_rows(
 
     def numbers(batch: int) -> Tensor:
         start = batch * batch_size
-        rows = order[0][start : start + batch_size] if shuffle else torch.arange(start, min(start + batch_size, n))
+        stop = min(start + batch_size, n)
+        rows = order[0].rows(start, stop) if shuffle else torch.arange(start, stop)
         places, own = own_rows(tensors[0], rows)
         return rows[places] if local_weights is None else rows[places][local_weights[own.to(local_weights.device)] > 0]
 
