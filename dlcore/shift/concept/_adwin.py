@@ -123,7 +123,7 @@ def adwin(
     TypeError
         If ``delta`` or ``largest_loss`` is not a real number, or another option not an integer.
     ValueError
-        If ``losses`` has more than one dimension, or an entry out of its range.
+        If ``losses`` has more than one dimension or sharded rows, or an entry out of its range.
     ValueError
         If an option is out of its range.
 

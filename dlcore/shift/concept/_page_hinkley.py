@@ -97,7 +97,7 @@ def page_hinkley(
     TypeError
         If ``delta`` or ``threshold`` is not a real number, or ``warm_up`` not an integer.
     ValueError
-        If ``losses`` has more than one dimension, or an infinite or NaN entry.
+        If ``losses`` has more than one dimension or sharded rows, or an infinite or NaN entry.
     ValueError
         If ``delta``, ``threshold``, ``warm_up`` or ``direction`` is out of its range.
 
