@@ -20,10 +20,10 @@ justify a finite one.
         \ge \alpha \Bigl(\sum_{i=1}^{n} w(\mathbf{x}_i) + w(\mathbf{x})\Bigr)\Bigr\}, \qquad
     s_i = \lvert y_i - f(\mathbf{x}_i) \rvert
 
-Here :math:`f` is a model that was fitted to other rows, :math:`s_i` are its absolute errors on n rows
-of the source, w is the density ratio and :math:`\alpha` the level. Tibshirani, Foygel Barber,
-Candès and Ramdas proved in 2019 that :math:`P(y \in C(\mathbf{x})) \ge \alpha` for a row of the
-target.
+Here :math:`f` is a model that was fitted to other rows, :math:`s_i` are its absolute errors on
+:math:`n` rows of the source, :math:`w` is the density ratio and :math:`\alpha` the level. Tibshirani,
+Foygel Barber, Candès and Ramdas (*Advances in Neural Information Processing Systems* 32, 2019) proved
+that :math:`P(y \in C(\mathbf{x})) \ge \alpha` for a row of the target.
 
 *Prerequisites:* :doc:`density ratios </auto_gallery/08_shift/plot_which_density_ratio>`. *Reading
 time:* 8 minutes.
@@ -64,7 +64,7 @@ generator = torch.Generator().manual_seed(seed)
 
 
 def draw():
-    """Return the row indices for training, calibration and test in the source, and of the target."""
+    """Return row indices: training, calibration and test, and the target."""
     shuffled = torch.randperm(len(x), generator=generator)
     chance = torch.sigmoid(tilt * z - 0.5)[shuffled]
     chosen = torch.rand(len(x), generator=generator, dtype=torch.float64) < chance

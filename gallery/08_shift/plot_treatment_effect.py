@@ -20,7 +20,7 @@ that you give it; no number sees a column that is missing.
         - \sum_{i=1}^{n} \omega_i \bigl(y_i - f(\mathbf{x}_i)\bigr), \qquad
     \omega_i = \frac{w(\mathbf{x}_i)}{\sum_l w(\mathbf{x}_l)}
 
-Here :math:`y'_j` are the outcomes of the m treated, :math:`y_i` those of the n controls, and
+Here :math:`y'_j` are the outcomes of the :math:`m` treated, :math:`y_i` those of the :math:`n` controls, and
 :math:`f` is a regression on the columns. The weight :math:`w` is the ratio of the density of the
 treated to that of the controls, which is proportional to the odds of the *propensity score*, the
 probability of being treated. The target of this shift is the treated group, so :math:`\tau` is the
