@@ -11,6 +11,13 @@ SHOWN_FIGURES = """() => [...document.querySelectorAll("article .sphx-glr-single
     .filter(image => image.offsetParent).map(image => image.getAttribute("src"))"""
 CUT = """() => [...document.querySelectorAll("article pre")].filter(box => box.scrollWidth > box.clientWidth + 1)
     .map(box => box.textContent.slice(0, 80))"""
+CUT_TABLES = """() => [...document.querySelectorAll("article table")].map(table => [table, table.parentElement])
+    .filter(([table, box]) => table.offsetWidth > box.clientWidth || table.getBoundingClientRect().right > innerWidth)
+    .map(([table]) => table.textContent.slice(0, 80))"""
+SHARE_OF_BOX = """image => {
+    const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight)
+    return scale ** 2 * image.naturalWidth * image.naturalHeight / (image.clientWidth * image.clientHeight)
+}"""
 COLUMN = """() => {
     const box = document.querySelector(".bd-article-container")
     const size = parseFloat(getComputedStyle(document.documentElement).fontSize)
@@ -50,6 +57,33 @@ def test_a_page_is_printed_in_the_light_theme_without_sidebars_and_with_whole_co
     assert sidebars == []
     assert cut == []
     tab.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_wide_tables_fit_on_paper_and_controls_are_not_printed(tab: Page, address: str) -> None:
+    tab.set_viewport_size({"width": 718, "height": 1045})  # A4 without its margins
+    tab.emulate_media(media="print")
+    tab.goto(f"{address}/evidence/index.html")
+    cut = tab.evaluate(CUT_TABLES)
+    tab.goto(f"{address}/api/functions.html")
+    fields = [field for field in tab.locator("article input").all() if field.is_visible()]
+    tab.emulate_media(media="screen")
+
+    assert cut == []
+    assert fields == []
+
+
+@pytest.mark.parametrize(("width", "size"), [(375, 100), (1440, 100), (1440, 200)])
+def test_figure_of_the_first_page_keeps_its_proportions(tab: Page, address: str, width: int, size: int) -> None:
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"{address}/index.html")
+    tab.add_style_tag(content=f"html {{ font-size: {size}% !important; }}")
+    figure = tab.locator(".home img:visible")
+
+    fit = figure.evaluate("image => getComputedStyle(image).objectFit")
+    used = figure.evaluate(SHARE_OF_BOX)
+
+    assert fit == "contain"
+    assert used > 0.6  # of the box that is reserved for it
 
 
 @pytest.mark.parametrize("page", ["api/dlcore.losses.cross_entropy.html", TUTORIAL, "guide/conventions.html"])
