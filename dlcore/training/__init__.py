@@ -1,7 +1,7 @@
 r"""Training: minibatch stochastic gradient descent over any loss that returns one value per example.
 
-A run has a weight for each example, validation data, a progress bar, and a record of its losses. It stops where the
-loss is not finite, and its state resumes as if the run had never been interrupted.
+A run can have a weight for each example, validation data and a progress bar, and it records its losses. It stops if the
+loss is not finite. A run that resumes from its state gives the same result as one that was never interrupted.
 """
 
 from ._fit import epochs, fit

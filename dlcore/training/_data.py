@@ -182,7 +182,7 @@ def _of_loader(name: str, loader: Iterable[Any], device: torch.device) -> Batche
 
 
 def _columns(name: str, data: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401
-    """Return tensors with one row for each example, and what makes of some of their rows the arguments of the loss."""
+    """Return tensors with one row for each example, and a function that turns some of their rows into arguments of the loss."""
     if _is_fetched(data):
         return _columns_of_fetched_rows(name, data, device)
     paths, structure = _parts(data)
@@ -201,7 +201,7 @@ def _parts(data: Any) -> tuple[list[tuple[Any, Any]], Any]:  # noqa: ANN401
 
 
 def _columns_of_fetched_rows(name: str, rows: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401
-    """Return the numbers of the rows of a data set, and what fetches and collates them."""
+    """Return the indices of the rows of a data set, and a function that fetches and collates them."""
     kind = type(rows).__name__
     if isinstance(rows, IterableDataset):
         raise TypeError(f"{name} must have rows that can be indexed, got {kind}; pass a DataLoader of it")

@@ -64,12 +64,13 @@ def fit(
         \mathbf{w} \leftarrow \mathbf{w} - \eta\mathbf{v}
 
     for each batch :math:`\mathcal{B}` of :func:`~dlcore.batches.minibatches`, where :math:`l^{(i)}` is the loss and
-    :math:`\beta_i` the weight of example :math:`i`. The mean divides by the length of its own batch, also if the last
-    one is short. No argument is changed, except that ``generator`` advances.
+    :math:`\beta_i` the weight of example :math:`i`. The mean over a batch divides by the length of that batch, even if
+    the last one is short. No argument is changed, except that ``generator`` advances.
 
     With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit.
-    What the loss draws from torch's global generator, as dropout does, then depends on the given one, too. A
-    ``KeyboardInterrupt`` passes, and its attribute ``history`` holds the epochs that were completed.
+    Random numbers that the loss draws from torch's global generator, as dropout does, are then determined by the given
+    generator, too. A ``KeyboardInterrupt`` is raised again, with an attribute ``history`` that holds the completed
+    epochs.
 
     If the rows are sharded over processes, each process computes the losses of its own rows of each batch, and the
     processes exchange the sums of the losses and gradients once a step. The batches, the parameters and the record are
@@ -86,38 +87,37 @@ def fit(
         The parameters :math:`\mathbf{w}` to start from. If some of them require a gradient, those that do not are
         frozen; a tensor that occurs twice is one parameter, with the weight decay of its first place.
     data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
-        The training data: row i of each tensor belongs to example i. The parts of a sequence are arguments of their own
-        for the loss, a mapping is one argument. Tensors may be sharded, see :func:`~dlcore.batches.shard_rows`. The
-        batches of a :class:`torch.utils.data.DataLoader` are used as they are; a generator that it has of its own is
-        not saved. All batches are moved to the device of the parameters.
+        The training data: row i of each tensor belongs to example i. The loss gets the parts of a sequence as separate
+        arguments, and a mapping as one argument. The batches of a :class:`torch.utils.data.DataLoader` are used
+        unchanged; the state of its own generator is not saved. All batches are moved to the device of the parameters.
     epochs : int, at least 0
-        How many times to go over the data; with ``resume``, how many times more.
+        The number of passes over the data; with ``resume``, the number of further passes.
     batch_size : int, at least 1, or None
-        How many examples a batch holds; None for a data loader, which has its own batches.
+        The number of examples in a batch; None for a data loader, which has its own batches.
     lr : float, at least 0, or callable
         The learning rate :math:`\eta`, or a schedule such as :func:`~dlcore.optim.cosine_schedule`, which maps the
         number of steps taken before to the rate.
     momentum : float, in [0, 1), default 0.0
         The fraction :math:`\mu` of the velocity that is kept.
     weight_decay : float, or floats in the structure of ``params``, at least 0, default 0.0
-        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 to the biases.
+        The weight decay :math:`\lambda`; a structure gives each parameter its own, such as 0 for the biases.
     step : callable, optional
-        Another step in place of the one above, ``step(params, grads, state, lr=lr)``, which returns new parameters and
-        a new state and gets None as the first state: :func:`~dlcore.optim.adam_step`, or a function of the caller that
-        clips the gradients or has a rate for each parameter.
+        A function that replaces the step above: ``step(params, grads, state, lr=lr)`` returns new parameters and a new
+        state, and its first state is None. It can be :func:`~dlcore.optim.adam_step`, or your own function that clips
+        the gradients or has a rate for each parameter.
     weights : Tensor, shape (n,), at least 0, optional
         The importance weights :math:`\beta`; 1 by default. The loss is not computed for examples of weight 0, which
         still count in the length of their batch.
     validation : as ``data``, optional
         Data to measure the loss on after each epoch, in batches.
     shuffle : bool, default True
-        Draw the order of the rows anew in each epoch, unless they come from a data loader.
+        Draw a new order of the rows in each epoch, unless they come from a data loader.
     progress : bool, optional
         Show a progress bar; by default where standard error is a terminal.
     resume : History or dict, optional
         The :class:`History` to continue, or its ``state``. Its parameters and its generator state replace those given.
     generator : torch.Generator, optional
-        The source of the order; with it, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -129,15 +129,16 @@ def fit(
     TypeError
         If a parameter, ``weights`` or the result of ``loss`` is not a real floating-point tensor.
     TypeError
-        If ``epochs`` or ``batch_size`` is not an integer, or ``lr``, ``momentum`` or ``weight_decay`` no real number.
+        If ``epochs`` or ``batch_size`` is not an integer, or ``lr``, ``momentum`` or ``weight_decay`` is not a real
+        number.
     ValueError
-        If a number is out of its range, also one that a schedule returns.
+        If a number is out of its range, including one that a schedule returns.
     ValueError
         If ``weight_decay``, or what ``step`` returns, does not have the structure of ``params``.
     ValueError
         If ``step`` is given together with ``momentum`` or ``weight_decay``.
     TypeError
-        If the data hold something else than tensors and arrays, or cannot be indexed.
+        If the data hold anything other than tensors and arrays, or cannot be indexed.
     ValueError
         If the data have no rows, or differ in their number of rows.
     ValueError
@@ -153,7 +154,7 @@ def fit(
     ValueError
         If the rows are sharded, and arguments, generators or parameters differ between processes.
     DivergenceError
-        If the loss of a batch is infinite or NaN, or the last step leaves a parameter so.
+        If the loss of a batch, or a parameter after the last step, is infinite or NaN.
 
     See Also
     --------
@@ -169,7 +170,7 @@ def fit(
 
     Examples
     --------
-    Half the squared distance is least at the mean of the data, 3; each full-batch step halves the distance to it:
+    Half the squared distance is smallest at the mean of the data, 3; each full-batch step halves the distance to it:
 
     >>> data = torch.tensor([1.0, 2.0, 6.0])
     >>> history = fit(lambda w, x: (w - x) ** 2 / 2, torch.tensor(0.0), data, epochs=3, batch_size=3, lr=0.5)
@@ -242,19 +243,18 @@ def epochs(
 
         \mathbf{w}_t = \operatorname{epoch}(\mathbf{w}_{t-1}), \qquad t = 1, 2, \dots
 
-    where an epoch takes the steps of :func:`fit` over all batches once. What else training needs, such as early
-    stopping, the best parameters so far or a rate that follows the losses, is a line or two in the caller's loop. Each
-    history has parameters of its own, which later epochs do not change. If the loop is interrupted, its variable holds
-    the last epoch that was completed.
+    where an epoch takes the steps of :func:`fit` over all batches once. Early stopping, keeping the best parameters, or
+    a rate that follows the losses takes a line or two in the caller's loop. Each history has its own parameters, which
+    later epochs do not change. If the loop is interrupted, its variable holds the last completed epoch.
 
     Parameters
     ----------
     loss, params, data : callable, parameters and data
         As for :func:`fit`.
     epochs : int, at least 0, optional
-        How many epochs there are; without end by default.
+        The number of epochs; unlimited by default.
     batch_size, lr, momentum, weight_decay, step, weights, validation, shuffle, progress, resume, generator : optional
-        As for :func:`fit`, also in what is required.
+        As for :func:`fit`, with the same required arguments.
 
     Returns
     -------
@@ -280,8 +280,8 @@ def epochs(
 
     Examples
     --------
-    Early stopping: end when the validation loss has not improved for two epochs, and keep the best parameters. These
-    data pull the parameter past the 1 that is best for validation:
+    Early stopping: end when the validation loss has not improved for two epochs, and keep the best parameters. The
+    training data pull the parameter past 1, which is best for the validation data:
 
     >>> half_square = lambda w, x: (w - x) ** 2 / 2
     >>> start, data, options = torch.tensor(0.0), torch.full((2,), 2.0), {"batch_size": 2, "lr": 0.25}

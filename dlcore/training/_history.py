@@ -63,10 +63,8 @@ class DivergenceError(FloatingPointError):
     batch : int
         The batch in the epoch, counted from 0.
     history : History
-        The epochs before, and the last parameters at which the loss of a batch was finite. Its state resumes from them,
-        with a step that has no past, at the start of the epoch that failed.
-    row : int, optional
-        The number of the first row of the data that has such a loss, if another row in the batch does not.
+        The epochs before, and the last parameters at which the loss of a batch was finite. Its state resumes from them
+        at the start of the failed epoch, without any state of the step.
 
     Examples
     --------

@@ -80,9 +80,9 @@ def fit_(
     data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
         The training data, as for :func:`fit`. They are moved to the device of the parameters, batch by batch.
     epochs : int, at least 0
-        How many times to go over the data; with ``resume``, how many times more.
+        The number of passes over the data; with ``resume``, the number of further passes.
     batch_size : int, at least 1, or None
-        How many examples a batch holds; None for a data loader, which has its own batches.
+        The number of examples in a batch; None for a data loader, which has its own batches.
     lr : float, at least 0, or callable, optional
         The learning rate :math:`\eta` of all parameters, or a schedule, which maps the number of steps taken before to
         the rate; by default the rates of the optimizer, which can be one for each of its groups.
@@ -92,21 +92,22 @@ def fit_(
     max_norm : float, at least 0, default inf
         The maximum :math:`c` of the norm of all gradients together; see :func:`~dlcore.optim.clip_gradients`.
     accumulate : int, at least 1, default 1
-        How many batches a step averages over: as if they were one, but with the memory of one.
+        The number of batches over which a step averages, as if they were one large batch, but with the memory of a
+        single one.
     weights : Tensor, shape (n,), at least 0, optional
         The importance weights :math:`\beta`; 1 by default. The loss is not computed for examples of weight 0, which
         still count in the length of their batch.
     validation : as ``data``, optional
         Data to measure the loss on after each epoch, in batches.
     shuffle : bool, default True
-        Draw the order of the rows anew in each epoch, unless they come from a data loader.
+        Draw a new order of the rows in each epoch, unless they come from a data loader.
     progress : bool, optional
         Show a progress bar; by default where standard error is a terminal.
     resume : History or dict, optional
         The :class:`History` to continue, or its ``state``, whose parameters, buffers, optimizer state and generator
         state replace those given; rates and other options remain those of the optimizer given.
     generator : torch.Generator, optional
-        The source of the order; with it, the global random state is left alone.
+        The source of randomness; with a generator, the global random state does not change.
 
     Returns
     -------
@@ -118,15 +119,16 @@ def fit_(
     TypeError
         If ``module`` is not a module, or the result of ``loss`` or ``weights`` not a real floating-point tensor.
     TypeError
-        If ``epochs``, ``batch_size`` or ``accumulate`` is not an integer, or ``lr`` or ``max_norm`` no real number.
+        If ``epochs``, ``batch_size`` or ``accumulate`` is not an integer, or ``lr`` or ``max_norm`` is not a real
+        number.
     ValueError
-        If a number is out of its range, also one that a schedule returns.
+        If a number is out of its range, including one that a schedule returns.
     ValueError
         If neither ``lr`` nor ``optimizer`` is given, or ``optimizer`` holds no parameter of the module.
     ValueError
         If no parameter of the module requires a gradient.
     TypeError
-        If the data hold something else than tensors and arrays, or cannot be indexed.
+        If the data hold anything other than tensors and arrays, or cannot be indexed.
     ValueError
         If the data have no rows, or differ in their number of rows.
     ValueError
@@ -143,7 +145,7 @@ def fit_(
         If the rows are sharded, and the module normalizes batches or is in ``DistributedDataParallel``, or arguments,
         generators, parameters or buffers differ between processes.
     DivergenceError
-        If the loss of a batch is infinite or NaN, or the last step leaves a parameter so. The module then has the last
+        If the loss of a batch, or a parameter after the last step, is infinite or NaN. The module then has the last
         finite parameters, and the optimizer no state.
 
     See Also
@@ -167,7 +169,7 @@ def fit_(
     {'weight': tensor([[2.]])}
 
     Weight decay for the weights and not for the biases, by the groups of the optimizer, and early stopping: each call
-    resumes for an epoch more.
+    resumes for one more epoch.
 
     >>> net = torch.nn.Linear(1, 1)
     >>> optimizer = torch.optim.SGD([{"params": net.weight, "weight_decay": 0.1}, {"params": net.bias}], lr=0.5)
