@@ -33,7 +33,7 @@ def fine_tune(
 
     by stochastic gradient descent from the parameters in use, where n is the length of the window and N the number of
     rows. Under concept shift, older rows follow a rule that no longer holds; starting from the old parameters needs
-    fewer rows than starting anew.
+    fewer rows than starting from scratch.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def fine_tune(
     params : Tensor, or nested sequences and mappings of Tensor
         The parameters in use.
     data : Tensor or numpy.ndarray, shape (N, ...), nested sequences and mappings of them, or Dataset
-        The stream so far, the oldest row first, as for :func:`~dlcore.training.fit`. A data loader does not have its
-        newest rows; pass its data set.
+        The stream so far, the oldest row first, as for :func:`~dlcore.training.fit`. A data loader gives no access to
+        its newest rows; pass its data set.
     window : int, at least 1
         How many of the newest rows to train on, for example the ``width`` of :class:`Adwin`; all if there are fewer.
     epochs, batch_size, lr : int, int and float or callable
@@ -74,7 +74,8 @@ def fine_tune(
 
     Examples
     --------
-    The mean of the stream changes from 0 to 4. With half the squared distance and lr ½, each step goes half of the way:
+    The mean of the stream changes from 0 to 4. With half the squared distance as the loss and lr ½, each step halves
+    the distance to the new mean:
 
     >>> stream = torch.tensor([0.0, 0.0, 0.0, 4.0, 4.0])
     >>> half_square = lambda w, x: (w - x) ** 2 / 2

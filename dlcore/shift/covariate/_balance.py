@@ -42,7 +42,7 @@ class Balance:
     Parameters
     ----------
     columns : Tensor of int64, shape (d,)
-        The indices of the columns, by falling absolute ``difference``.
+        The indices of the columns, in descending order of the absolute ``difference``.
     source_mean, target_mean : Tensor, shape (d,)
         The means, in the units of the column.
     difference : Tensor, shape (d,)
@@ -52,7 +52,7 @@ class Balance:
 
     See Also
     --------
-    RatioReport : Holds it, and objects to a difference beyond 0.1 and beyond chance.
+    RatioReport : Contains it, and objects to a difference above 0.1 that chance does not explain.
 
     References
     ----------

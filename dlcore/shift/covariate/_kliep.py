@@ -85,11 +85,10 @@ def kliep(
     method: positive sums of kernels, its first form, cannot follow a ratio that grows in one direction. They are the
     standardized columns alone, or with their products, or with Gaussian kernels around 100 rows. The penalties
     :math:`\lambda_l\theta_l^2 / 2m`, first of the columns, then of the others, are those with which each half of both
-    samples does best on the other half; columns whose means differ in the two samples have a lighter one if that is
-    better. Products or kernels are taken if they are better there by two standard errors,
-    which include the noise of the source: further target rows alone do not justify them. They are not tried if they are
-    more than 300, or if either sample has fewer than five rows for each. This choice uses at most 4096 rows of each
-    domain; the parameters are then fitted to all rows, in blocks.
+    samples does best on the other half. Products or kernels are taken if they are better there by two standard errors,
+    which include the noise of the source: further target rows alone do not justify them. They are not tried if there
+    are more than 300 of them, or if either sample has fewer than five rows for each. This choice uses at most 4096 rows
+    of each domain; the parameters are then fitted to all rows, in blocks.
 
     Without penalty, the weighted source has exactly the target's mean of each feature. With ``features="linear"`` and
     ``penalty=0`` the weights are therefore those of entropy balancing: of all that give the columns these means, they
@@ -151,7 +150,7 @@ def kliep(
 
     Examples
     --------
-    Of the source one half is at 0, of the target a quarter; at 1 it is one half against three quarters:
+    Half of the source and a quarter of the target are at 0, and the rest of both is at 1:
 
     >>> source = torch.tensor([[0.0], [1.0]]).repeat_interleave(20, dim=0)
     >>> target = torch.tensor([[0.0], [1.0], [1.0], [1.0]]).repeat_interleave(10, dim=0)

@@ -55,7 +55,7 @@ def logistic_ratio(
         Rows from the distribution in which the model is used.
     features : {"auto", "linear", "quadratic", "kernel"} or callable, default "auto"
         The features in which the log-ratio is linear; a callable maps rows, shape (k, d), to features, shape (k, p).
-        With ``"auto"``, products or kernels are not tried if they are more than 300.
+        With ``"auto"``, products or kernels are not tried if there are more than 300 of them.
     penalty : float, in (0, inf), optional
         One penalty for all :math:`\lambda_j`; chosen from 0.1 to 1000 by default, separately for products
         and kernels.
@@ -104,7 +104,7 @@ def logistic_ratio(
 
     Examples
     --------
-    Of the source 2 of 3 rows are at 0, of the target 2 of 6; at 1 it is 1 of 3 against 4 of 6:
+    Two of the three source rows and two of the six target rows are at 0, and the others are at 1:
 
     >>> source = torch.tensor([[0.0], [0.0], [1.0]])
     >>> target = torch.tensor([[0.0], [0.0], [1.0], [1.0], [1.0], [1.0]])

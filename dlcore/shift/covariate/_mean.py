@@ -72,7 +72,7 @@ def target_mean(
     predictions: tuple[Float[Tensor, "n"], Float[Tensor, "m"]] | None = None,
     level: float = 0.95,
 ) -> TargetMean:
-    r"""Return the mean in the target of what was observed in the source, doubly robust, with its standard error.
+    r"""Return a doubly robust estimate of a mean in the target from values observed in the source.
 
     .. math::
 

@@ -114,8 +114,7 @@ class RatioReport(WeightReport):
         The number of rows of the target, or of its groups.
     n_unsupported : int
         The number of target rows whose ratio is more than twice the largest weight of the source, so that no source row
-        represents them; for kernel means, those whose odds by the classifier are. If rows are grouped, the number of
-        groups with such a row.
+        represents them; for kernel means, the odds of the classifier take the place of the ratio.
     n_repeated : int
         The number of rows that equal an earlier row of their sample, but of another group, if this is not explained by
         columns of few values: features and penalties are chosen as if they were independent, and the effective sample
@@ -152,8 +151,8 @@ class RatioReport(WeightReport):
     >>> report.verdict
     'Do not trust these weights: a classifier separates the domains in 100% of pairs, so they hardly overlap.'
 
-    Weights that leave the domains different are detected, too. Here the target lies in the middle of the source, and
-    no line tells where:
+    Weights that leave the domains different are detected, too. Here the target lies in the middle of the source, where
+    a linear classifier cannot find it:
 
     >>> report = dlcore.shift.covariate.logistic_ratio(source, source / 4 + 3 / 8, features="linear").report
     >>> round(report.effective_sample_size), round(report.weighted_accuracy, 1)
@@ -252,7 +251,7 @@ class DensityRatio:
     Parameters
     ----------
     weights : Tensor, shape (n,), >= 0
-        The ratio at the rows of the source, of mean 1 to a tenth, with the dtype of the source.
+        The ratio at the rows of the source, with a mean within 0.1 of 1 and the dtype of the source.
     report : RatioReport
         The diagnostics and the verdict.
     model : LogRatio

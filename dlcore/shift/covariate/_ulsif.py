@@ -134,7 +134,7 @@ def ulsif(
 
     Examples
     --------
-    Of the source one half is at 0, of the target a quarter; the penalty draws the ratios, ½ and 3/2, towards 0:
+    Half of the source and a quarter of the target are at 0. The penalty pulls the ratios, ½ and 3/2, towards 0:
 
     >>> source = torch.tensor([[0.0], [1.0]]).repeat_interleave(200, dim=0)
     >>> target = torch.tensor([[0.0], [1.0], [1.0], [1.0]]).repeat_interleave(100, dim=0)

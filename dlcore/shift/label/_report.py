@@ -57,9 +57,10 @@ class LabelShiftReport:
     fewest_rows, rarest_class : int
         The number of source rows of the class that has the fewest, and that class.
     never_predicted : tuple of int
-        The classes that no source row is predicted to be of.
+        The classes that the classifier predicts for no source row.
     smallest_solution : float
-        The smallest entry of the prior before it was projected onto the simplex; a prior has none below 0.
+        The smallest entry of the prior before it was projected onto the simplex; negative if that prior was not a
+        distribution.
     projected : bool
         Whether the solution was not a distribution, and was replaced by the nearest one.
     misfit, misfit_standard_error : float
