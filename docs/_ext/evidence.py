@@ -43,7 +43,7 @@ PAGE = """\
 Evidence
 ========
 
-What the tests verified of each function, and which properties do not hold. {run}
+This page shows what the tests verified for each function, and which properties do not hold. {run}
 
 For timings, see :doc:`performance`.
 

@@ -13,8 +13,8 @@ PAGE = """\
 All functions
 =============
 
-All {count} public functions of ``dlcore`` with their formulas, by chapter. The page of each function has its
-parameters, examples and the tutorials that use it.
+This page lists all {count} public functions of ``dlcore`` with their formulas, by chapter. The page of each function
+has its parameters, its examples and the tutorials that use it.
 
 .. raw:: html
 

@@ -15,16 +15,16 @@ PAGE = """\
 Performance
 ===========
 
-Timings of ``dlcore`` and of the alternatives that people use today. All numbers come from the benchmarks. Each row
-times both sides alternately in one process and shows the ratio of the times, ``dlcore`` over the alternative. Below 1,
-``dlcore`` is faster. Ratios depend on the machine, too, so run the benchmarks on yours.
+This page compares the running times of ``dlcore`` with those of common alternatives. The benchmarks time both sides
+alternately in one process. Each row shows the ratio of the times, ``dlcore`` over the alternative: below 1, ``dlcore``
+is faster. The ratios depend on the machine, so run the benchmarks on yours, too.
 
 """
 LIBRARY = """\
 The library
 -----------
 
-The time of ``dlcore`` over that of the alternative, on a logarithmic axis. A bar marks the target.
+The plot shows the time of ``dlcore`` divided by that of the alternative, on a logarithmic axis. A bar marks the target.
 
 .. raw:: html
 
@@ -48,7 +48,7 @@ plain copy or sum that the work reaches.
 
 {timings}
 
-Growth of the time with n, for work that is linear in n. An exponent of 1 means linear growth.
+The next table shows how the time grows with n, for work that is linear in n. An exponent of 1 means linear growth.
 
 .. list-table::
    :class: timings
