@@ -182,7 +182,7 @@ def _of_loader(name: str, loader: Iterable[Any], device: torch.device) -> Batche
 
 
 def _columns(name: str, data: Any, device: torch.device) -> tuple[list[Tensor], Arguments]:  # noqa: ANN401
-    """Return tensors with one row per example, and a function that turns some of their rows into the loss's arguments."""
+    """Return tensors with one row per example, and a function that makes the loss's arguments of some rows."""
     if _is_fetched(data):
         return _columns_of_fetched_rows(name, data, device)
     paths, structure = _parts(data)
