@@ -88,8 +88,9 @@ def fit(
         frozen; a tensor that occurs twice is one parameter, with the weight decay of its first place.
     data : Tensor or numpy.ndarray, shape (n, ...), nested sequences and mappings of them, Dataset, or DataLoader
         The training data: row i of each tensor belongs to example i. The loss gets the parts of a sequence as separate
-        arguments, and a mapping as one argument. The batches of a :class:`torch.utils.data.DataLoader` are used
-        unchanged; the state of its own generator is not saved. All batches are moved to the device of the parameters.
+        arguments, and a mapping as one argument. Tensors may be sharded, see :func:`~dlcore.batches.shard_rows`. The
+        batches of a :class:`torch.utils.data.DataLoader` are used unchanged; the state of its own generator is not
+        saved. All batches are moved to the device of the parameters.
     epochs : int, at least 0
         The number of passes over the data; with ``resume``, the number of further passes.
     batch_size : int, at least 1, or None
