@@ -1090,6 +1090,22 @@ def test_a_search_starts_at_the_classifier_of_the_first_columns(monkeypatch: pyt
     torch.testing.assert_close(starts[1], expected)
 
 
+def test_rows_beyond_the_sample_are_scored_by_the_fitted_classifier() -> None:
+    shift = drawn(50, 40)
+    columns = _features.standardize(shift.source, shift.target)
+    rows = torch.cat([columns(shift.source[:30]), columns(shift.target[:20])])
+    classifier = _classifier.best_on_path(rows, 30, [torch.full((2,), 0.1, dtype=torch.float64)])
+    choice = _classifier.Choice(columns, classifier, "linear")
+
+    scores = _classifier.scores_of_all_rows(choice, shift.source, shift.target, torch.arange(30), torch.arange(20))
+
+    weight, bias = classifier.params[:2], classifier.params[2]
+    torch.testing.assert_close(scores.on_source[:30], classifier.logits[:30])
+    torch.testing.assert_close(scores.on_target[:20], classifier.logits[30:])
+    torch.testing.assert_close(scores.on_source[30:], columns(shift.source[30:]) @ weight + bias)
+    torch.testing.assert_close(scores.on_target[20:], columns(shift.target[20:]) @ weight + bias)
+
+
 # The ratio of least squares
 
 
@@ -1261,6 +1277,18 @@ def test_duplicated_columns_without_penalty_have_a_solution_or_an_error_that_nam
 
 
 # Kernel mean matching
+
+
+def test_matched_ratio_at_a_point_is_the_mean_weight_of_the_rows_around_it() -> None:
+    shift = drawn(30, 30)
+    columns = _features.standardize(shift.source, shift.target)
+    log_weights = torch.randn(30, dtype=torch.float64)
+    points = torch.randn(5, 2, dtype=torch.float64)
+
+    found = _matching.Smoothed(columns, columns(shift.source), log_weights, 0.7)(points)
+
+    kernels = torch.exp(-(torch.cdist(columns(points), columns(shift.source)) ** 2) / (2 * 0.7**2))
+    torch.testing.assert_close(found.exp(), kernels @ log_weights.exp() / kernels.sum(1))
 
 
 @pytest.mark.held_against("SciPy", covariate.kernel_mean_matching)
