@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from dlcore._shards import local_rows
 from dlcore.shift.concept import PageHinkley
 
 from . import Entry, Refusal, draw
@@ -38,7 +39,7 @@ def numbers_of_adwin(adwin: Callable[..., Any]) -> Callable[..., Tensor]:
 
 
 def tuned(fine_tune: Callable[..., Any]) -> Callable[..., Tensor]:
-    return lambda x, w: fine_tune(dot_loss, w, x, window=4, shuffle=False, **RUN).params
+    return lambda x, w: fine_tune(dot_loss, local_rows(w), x, window=4, shuffle=False, **RUN).params
 
 
 def dot_loss(w: Tensor, x: Tensor) -> Tensor:
