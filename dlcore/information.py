@@ -389,9 +389,10 @@ def _in_blocks(nats: Callable[..., Tensor], *distributions: Tensor) -> Tensor:
     Its intermediate results then take the memory of a block, unless a gradient needs them.
     """
     p = distributions[0]
+    # values are hidden from torch.compile, which must not compare the number of entries
+    is_large = has_values(*distributions) and p.dim() == 2 and p.numel() > MAX_BLOCK_ENTRIES
     needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in distributions)
-    is_small = p.dim() != 2 or p.numel() <= MAX_BLOCK_ENTRIES
-    if is_small or not has_values(*distributions) or is_sharded(p) or needs_gradient:
+    if not is_large or needs_gradient or is_sharded(p):
         return nats(*map(upcast, distributions))
     block_rows = max(MAX_BLOCK_ENTRIES // p.shape[1], 1)
     blocks = zip(*(split(x, block_rows) for x in distributions), strict=True)
