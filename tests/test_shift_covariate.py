@@ -620,6 +620,20 @@ def test_shifted_columns_are_penalized_less_unless_there_are_none_or_no_others()
     assert [x.tolist() for x in path] == [[10.0, pytest.approx(x), 10.0] for x in (1.0, 0.1, 0.01)]
     assert _paths.path_for_shifted(best, source, source, columns, None) == []
     assert _paths.path_for_shifted(best, source, source + 1, columns, None) == []
+    assert _paths.path_for_shifted(best, 0 * source, 0 * target, columns, None) == []
+
+
+def test_a_constant_column_does_not_raise_the_bound_of_the_imbalance() -> None:
+    shift = drawn(60, 50)
+    constant = [torch.cat([x, torch.ones(len(x), 3, dtype=torch.float64)], dim=1) for x in (shift.source, shift.target)]
+
+    plain, more = (
+        _balance.balance_of(source, target, torch.ones(60, dtype=torch.float64), _features.standardize(source, target))
+        for source, target in ((shift.source, shift.target), constant)
+    )
+
+    assert more.largest_z_by_chance == plain.largest_z_by_chance
+    assert int(more.imbalanced.sum()) == int(plain.imbalanced.sum())
 
 
 def test_a_ratio_that_leaves_columns_unbalanced_is_refused_though_its_weights_look_healthy() -> None:

@@ -78,7 +78,8 @@ class Balance:
     @property
     def largest_z_by_chance(self) -> float:
         """The bound that the largest of all absolute z exceeds at most once in a hundred times by chance."""
-        return NormalDist().inv_cdf(1 - LEVEL / (2 * len(self.z)))
+        n_varying = max(int((self.z != 0).sum()), 1)  # the z of a constant column is 0
+        return NormalDist().inv_cdf(1 - LEVEL / (2 * n_varying))
 
     @property
     def imbalanced(self) -> Tensor:
