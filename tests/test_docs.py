@@ -1,5 +1,6 @@
 """What the site is made with, where a build would take long to show that it works."""
 
+import asyncio
 import doctest
 import json
 import re
@@ -449,6 +450,16 @@ def test_a_term_is_named_as_the_browser_names_what_was_asked_for(term: str, name
 
 
 # What programs read
+
+
+def test_an_index_with_an_empty_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pagefind.js").write_text("...")
+    asyncio.run(site_search.files_are_complete(tmp_path))
+
+    monkeypatch.setattr(site_search, "MAX_SECONDS_TO_WRITE", 0.2)
+    (tmp_path / "pagefind-entry.json").touch()
+    with pytest.raises(RuntimeError, match="is incomplete; build the site again"):
+        asyncio.run(site_search.files_are_complete(tmp_path))
 
 
 def test_the_list_for_programs_has_each_page_once_with_its_title_and_first_paragraph() -> None:

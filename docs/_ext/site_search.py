@@ -9,13 +9,15 @@ evidence, count for less than the pages that they list. Signatures are left out:
 import asyncio
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Collection, Iterator
 from html import escape, unescape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from pagefind.index import IndexConfig, PagefindIndex
+from pagefind.index import IndexConfig
+from pagefind.service import PagefindService
 from sphinx.application import Sphinx
 from sphinx.util.display import progress_message
 
@@ -49,6 +51,7 @@ SETTINGS: IndexConfig = {
     ],
     "keep_index_url": True,
 }
+MAX_SECONDS_TO_WRITE = 60
 UNUSED = ("*-ui.js", "*-ui.css", "pagefind-highlight.js")  # Pagefind's own search boxes
 
 
@@ -75,12 +78,24 @@ async def index(site: Path, pages: list[str], folder: Path) -> None:
     if unknown := sorted(terms.keys() - set(pages)):
         raise ValueError(f"{TERMS.name} must name pages of the site, got {unknown[0]!r}")
     claimed = {as_name(term): page for page, found in terms.items() for term in found}
-    async with PagefindIndex(config={**SETTINGS, "output_path": str(folder)}) as found:
+    async with PagefindService() as service:
+        found = await service.create_index(config={**SETTINGS, "output_path": str(folder)})
         for page in pages:
             text = (site / f"{page}.html").read_text(encoding="utf-8")
             others = {name for name, owner in claimed.items() if owner != page}
             content = for_search(page, text, terms.get(page, []), others)
             await found.add_html_file(content=content, url=f"{page}.html")
+        await found.write_files()
+        await files_are_complete(folder)
+
+
+async def files_are_complete(folder: Path) -> None:
+    """Wait until no file is empty: Pagefind answers before its last writes, and would be ended without them."""
+    deadline = time.monotonic() + MAX_SECONDS_TO_WRITE
+    while any(file.stat().st_size == 0 for file in folder.rglob("*") if file.is_file()):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the search index in {folder} is incomplete; build the site again")
+        await asyncio.sleep(0.1)
 
 
 def for_search(page: str, text: str, terms: list[str], others: Collection[str] = ()) -> str:

@@ -19,8 +19,7 @@ training converges to another model.
     \;\neq\; \frac1W \sum_{p=1}^{W} \frac{1}{|\mathcal{B}_p|} \sum_{i\in\mathcal{B}_p}
         \partial_{\mathbf{w}}\, l^{(i)} .
 
-*Prerequisites:* :doc:`minibatches </auto_gallery/02_linear/plot_batch_size_three_ways>`. *Reading
-time:* 8 minutes.
+*Prerequisites:* :doc:`minibatches </auto_gallery/02_linear/plot_batch_size_three_ways>`.
 """
 
 import tempfile

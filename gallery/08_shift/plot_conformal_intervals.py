@@ -25,8 +25,7 @@ Here :math:`f` is a model that was fitted to other rows, :math:`s_i` are its abs
 Foygel Barber, Candès and Ramdas (*Advances in Neural Information Processing Systems* 32, 2019) proved
 that :math:`P(y \in C(\mathbf{x})) \ge \alpha` for a row of the target.
 
-*Prerequisites:* :doc:`density ratios </auto_gallery/08_shift/plot_which_density_ratio>`. *Reading
-time:* 8 minutes.
+*Prerequisites:* :doc:`density ratios </auto_gallery/08_shift/plot_which_density_ratio>`.
 """
 
 import matplotlib.pyplot as plt

@@ -26,8 +26,7 @@ treated to that of the controls, which is proportional to the odds of the *prope
 probability of being treated. The target of this shift is the treated group, so :math:`\tau` is the
 *average treatment effect on the treated*.
 
-*Prerequisites:* :doc:`density ratios </auto_gallery/08_shift/plot_which_density_ratio>`. *Reading
-time:* 12 minutes.
+*Prerequisites:* :doc:`density ratios </auto_gallery/08_shift/plot_which_density_ratio>`.
 """
 
 import matplotlib.pyplot as plt
