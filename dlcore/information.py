@@ -391,8 +391,7 @@ def _in_blocks(nats: Callable[..., Tensor], *distributions: Tensor) -> Tensor:
     p = distributions[0]
     # values are hidden from torch.compile, which must not compare the number of entries
     is_large = has_values(*distributions) and p.dim() == 2 and p.numel() > MAX_BLOCK_ENTRIES
-    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in distributions)
-    if not is_large or needs_gradient or is_sharded(p):
+    if not is_large or is_sharded(p) or (torch.is_grad_enabled() and any(x.requires_grad for x in distributions)):
         return nats(*map(upcast, distributions))
     block_rows = max(MAX_BLOCK_ENTRIES // p.shape[1], 1)
     blocks = zip(*(split(x, block_rows) for x in distributions), strict=True)

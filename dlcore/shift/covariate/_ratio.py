@@ -39,6 +39,7 @@ MAX_UNSUPPORTED = 0.05  # share of the target's rows
 MAX_HIDDEN_DIFFERENCE = 0.5  # standard deviations, by which the mean of a column may differ by chance
 NORMAL_QUANTILE_99 = NormalDist().inv_cdf(0.995)  # two-sided
 SUPPORTED_LOG_RATIO = math.log(2)  # beyond the largest of the source
+MIN_POINTS_IN_BLOCKS = 1000  # with fewer, blocks would save no memory that matters
 MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
 
@@ -291,7 +292,8 @@ class DensityRatio:
         check_floating(x=x)
         if x.dim() == 0 or x.shape[-1] != self.model.columns:
             raise ValueError(f"x must have shape (*, {self.model.columns}), got {tuple(x.shape)}")
-        if x.dim() == 2 and has_values(x) and not (torch.is_grad_enabled() and x.requires_grad):
+        needs_gradient = torch.is_grad_enabled() and x.requires_grad
+        if x.dim() == 2 and len(x) > MIN_POINTS_IN_BLOCKS and has_values(x) and not needs_gradient:
             return map_rows(self.model, x, self.model.size)
         return as_rows_of(x, self.model(local_rows(x)))
 
