@@ -48,6 +48,7 @@ __all__ = [
     "largest_magnitude",
     "loadable",
     "manual_seed",
+    "ndtri",
     "pinv",
     "pytree",
     "qr",
@@ -72,6 +73,7 @@ eigenvalues: Callable[[Tensor], Tensor] = torch.linalg.eigvalsh
 eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
 fork_rng: Callable[..., AbstractContextManager[None]] = torch.random.fork_rng
 gammaincc: Callable[[Tensor, Tensor], Tensor] = torch.special.gammaincc
+ndtri: Callable[[Tensor], Tensor] = torch.special.ndtri
 is_compiling: Callable[[], bool] = torch.compiler.is_compiling
 manual_seed: Callable[[int], torch.Generator] = torch.manual_seed
 vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm

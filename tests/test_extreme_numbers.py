@@ -354,6 +354,20 @@ def moderate(estimate: Callable[..., Any], dtype: torch.dtype, level: mp.mpf) ->
     return flat(interval(estimate, "level", dtype, min(max(float(level), 1e-14), 1 - 1e-14)))
 
 
+def tolerant(test: Callable[..., Any], dtype: torch.dtype, tolerance: float) -> float:
+    samples = tensor([[0.0], [1.0], [2.0], [2.5]], dtype), tensor([[2.0], [3.0], [4.0]], dtype)
+    return test(*samples, n_permutations=50, generator=seeded(), tolerance=tolerance).p_value
+
+
+def moderately(test: Callable[..., Any], _: torch.dtype, tolerance: mp.mpf) -> list[float]:
+    return [tolerant(test, torch.float64, max(float(tolerance), 1e-12))]
+
+
+def kolmogorov_tail(x: mp.mpf) -> mp.mpf:
+    terms = ((-1) ** (k - 1) * mp.exp(-2 * k**2 * x**2) for k in range(1, 200))
+    return mpf(1) if x < 0.1 else 2 * sum(terms)
+
+
 def calibrator(dtype: torch.dtype, penalty: float) -> list[Tensor]:
     found = label.bias_corrected_temperature(
         tensor([(2.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (0.0, 1.0)], dtype),
@@ -692,6 +706,28 @@ CASES: dict[tuple[str, str], Case] = {
         ),
         lambda _, v: [mmd2([0, 1, 3], [0.5, 2], v)],
         scale=1.0,
+    ),
+    ("shift.detect.ks_test", "tolerance"): Case(
+        lambda dtype, v: (
+            detect.ks_test(tensor([[0.0], [1.0], [2.0]], dtype), tensor([[3.0], [4.0]], dtype), tolerance=v).p_value
+        ),
+        lambda _, v: [kolmogorov_tail((1 - v) * mp.sqrt(mpf(6) / 5))],
+    ),
+    ("shift.detect.mmd_test", "tolerance"): Case(
+        partial(tolerant, detect.mmd_test), partial(moderately, detect.mmd_test), tolerance=1e5
+    ),
+    ("shift.detect.classifier_test", "tolerance"): Case(
+        partial(tolerant, detect.classifier_test), partial(moderately, detect.classifier_test), tolerance=1e5
+    ),
+    ("shift.detect.label_test", "tolerance"): Case(
+        lambda _, v: (
+            detect.label_test(CLASSES, 1 - CLASSES, n_permutations=50, generator=seeded(), tolerance=v).p_value
+        ),
+        lambda _, v: [
+            detect.label_test(
+                CLASSES, 1 - CLASSES, n_permutations=50, generator=seeded(), tolerance=max(float(v), 1e-12)
+            ).p_value
+        ],
     ),
     ("shift.label.bbse", "level"): Case(
         partial(interval, label.bbse, "level"), partial(moderate, label.bbse), scale=1.0, tolerance=1e4

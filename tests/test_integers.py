@@ -45,6 +45,9 @@ CLASSES: dict[str, Callable[[Tensor], Any]] = {
     "shift.detect.label_test": lambda y: torch.tensor(
         detect.label_test(y[:6], y[6:], n_permutations=99, generator=seeded()).p_value
     ),
+    "shift.detect.slice_test": lambda y: (
+        detect.slice_test(detect.ks_test, P[:6], P[6:], x_slices=y[:6], y_slices=y[6:], min_rows=2).p_values
+    ),
 }
 CALLS = INDICES | CLASSES
 

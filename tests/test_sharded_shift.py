@@ -163,8 +163,14 @@ def check_two_sample_tests(mesh: DeviceMesh) -> None:
         check_test(mesh, detect.mmd_test, rows, **draws)
         check_test(mesh, detect.classifier_test, rows, **draws)
         check_test(mesh, detect.label_test, tuple(x[:, 0].round().long() for x in rows), **draws)
+        for test in (detect.ks_test, detect.label_test, detect.mmd_test, detect.classifier_test):
+            drawn = {} if test is detect.ks_test else draws
+            given = tuple(x[:, 0].round().long() for x in rows) if test is detect.label_test else rows
+            check_test(mesh, test, given, tolerance=0.125, **drawn)
+            check_slices(mesh, test, given, **drawn)
     with patch.multiple(detect._mmd, MAX_KERNEL_ROWS=16), patch.multiple(detect._ks, MAX_ROWS_EXACT=100):
         check_test(mesh, detect.mmd_test, samples(61, 40), **draws)
+        check_test(mesh, detect.mmd_test, samples(40, 61), tolerance=0.125, **draws)
         check_test(mesh, detect.ks_test, samples(300, 201))
         check_test(mesh, detect.ks_test, tuple(x.round() for x in samples(100, 1)), correction="bonferroni")
 
@@ -175,7 +181,21 @@ def check_test(
     results = []
     for x, y in (rows, shard(mesh, rows)):
         drawn = {} if generator is None else {"generator": generator()}
-        results.append(vars(test(x, y, **options, **drawn)))
+        results.append(asdict(test(x, y, **options, **drawn)))
+    check_equal(results[1], results[0])
+
+
+def check_slices(
+    mesh: DeviceMesh, test: Callable[..., Any], rows: tuple[Tensor, ...], *, generator: Any = None, **options: Any
+) -> None:
+    """Take slices of which each process has rows, and one that only the first has."""
+    results = []
+    slices = tuple(torch.arange(len(x)) % 2 - 2 * (torch.arange(len(x)) == 0) for x in rows)
+    for x, y, x_slices, y_slices in ((*rows, *slices), shard(mesh, (*rows, *slices))):
+        drawn = {} if generator is None else {"generator": generator()}
+        found = detect.slice_test(test, x, y, x_slices=x_slices, y_slices=y_slices, min_rows=2, **options, **drawn)
+        results.append(asdict(found))
+    assert results[0]["untested"] == (-2,)
     check_equal(results[1], results[0])
 
 
@@ -207,6 +227,25 @@ def refusal_of_other_random_states(mesh: DeviceMesh) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(mesh.get_local_rank())
         detect.mmd_test(*shard(mesh, samples(7, 4)))
+
+
+def refusal_of_another_tolerance(mesh: DeviceMesh) -> Any:
+    detect.ks_test(*shard(mesh, samples(7, 4)), tolerance=mesh.get_local_rank() / 8)
+
+
+def slices_of(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    return {"x_slices": torch.arange(len(x)) % 2, "y_slices": torch.arange(len(y)) % 2}
+
+
+def refusal_of_other_random_states_in_slices(mesh: DeviceMesh) -> Any:
+    slices = {name: shard(mesh, rows) for name, rows in slices_of(*samples(7, 4)).items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(mesh.get_local_rank())
+        detect.slice_test(detect.mmd_test, *shard(mesh, samples(7, 4)), **slices, min_rows=2)
+
+
+def refusal_of_plain_slices(mesh: DeviceMesh) -> Any:
+    detect.slice_test(detect.ks_test, *shard(mesh, samples(7, 4)), **slices_of(*samples(7, 4)), min_rows=2)
 
 
 def refusal_of_another_penalty(mesh: DeviceMesh) -> Any:
@@ -276,6 +315,11 @@ def refusal_of_an_absent_class(mesh: DeviceMesh) -> Any:
             "torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them",
         ),
         (
+            refusal_of_plain_slices,
+            "TypeError: x_slices must have sharded rows as the other tensors do, got a plain tensor; "
+            "torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them",
+        ),
+        (
             refusal_of_weights_of_plain_rows,
             "TypeError: the weights of ratio must have sharded rows as the other tensors do, got a plain tensor; "
             "torch.distributed.tensor.distribute_tensor(x, mesh, [Shard(0)]) shards them",
@@ -301,7 +345,13 @@ def test_all_processes_raise_the_same_error(
     [
         (refusal_of_other_seeds, "generator", "; give each process a generator with the same seed"),
         (refusal_of_other_random_states, "generator", "; give each process a generator with the same seed"),
+        (
+            refusal_of_other_random_states_in_slices,
+            "generator",
+            "; give each process a generator with the same seed",
+        ),
         (refusal_of_another_penalty, "penalty", ""),
+        (refusal_of_another_tolerance, "tolerance", ""),
     ],
 )
 def test_all_processes_must_have_the_same_options(

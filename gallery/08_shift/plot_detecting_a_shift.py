@@ -109,6 +109,55 @@ claims["A few pixels differ, at most 12"] = (
 claims["In a random order, the test finds no difference"] = not quiet.rejects(0.05)
 
 # %%
+# Slices: which digits have changed?
+# ----------------------------------
+#
+# In all images together, the shift is small: the MMD, the root of the statistic, is about 0.05. But
+# the images of one digit may have changed while the others hide it. So we test each *slice*, here
+# the images of each digit, alone. Ten tests give ten chances of a false alarm, so their p-values
+# are corrected by Holm's method. The result names the slice with the largest shift first. Its MMD
+# exceeds that of all images several times.
+
+digit = {"x_slices": labels[first], "y_slices": labels[last], "min_rows": 2}
+by_digit = detect.slice_test(detect.mmd_test, x[first], x[last], **digit, **many)
+print(by_digit)
+
+assert by_digit.rejects(0.01) == tuple(
+    name
+    for name, p in zip(by_digit.slices, by_digit.p_values, strict=True)
+    if p <= 0.01
+), "a slice is named if its corrected p-value is at most the level"
+claims["In all images, the MMD is about 0.05"] = 0.04 < order.effect < 0.06
+claims["At least 3 digits have changed"] = len(by_digit.rejects(0.05)) >= 3
+claims["The worst digit has changed 3 times as much as all images"] = (
+    by_digit.tests[0].interval[0] > 3 * order.effect
+)
+
+# %%
+# Effect sizes: does the shift matter?
+# ------------------------------------
+#
+# A p-value only says whether there is a difference, and with enough rows, even a difference too
+# small to matter is significant. Here, the means of 200,000 rows each differ by 1/80 of a standard
+# deviation. So each result also has the size of the difference as an ``effect`` with an
+# ``interval``, whose two limits each err in 5 % of cases. Decide which difference would matter, and
+# pass it as ``tolerance``: the test then asks whether the difference exceeds it.
+
+a, b = torch.randn(2, 200_000, 1, generator=generator)
+strict = detect.ks_test(a, b + 1 / 80)
+practical = detect.ks_test(a, b + 1 / 80, tolerance=0.02)
+for test in (strict, practical):
+    print(test)
+
+true_distance = math.erf(1 / 80 / math.sqrt(8))
+assert strict.interval == practical.interval, "the tolerance changes only the question"
+claims["The small shift is significant"] = strict.rejects(0.05)
+claims["It is smaller than 0.02"] = practical.interval[1] < 0.02
+claims["The interval holds the true difference"] = (
+    strict.interval[0] <= true_distance <= strict.interval[1]
+)
+
+# %%
 # False alarms: does a test keep its level?
 # -----------------------------------------
 #
@@ -270,8 +319,9 @@ plt.show()
 # and its accuracy shows how large they are. :func:`dlcore.shift.detect.ks_test` shows which
 # features changed, and :func:`dlcore.shift.detect.label_test` tests the classes. All keep their
 # level, so you can trust an alarm. You cannot trust the absence of an alarm, because a small sample
-# does not reveal a small shift. If the classes have changed,
-# :doc:`/auto_gallery/08_shift/plot_label_shift` estimates by how much.
+# does not reveal a small shift; the upper limit of the ``interval`` shows how large it may be.
+# :func:`dlcore.shift.detect.slice_test` shows which groups of rows changed. If the classes have
+# changed, :doc:`/auto_gallery/08_shift/plot_label_shift` estimates by how much.
 
 # %%
 # Exercises

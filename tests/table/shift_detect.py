@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from dlcore.shift.detect import _fused, _mmd
+from dlcore.shift.detect import _fused, _mmd, ks_test, mmd_test
 
 from . import Entry, Pair, Refusal, draw, seeded
 
@@ -39,6 +39,14 @@ def numbers(test: Callable[..., Any]) -> Callable[..., Tensor]:
     return call
 
 
+def alternate(x: Tensor) -> Tensor:
+    return torch.arange(len(x)) % 2
+
+
+def slices_refused(error: type[Exception], message: str, test: Any = ks_test, **options: Any) -> Refusal:
+    return Refusal(error, message, (test, X, X), {"x_slices": SLICES, "y_slices": SLICES} | options)
+
+
 def refusals(at_least: int, *more: Refusal) -> tuple[Refusal, ...]:
     """List what every test of two matrices refuses, and more that this one refuses."""
     no_sample = f"must have shape (n, d) with n >= {at_least}, d >= 1, got"
@@ -57,6 +65,11 @@ def refusals(at_least: int, *more: Refusal) -> tuple[Refusal, ...]:
     )
 
 
+TOLERANCE = (
+    Refusal(TypeError, "tolerance must be a real number, got None", (X, Y), {"tolerance": None}),
+    Refusal(ValueError, "tolerance must be in [0, 1), got 1.0", (X, Y), {"tolerance": 1.0}),
+    Refusal(ValueError, "tolerance must be in [0, 1), got -0.5", (X, Y), {"tolerance": -0.5}),
+)
 COUNT = (
     Refusal(TypeError, "n_permutations must be an integer, got 99.0", (X, Y), {"n_permutations": 99.0}),
     Refusal(ValueError, "n_permutations must be >= 1, got 0", (X, Y), {"n_permutations": 0}),
@@ -78,6 +91,8 @@ ENTRIES = {
             Refusal(TypeError, "bandwidth must be a real number, got 'median'", (X, Y), {"bandwidth": "median"}),
             Refusal(ValueError, "bandwidth must be in (0, inf), got 0.0", (X, Y), {"bandwidth": 0.0}),
             Refusal(ValueError, "bandwidth must be in (0, inf), got nan", (X, Y), {"bandwidth": math.nan}),
+            Refusal(TypeError, "tolerance must be a real number, got '1'", (X, Y), {"tolerance": "1"}),
+            Refusal(ValueError, "tolerance must be in [0, sqrt(2)), got 1.5", (X, Y), {"tolerance": 1.5}),
         ),
     ),
     "shift.detect.classifier_test": Entry(
@@ -89,6 +104,7 @@ ENTRIES = {
         refusals=refusals(
             2,
             *COUNT,
+            *TOLERANCE,
             Refusal(
                 ValueError,
                 "features must be 'auto', 'linear' or 'quadratic', got 'cubic'",
@@ -104,6 +120,7 @@ ENTRIES = {
         exempt=EXEMPT,
         refusals=refusals(
             1,
+            *TOLERANCE,
             Refusal(
                 ValueError,
                 "correction must be 'holm' or 'bonferroni', got 'fdr'",
@@ -140,10 +157,57 @@ ENTRIES = {
                 TypeError, "n_permutations must be an integer, got None", (LABELS, LABELS), {"n_permutations": None}
             ),
             Refusal(ValueError, "n_permutations must be >= 1, got 0", (LABELS, LABELS), {"n_permutations": 0}),
+            Refusal(TypeError, "tolerance must be a real number, got '1'", (LABELS, LABELS), {"tolerance": "1"}),
+            Refusal(ValueError, "tolerance must be in [0, 1), got 1", (LABELS, LABELS), {"tolerance": 1}),
             Refusal(ValueError, "y must have shape (n,) with n >= 1, got (3, 1)", (LABELS, LABELS[:, None])),
         ),
     ),
 }
+
+SLICES = torch.tensor([0, 0, 1])
+ENTRIES["shift.detect.slice_test"] = Entry(
+    make=samples,
+    adapt=lambda slice_test: (
+        lambda x, y: torch.stack(
+            [
+                torch.tensor([test.statistic, float(p)])
+                for result in [slice_test(ks_test, x, y, x_slices=alternate(x), y_slices=alternate(y), min_rows=2)]
+                for test, p in zip(result.tests, result.p_values, strict=True)
+            ]
+        )
+    ),
+    empty=Refusal(
+        ValueError,
+        "x and y must have a slice with at least 10 rows in both, got none; reduce min_rows",
+        (ks_test, X[:0], Y[:0]),
+        {"x_slices": SLICES[:0], "y_slices": SLICES[:0]},
+    ),
+    exempt=EXEMPT | {"compile": "the rows of each slice are found in Python"},
+    refusals=(
+        slices_refused(TypeError, "test must be callable, such as ks_test, got 'ks'", test="ks"),
+        slices_refused(TypeError, "x_slices must be an integer tensor, got torch.float32", x_slices=SLICES.float()),
+        slices_refused(TypeError, "y_slices must be an integer tensor, got torch.bool", y_slices=SLICES > 0),
+        slices_refused(
+            TypeError,
+            "y_slices must have the dtype of x_slices, torch.uint64, got torch.int64",
+            x_slices=SLICES.to(torch.uint64),
+        ),
+        slices_refused(TypeError, "min_rows must be an integer, got 2.5", min_rows=2.5),
+        slices_refused(ValueError, "min_rows must be >= 2, got 1", min_rows=1),
+        slices_refused(ValueError, "x_slices must have shape (3,), got (2,)", x_slices=SLICES[:2]),
+        slices_refused(ValueError, "y_slices must have shape (3,), got (3, 1)", y_slices=SLICES[:, None]),
+        slices_refused(
+            ValueError, "x and y must have a slice with at least 3 rows in both, got none; reduce min_rows", min_rows=3
+        ),
+        slices_refused(
+            ValueError,
+            "n_permutations must be >= 19 to reject in 1 slices, got 9",
+            test=mmd_test,
+            min_rows=2,
+            n_permutations=9,
+        ),
+    ),
+)
 
 ROWS = draw(torch.Generator().manual_seed(0), 23, 3)
 SPLITS = torch.stack([torch.randperm(23, generator=torch.Generator().manual_seed(seed)) < 9 for seed in range(5)])

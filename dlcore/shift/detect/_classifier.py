@@ -1,5 +1,6 @@
 """The classifier two-sample test, with a null distribution by permutation."""
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from dlcore._checks import check_count
 from dlcore._shards import gathered
 from dlcore._torch import cholesky
 
+from ._effect import check_tolerance, limits_of_shares
 from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
 
 PENALTY = 1.0  # of the ridge regression, as in the docstring
@@ -23,6 +25,7 @@ def classifier_test(
     y: Float[Tensor, "m d"],
     *,
     features: Literal["auto", "linear", "quadratic"] = "auto",
+    tolerance: float = 0.0,
     n_permutations: int = 1000,
     generator: Generator | None = None,
 ) -> ShiftTest:
@@ -42,6 +45,11 @@ def classifier_test(
     least as large, :math:`p = (1 + k)/(1 + B)`. The predictions of cross-validation are not independent trials, so a
     binomial null distribution of the accuracy rejects too often.
 
+    The size of the difference is Youden's J, twice the balanced accuracy minus 1: the difference of the shares of x and
+    of y that the classifier assigns to x, and so a lower bound of the total variation. Its standard error is that of
+    two independent shares, times the factor by which the permuted J exceed theirs. With a tolerance
+    :math:`\varepsilon`, the test asks whether J exceeds it, by the normal limit.
+
     If the rows are sharded over processes, each process gathers all of them and computes the whole test.
 
     Parameters
@@ -53,6 +61,8 @@ def classifier_test(
         means; ``"quadratic"`` also their squares and products, d (d + 3) / 2 in all, which show changed scales and
         correlations; ``"auto"`` the larger statistic of the two, in the permutations as well. Where the quadratic
         inputs would exceed 2²⁶ values (1000 rows of 370 features), ``"auto"`` means ``"linear"``.
+    tolerance : float, in [0, 1), default 0.0
+        The largest J :math:`\varepsilon` that does not matter.
     n_permutations : int, at least 1, default 1000
         The number B of permutations; with fewer than 19, the test cannot reject at level 0.05.
     generator : torch.Generator, optional
@@ -62,18 +72,18 @@ def classifier_test(
     -------
     ShiftTest
         The result; ``null`` holds the statistic of each permutation, ``accuracy`` the balanced accuracy on held-out
-        rows.
+        rows, ``effect`` their J, or 0 if it is negative.
 
     Raises
     ------
     TypeError
         If ``x`` or ``y`` is not a real floating-point tensor, or their dtypes differ.
     TypeError
-        If ``n_permutations`` is not an integer.
+        If ``tolerance`` is not a real number, or ``n_permutations`` not an integer.
     ValueError
         If the shapes are not those above, or a value is infinite or NaN.
     ValueError
-        If ``features`` is none of the above, or ``n_permutations`` less than 1.
+        If ``features`` is none of the above, or ``tolerance`` or ``n_permutations`` out of its range.
 
     See Also
     --------
@@ -94,10 +104,12 @@ def classifier_test(
     >>> classifier_test(torch.ones(50, 1), torch.ones(50, 1)).p_value
     1.0
     """
-    check_samples(x, y, at_least=2, features=features, n_permutations=n_permutations, generator=generator)
+    options = {"features": features, "tolerance": tolerance, "n_permutations": n_permutations}
+    check_samples(x, y, at_least=2, **options, generator=generator)
     check_count("n_permutations", n_permutations, 1)
     if features not in {"auto", "linear", "quadratic"}:
         raise ValueError(f"features must be 'auto', 'linear' or 'quadratic', got {features!r}")
+    check_tolerance(tolerance, "1", 1)
     x, y = gathered(x.detach()), gathered(y.detach())
     n, m = len(x), len(y)
     columns = _standardized(pooled(x, y, 0))
@@ -107,19 +119,39 @@ def classifier_test(
         return torch.where(in_x.T, columns.new_tensor(1 / n), -1 / m)
 
     splits = map(codes, draw_splits(n, n + m, n_permutations, generator, x.device))
-    t = torch.cat([torch.stack([(_left_out(model, c) * c).sum(0) for model in models]) for c in splits], dim=1)
+    scores = [_scores([_left_out(model, c) for model in models], c) for c in splits]
+    t, gain = (torch.cat(parts, dim=1) for parts in zip(*scores, strict=True))
     mean, std = t.mean(1, keepdim=True), t.std(1, keepdim=True)
     z, best = torch.where(std > RELATIVE_STD * mean.abs(), (t - mean) / std, 0).max(0)
-    c = codes(torch.arange(n + m, device=x.device)[None] < n)
-    right = _left_out(models[int(best[0])], c) * c > 0
+    gain = gain.gather(0, best[None])[0]
+    inflation = max(math.sqrt(4 * n * m / (n + m) * gain[1:].square().mean().item()), 1)  # of independent examples' std
+
+    def p_value(tolerance: float) -> float:
+        if tolerance == 0:
+            return permutation_p_value(z, ABSOLUTE_TIE)
+        std = inflation * math.sqrt((n + m) / (4 * n * m) - tolerance**2 / (n + m))
+        return max(math.erfc((gain[0].item() - tolerance) / (math.sqrt(2) * std)) / 2, 1 / len(gain))
+
+    lower, upper = limits_of_shares(gain[0].clamp(min=0), n, m, inflation=inflation)
     return ShiftTest(
         name="classifier z",
         statistic=z[0].item(),
-        p_value=permutation_p_value(z, ABSOLUTE_TIE),
+        p_value=p_value(float(tolerance)),
         sizes=(n, m),
         null=z[1:],
-        accuracy=(right * c.abs()).sum().item() / 2,  # |c| weighs both samples alike
+        accuracy=(1 + gain[0].item()) / 2,
+        tolerance=float(tolerance),
+        effect_name="Youden's J",
+        effect=max(gain[0].item(), 0.0),
+        interval=(lower.item(), upper.item()),
     )
+
+
+def _scores(left_out: list[Tensor], codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return T and Youden's J of each model and each column of labels, (models, B), from the left-out predictions."""
+    t = torch.stack([(prediction * codes).sum(0) for prediction in left_out])
+    signs = torch.stack([(prediction.sign() * codes).sum(0) for prediction in left_out])
+    return t, signs / 2
 
 
 def _inputs(columns: Tensor, features: str) -> list[Tensor]:

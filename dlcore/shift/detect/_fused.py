@@ -26,8 +26,10 @@ def gaussian_kernel(a: Tensor, b: Tensor, less_one: bool) -> Tensor:
 
 def blockwise_sums(
     z: Tensor, in_x: Tensor, less_one: bool, block_rows: int, shards: OneProcess | Shards | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     r"""Return the sums of the kernel within x, between x and y, and within y, (B + 1,) for all splits.
+
+    Also return the sums of each row of the kernel over the rows of x and of y in the first split, (len(z),).
 
     At any time only ``block_rows`` rows and columns of the kernel matrix K, whose diagonal counts as 0, exist. For the
     indicator :math:`\mathbf{s}` of the first sample, the blocks on and above the diagonal add up to
@@ -38,7 +40,8 @@ def blockwise_sums(
     shards = OneProcess() if shards is None else shards
     blocks = [slice(i, i + block_rows) for i in range(0, len(z), block_rows)]
     xx = z.new_zeros(len(in_x))
-    row_sums = z.new_zeros(len(z))
+    row_sums, row_sums_x = z.new_zeros(len(z)), z.new_zeros(len(z))
+    first = in_x[0].to(z.dtype)
     for i in range(shards.process, len(blocks), shards.size):
         rows = blocks[i]
         s = in_x[:, rows].to(z.dtype)
@@ -49,11 +52,13 @@ def blockwise_sums(
                 xx += ((s @ k) * s).sum(1)
             else:  # this block and, transposed, the one below the diagonal
                 row_sums[columns] += k.sum(0)
+                row_sums_x[columns] += first[rows] @ k
                 xx += 2 * ((s @ k) * in_x[:, columns]).sum(1)
             row_sums[rows] += k.sum(1)
-    xx, row_sums = shards.sums(xx, row_sums)
+            row_sums_x[rows] += k @ first[columns]
+    xx, row_sums, row_sums_x = shards.sums(xx, row_sums, row_sums_x)
     x_sums = z.new_zeros(len(in_x))
     for rows in blocks:
         x_sums += in_x[:, rows].to(z.dtype) @ row_sums[rows]
     xy = x_sums - xx
-    return xx, xy, row_sums.sum() - xx - 2 * xy
+    return xx, xy, row_sums.sum() - xx - 2 * xy, row_sums_x, row_sums - row_sums_x

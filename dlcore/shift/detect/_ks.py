@@ -10,13 +10,18 @@ from torch import Tensor
 from dlcore._rows import sharded_masses
 from dlcore._shards import gathered, is_sharded, local_rows, shards_of
 
-from ._result import ShiftTest, check_samples
+from ._effect import ALPHA, check_tolerance, limits_of_shares
+from ._result import ShiftTest, check_samples, holm
 
 MAX_ROWS_EXACT = 2000  # pooled rows up to which the null distribution is exact: it takes (n + m) n steps per feature
 
 
 def ks_test(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, correction: Literal["holm", "bonferroni"] = "holm"
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
+    *,
+    correction: Literal["holm", "bonferroni"] = "holm",
+    tolerance: float = 0.0,
 ) -> ShiftTest:
     r"""Return whether two samples differ in any feature, by one Kolmogorov–Smirnov test per feature.
 
@@ -41,7 +46,12 @@ def ks_test(
     features together.
 
     With many rows, even a tiny difference is significant. The size of the difference is :math:`D_j` itself: no share of
-    values below a threshold differs by more. If all differ by less than 0.05, the verdict says "by little".
+    values below a threshold differs by more. With a tolerance :math:`\varepsilon`, the test asks whether the
+    distributions differ by more than that. Then :math:`\lambda = (D_j - \varepsilon)\sqrt{nm/(n+m)}`: by Anderson's
+    inequality, the noise of two different distributions exceeds no bound with a higher probability than that of two
+    equal ones. The lower limit of the interval is the largest tolerance that is rejected. The upper limit is that of
+    the shares below a single threshold, that where the distributions differ most: there, the samples differ by at most
+    :math:`D_j`.
 
     Parameters
     ----------
@@ -49,21 +59,26 @@ def ks_test(
         The samples.
     correction : {"holm", "bonferroni"}, default "holm"
         How ``feature_p_values`` are corrected for the number of features.
+    tolerance : float, in [0, 1), default 0.0
+        The largest difference :math:`\varepsilon` of the distribution functions that does not matter.
 
     Returns
     -------
     ShiftTest
-        The largest :math:`D_j` and the smallest corrected p-value; the values of each feature are in
-        ``feature_statistics`` and ``feature_p_values``.
+        The largest :math:`D_j`, which is also the ``effect``, and the smallest corrected p-value; the values of each
+        feature are in ``feature_statistics``, ``feature_p_values`` and ``feature_intervals``, whose limits hold for all
+        features together.
 
     Raises
     ------
     TypeError
         If ``x`` or ``y`` is not a real floating-point tensor, or their dtypes differ.
+    TypeError
+        If ``tolerance`` is not a real number.
     ValueError
         If the shapes are not those above, or a value is infinite or NaN.
     ValueError
-        If ``correction`` is none of the above.
+        If ``correction`` is none of the above, or ``tolerance`` out of its range.
 
     See Also
     --------
@@ -87,26 +102,44 @@ def ks_test(
     >>> test.statistic, test.p_value
     (1.0, 0.1)
     """
-    check_samples(x, y, at_least=1, correction=correction)
+    check_samples(x, y, at_least=1, correction=correction, tolerance=tolerance)
     if correction not in {"holm", "bonferroni"}:
         raise ValueError(f"correction must be 'holm' or 'bonferroni', got {correction!r}")
+    check_tolerance(tolerance, "1", 1)
     n, m, d = len(x), len(y), x.shape[1]
     x, y = x.detach(), y.detach()
-    if n + m <= MAX_ROWS_EXACT:
+    if tolerance == 0 and n + m <= MAX_ROWS_EXACT:
         nm_distances, ends_tie = _distances(gathered(x), gathered(y))
         p = _exact_p_values(nm_distances, ends_tie, n, m)
     else:
         nm_distances = _sharded_distances(x, y) if is_sharded(x) else _distances(x, y)[0]
-        p = _kolmogorov_p_values(nm_distances.double() / math.sqrt(n * m * (n + m)))
-    corrected = _holm(p) if correction == "holm" else (d * p).clamp(max=1)
+        excess = (nm_distances.double() - n * m * float(tolerance)).clamp(min=0)
+        p = _kolmogorov_p_values(excess / math.sqrt(n * m * (n + m)))
+    distances = nm_distances.double() / (n * m)
+    corrected = holm(p) if correction == "holm" else (d * p).clamp(max=1)
+    lower, upper = _limits(distances, n, m, ALPHA / d)
     return ShiftTest(
         name="Kolmogorov–Smirnov D",
         statistic=nm_distances.max().item() / (n * m),
         p_value=corrected.min().item(),
         sizes=(n, m),
-        feature_statistics=nm_distances.double() / (n * m),
+        feature_statistics=distances,
         feature_p_values=corrected,
+        feature_intervals=torch.stack([lower, upper], dim=1),
+        tolerance=float(tolerance),
+        effect_name="Kolmogorov–Smirnov D",
+        effect=distances.max().item(),
+        interval=(lower.max().item(), _limits(distances.max(), n, m, ALPHA)[1].item()),
     )
+
+
+def _limits(distances: Tensor, n: int, m: int, alpha: float) -> tuple[Tensor, Tensor]:
+    r"""Return a lower and an upper limit of D, each of which errs with probability alpha.
+
+    The first term of Kolmogorov's limit is at most alpha for :math:`\lambda = \sqrt{\ln(2 / \alpha) / 2}`.
+    """
+    margin = math.sqrt(math.log(2 / alpha) / 2 * (n + m) / (n * m))
+    return (distances - margin).clamp(min=0), limits_of_shares(distances, n, m, alpha)[1]
 
 
 def _distances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,10 +202,3 @@ def _kolmogorov_p_values(lam: Tensor) -> Tensor:
     alternating = -2 * ((-1) ** k * (-2 * (k * column) ** 2).exp()).sum(1)
     theta = math.sqrt(2 * math.pi) / column * (-(((2 * k - 1) * math.pi / column) ** 2) / 8).exp()
     return torch.where(lam < 1, 1 - theta.nan_to_num(0).sum(1), alternating)
-
-
-def _holm(p: Tensor) -> Tensor:
-    """Return Holm's corrected p-values: d − i + 1 times the i-th smallest, or the one before it if that is larger."""
-    ordered, order = p.sort()
-    corrected = (ordered * torch.arange(len(p), 0, -1, device=p.device)).cummax(0).values.clamp(max=1)
-    return torch.empty_like(p).scatter_(0, order, corrected)

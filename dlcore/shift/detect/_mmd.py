@@ -1,5 +1,7 @@
 """The maximum mean discrepancy of a Gaussian kernel, by permutation."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -7,12 +9,14 @@ from torch import Generator, Tensor
 from dlcore._checks import check_count, check_number
 from dlcore._shards import gathered, shards_of
 
+from ._effect import ALPHA, check_tolerance, largest_where
 from ._fused import blockwise_sums, gaussian_kernel
-from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
+from ._result import ShiftTest, check_samples, draw_splits, largest_of, pooled
 
 MAX_KERNEL_ROWS = 1024  # rows and columns of the kernel matrix in memory at a time: 8 MB
 BANDWIDTH_ROWS = 1000  # at most so many random rows are used to find the median distance
 MIN_BANDWIDTH = 1e-300  # relative to the largest entry: smaller distances count as none
+LARGEST_MMD = math.sqrt(2)  # of a kernel in [0, 1]
 RELATIVE_TIE = 1e-11  # of the means whose difference is MMD²: statistics this close are equal but for rounding
 
 
@@ -21,6 +25,7 @@ def mmd_test(
     y: Float[Tensor, "m d"],
     *,
     bandwidth: float | None = None,
+    tolerance: float = 0.0,
     n_permutations: int = 1000,
     generator: Generator | None = None,
 ) -> ShiftTest:
@@ -37,6 +42,12 @@ def mmd_test(
     random permutations of the pooled rows have a statistic at least as large, :math:`p = (1 + k)/(1 + B)`, which is
     never 0 and keeps its level for any number of rows and permutations.
 
+    The size of the difference is the MMD itself, the largest difference of the means of a function of norm 1, which is
+    attained by the *witness*. With a tolerance :math:`\varepsilon`, the test asks whether the MMD exceeds it. If it is
+    equal to it, :math:`\widehat{\text{MMD}}^2 \approx \varepsilon^2 + N + 2 \varepsilon G`, where N is distributed as
+    the permuted statistics and G, the noise of the difference of the witness's means, is normal with the standard
+    deviation that the samples show. The interval holds the values for which neither this nor its opposite is rejected.
+
     The time grows with the square of the number of rows, the memory linearly: with more than 1024 rows, the kernel
     matrix is computed block by block, and each block is multiplied with all permutations at once. If the rows are
     sharded over processes, each process gathers all of them and computes its share of these blocks.
@@ -48,6 +59,8 @@ def mmd_test(
     bandwidth : float, in (0, inf), optional
         The bandwidth :math:`\sigma`. By default the median of the nonzero distances between pooled rows, or between
         1000 random ones if there are more.
+    tolerance : float, in [0, sqrt(2)), default 0.0
+        The largest MMD :math:`\varepsilon` that does not matter. It depends on the bandwidth, so choose that, too.
     n_permutations : int, at least 1, default 1000
         The number B of permutations; with fewer than 19, the test cannot reject at level 0.05.
     generator : torch.Generator, optional
@@ -56,18 +69,19 @@ def mmd_test(
     Returns
     -------
     ShiftTest
-        The result; ``null`` holds the statistic of each permutation, ``bandwidth`` the bandwidth used.
+        The result; ``null`` holds the statistic of each permutation, ``bandwidth`` the bandwidth used, ``effect`` the
+        MMD.
 
     Raises
     ------
     TypeError
         If ``x`` or ``y`` is not a real floating-point tensor, or their dtypes differ.
     TypeError
-        If ``bandwidth`` is not a real number, or ``n_permutations`` not an integer.
+        If ``bandwidth`` or ``tolerance`` is not a real number, or ``n_permutations`` not an integer.
     ValueError
         If the shapes are not those above, or a value is infinite or NaN.
     ValueError
-        If ``bandwidth`` or ``n_permutations`` is out of its range.
+        If ``bandwidth``, ``tolerance`` or ``n_permutations`` is out of its range.
 
     See Also
     --------
@@ -92,9 +106,11 @@ def mmd_test(
     >>> mmd_test(x, x).p_value
     1.0
     """
-    check_samples(x, y, at_least=2, bandwidth=bandwidth, n_permutations=n_permutations, generator=generator)
+    options = {"bandwidth": bandwidth, "tolerance": tolerance, "n_permutations": n_permutations}
+    check_samples(x, y, at_least=2, **options, generator=generator)
     if bandwidth is not None:
         check_number("bandwidth", bandwidth, "in (0, inf)", lambda bandwidth: 0 < bandwidth < float("inf"))
+    check_tolerance(tolerance, "sqrt(2)", LARGEST_MMD)
     check_count("n_permutations", n_permutations, 1)
     shards, x, y = shards_of(x), gathered(x.detach()), gathered(y.detach())
     n, m = sorted((len(x), len(y)))
@@ -107,28 +123,64 @@ def mmd_test(
     less_one = float(z.square().sum(1).max()) < 1 / 4  # kernels are all near 1, which MMD² does not depend on
     many = len(z) > MAX_KERNEL_ROWS  # then the same, in memory that grows linearly
     if many:
-        xx, xy, yy = blockwise_sums(z, in_smaller, less_one, MAX_KERNEL_ROWS, shards)
+        xx, xy, yy, k_x, k_y = blockwise_sums(z, in_smaller, less_one, MAX_KERNEL_ROWS, shards)
     else:
-        xx, xy, yy = _sums(z, in_smaller, less_one, MAX_KERNEL_ROWS)
+        xx, xy, yy, k_x, k_y = _sums(z, in_smaller, less_one, MAX_KERNEL_ROWS)
     within, between = xx / (n * (n - 1)) + yy / (m * (m - 1)), 2 * xy / (n * m)
     mmd2 = within - between
+    tie = RELATIVE_TIE * float((within + between).abs().max())
+    diagonal = 0.0 if less_one else 1 / n + 1 / m
+    length2 = xx[0] / n**2 + yy[0] / m**2 - 2 * xy[0] / (n * m) + diagonal  # of the difference of the mean embeddings
+    std = _witness_std(k_x / n - k_y / m, in_smaller[0], length2)
+    observed, null = mmd2[0].item(), mmd2[1:]
+    effect = math.sqrt(max(observed, 0.0))
+
+    def p_value(mmd: float) -> float:
+        return _share_beyond(observed - mmd**2 - null, 2 * mmd * std, tie)
+
+    def p_value_below(mmd: float) -> float:  # of a statistic that is this small
+        return _share_beyond(mmd**2 + null - effect**2, 2 * mmd * std, tie)
+
+    lower = largest_where(lambda mmd: p_value(mmd) <= ALPHA, 0.0, effect)
+    upper = largest_where(lambda mmd: p_value_below(mmd) > ALPHA, effect, LARGEST_MMD)
+    unseen = LARGEST_MMD * (1 - ALPHA ** (1 / n))  # the MMD of a share of rows so small that none is in the sample
     return ShiftTest(
         name="MMD²",
-        statistic=mmd2[0].item(),
-        p_value=permutation_p_value(mmd2, RELATIVE_TIE * float((within + between).abs().max())),
+        statistic=observed,
+        p_value=p_value(float(tolerance)),
         sizes=(len(x), len(y)),
-        null=mmd2[1:],
+        null=null,
         bandwidth=sigma * unit,
+        tolerance=float(tolerance),
+        effect_name="MMD",
+        effect=effect,
+        interval=(lower, max(upper, unseen)),
     )
 
 
-def _sums(z: Tensor, in_x: Tensor, less_one: bool, _: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sums of the kernel over the pairs within x, between x and y, and within y, (B + 1,) for all splits."""
+def _sums(z: Tensor, in_x: Tensor, less_one: bool, _: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the sums of the kernel over the pairs within x, between x and y, and within y, (B + 1,) for all splits.
+
+    Also return the sums of each row of the kernel over the rows of x and of y in the first split, (len(z),).
+    """
     k = gaussian_kernel(z, z, less_one).fill_diagonal_(0)  # the sums within a sample leave out i = j
     x = in_x.to(k.dtype)
     x_k = x @ k
     xx, xy = (x_k * x).sum(1), (x_k * (1 - x)).sum(1)
-    return xx, xy, k.sum() - xx - 2 * xy
+    row_sums = k.sum(0)
+    return xx, xy, row_sums.sum() - xx - 2 * xy, x_k[0], row_sums - x_k[0]
+
+
+def _witness_std(witness: Tensor, in_x: Tensor, length2: Tensor) -> float:
+    """Return the standard error of the difference of the witness function's means, for a witness of norm 1."""
+    variance = sum(w.var() / len(w) for w in (witness[in_x], witness[~in_x]))  # a constant in each sample drops out
+    return (variance / length2).sqrt().item() if length2 > 0 else 0.0
+
+
+def _share_beyond(gaps: Tensor, std: float, tie: float) -> float:
+    """Return the probability that normal noise exceeds the gaps, as for a permutation test; it may have no spread."""
+    reached = (gaps / (math.sqrt(2) * std)).erfc() / 2 if std > 0 else (gaps <= tie).double()
+    return (1 + reached.sum().item()) / (1 + len(gaps))
 
 
 def _median_distance(rows: Tensor, generator: Generator | None) -> float:

@@ -11,9 +11,21 @@ from dlcore._checks import check_floating, check_number, check_same_dtype, check
 from dlcore._shards import check_rows
 from dlcore._torch import loadable
 
-__all__ = ["ShiftTest", "check_samples", "draw_splits", "largest_of", "permutation_p_value", "pooled"]
+from ._effect import ALPHA
 
-LITTLE_DISTANCE = 0.05  # Kolmogorov–Smirnov D: no share of values below a threshold differs by 5 percentage points
+__all__ = [
+    "MAX_SPLIT_ENTRIES",
+    "ShiftTest",
+    "check_level",
+    "check_samples",
+    "draw_splits",
+    "holm",
+    "largest_of",
+    "permutation_p_value",
+    "pooled",
+]
+
+SMALL_SHARE = 0.05  # if the effect is smaller, no share of rows that it compares differs by 5 percentage points
 MAX_SPLIT_ENTRIES = 2**22  # entries of the matrix of permuted indicators that is drawn at a time
 
 
@@ -29,7 +41,8 @@ class ShiftTest:
     statistic : float
         The measured difference; a larger one is stronger evidence that the distributions differ.
     p_value : float, in (0, 1]
-        The probability of a statistic at least as large if both samples come from one distribution.
+        The probability of a difference at least as large if both samples come from one distribution or, with a
+        tolerance, from distributions that differ by no more than that.
     sizes : tuple of two int
         The sizes of the samples.
     null : Tensor, shape (n_permutations,), or None
@@ -42,14 +55,25 @@ class ShiftTest:
         For the Kolmogorov–Smirnov test, the statistic of each feature.
     feature_p_values : Tensor, shape (d,), or None
         For the Kolmogorov–Smirnov test, the p-value of each feature, corrected for the number of features.
+    feature_intervals : Tensor, shape (d, 2), or None
+        For the Kolmogorov–Smirnov test, the limits of each feature's D, which hold for all features together.
+    tolerance : float, at least 0
+        The largest effect that does not matter.
+    effect_name : str
+        The name of the effect.
+    effect : float, at least 0, or None
+        The size of the difference, as measured; 0 if the distributions are equal.
+    interval : tuple of two float, or None
+        A lower and an upper limit of the effect between the distributions. Each errs in at most 5 % of cases, so this
+        is a 90 % interval. Its limits decide the verdict.
 
     Examples
     --------
-    >>> test = ShiftTest("MMD²", 0.25, 0.004, (100, 200))
+    >>> test = ShiftTest("χ²", 9.0, 0.004, (100, 200), effect_name="total variation", effect=0.25, interval=(0.1, 0.5))
     >>> test.rejects(0.05), test.rejects(0.001)
     (True, False)
     >>> print(test)
-    The samples differ: MMD² 0.25 of 100 and 200 examples, p = 0.004.
+    The samples differ: total variation 0.25 (between 0.1 and 0.5), χ² 9 of 100 and 200 examples, p = 0.004.
     """
 
     name: str
@@ -61,45 +85,78 @@ class ShiftTest:
     bandwidth: float | None = None
     feature_statistics: Tensor | None = None
     feature_p_values: Tensor | None = None
+    feature_intervals: Tensor | None = None
+    tolerance: float = 0.0
+    effect_name: str = "effect"
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
 
     def rejects(self, alpha: float = 0.05) -> bool:
         """Return whether the p-value is at most ``alpha``, which happens at most that often if there is no shift."""
-        return self.p_value <= _level(alpha)
+        return self.p_value <= check_level(alpha)
 
     def threshold(self, alpha: float = 0.05) -> float:
         """Return the number that the statistic of a permutation test must exceed to reject at level ``alpha``.
 
         It is infinite if there are fewer than ``1 / alpha - 1`` permutations, since then no statistic rejects.
         """
+        if self.tolerance:
+            raise ValueError(f"threshold needs a test of no difference, with tolerance 0, got {self.tolerance}")
         if self.null is None:
             raise ValueError(f"threshold needs a null distribution by permutation, which {self.name} has not")
         ordered = self.null.sort(descending=True).values
         ranks = torch.arange(1, len(ordered) + 1, dtype=torch.float64)
-        rejecting = int((ranks / (len(ordered) + 1) <= _level(alpha)).sum())  # p-values above the i-th largest
+        rejecting = int((ranks / (len(ordered) + 1) <= check_level(alpha)).sum())  # p-values above the i-th largest
         return ordered[rejecting - 1].item() if rejecting else math.inf
+
+    @property
+    def finding(self) -> str:
+        """The effect with its limits, and the statistic if that is another number."""
+        statistic = f"{self.name} {self.statistic:.3g}"
+        if self.interval is None:
+            return statistic
+        lower, upper = self.interval
+        limits = f"(between {lower:.2g} and {upper:.2g})"
+        if self.effect_name == self.name:
+            return f"{statistic} {limits}"
+        return f"{self.effect_name} {self.effect:.3g} {limits}, {statistic}"
 
     @property
     def verdict(self) -> str:
         """One sentence with the result at level 0.05."""
         n, m = self.sizes
-        found = f"{self.name} {self.statistic:.3g} of {n} and {m} examples, p = {self.p_value:.2g}"
+        found = f"{self.finding} of {n} and {m} examples, p = {self.p_value:.2g}"
         if self.accuracy is not None and self.accuracy > 0.5:
             found += f", classified with accuracy {self.accuracy:.2f}"
-        if not self.rejects():
-            return f"No difference found, which does not show that there is none: {found}."
-        if self.feature_p_values is not None:
-            different = [str(place) for place, p in enumerate(self.feature_p_values) if p <= 0.05]
+        if self.rejects(ALPHA) and self.feature_p_values is not None:
+            different = [str(place) for place, p in enumerate(self.feature_p_values) if p <= ALPHA]
             found += f", in {'feature' if len(different) == 1 else 'features'} {', '.join(different)}"
-            little = self.statistic < LITTLE_DISTANCE
-            return f"The samples differ{', but by little' if little else ''}: {found}."
-        return f"The samples differ: {found}."
+        return f"{self._conclusion()}: {found}."
+
+    def _conclusion(self) -> str:
+        """Return what the test and the limits of the effect show."""
+        upper = self.interval[1] if self.interval else math.inf
+        if self.tolerance:
+            if self.rejects(ALPHA):
+                return f"The samples differ by more than {self.tolerance:g}"
+            if upper <= self.tolerance:
+                return f"The samples differ by at most {self.tolerance:g}"
+            return f"Too few examples to tell whether the samples differ by more than {self.tolerance:g}"
+        if self.rejects(ALPHA):
+            little = upper < SMALL_SHARE and self.bandwidth is None  # the MMD is no difference of shares
+            return "The samples differ" + (", but by little" if little else "")
+        rest = (
+            "which does not show that there is none" if self.interval is None else f"but one of {upper:.2g} is possible"
+        )
+        return f"No difference found, {rest}"
 
     def __str__(self) -> str:
         """Return the verdict."""
         return self.verdict
 
 
-def _level(alpha: float) -> float:
+def check_level(alpha: float) -> float:
+    """Return the level; raise TypeError or ValueError unless it is a number in (0, 1)."""
     check_number("alpha", alpha, "in (0, 1)", lambda alpha: 0 < alpha < 1)
     return alpha
 
@@ -144,6 +201,13 @@ def draw_splits(n: int, total: int, count: int, generator: Generator | None, dev
         rows = torch.stack([torch.randperm(total, generator=generator, device=generator_device)[:n] for _ in chunk])
         in_x = torch.zeros(len(rows), total, dtype=torch.bool, device=device)
         yield in_x.scatter_(1, rows.to(device), value=True)
+
+
+def holm(p: Tensor) -> Tensor:
+    """Return Holm's corrected p-values: d − i + 1 times the i-th smallest, or the one before it if that is larger."""
+    ordered, order = p.sort()
+    corrected = (ordered * torch.arange(len(p), 0, -1, device=p.device)).cummax(0).values.clamp(max=1)
+    return torch.empty_like(p).scatter_(0, order, corrected)
 
 
 def permutation_p_value(statistics: Tensor, tie: float) -> float:
