@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from dlcore._shards import as_rows_of, local_rows, shards_of
 from dlcore.shift.detect import _fused, _mmd, ks_test, mmd_test
 
 from . import Entry, Pair, Refusal, draw, seeded
@@ -40,7 +41,9 @@ def numbers(test: Callable[..., Any]) -> Callable[..., Tensor]:
 
 
 def alternate(x: Tensor) -> Tensor:
-    return torch.arange(len(x)) % 2
+    """Return the slices 0, 1, 0, 1, ... of the rows, sharded as these are."""
+    rows = shards_of(x).first_row + torch.arange(len(local_rows(x)))
+    return as_rows_of(x, rows % 2)
 
 
 def slices_refused(error: type[Exception], message: str, test: Any = ks_test, **options: Any) -> Refusal:
