@@ -683,6 +683,21 @@ def test_many_rows_that_differ_a_little_differ_by_little() -> None:
     assert by[9_600].verdict.startswith("The samples differ: ")
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_noise_of_the_mmd_is_that_of_the_sample_that_varies_more(swapped: bool) -> None:
+    x, y = 3 * normal(30, 1), 0.01 * normal(600, 1) + 5
+    samples = (y, x) if swapped else (x, y)
+
+    tests = [detect.mmd_test(*samples, bandwidth=1.0, generator=seeded(), tolerance=t) for t in (0.0, 0.5)]
+
+    x_x, x_y, y_y = (torch.as_tensor(rbf_kernel(a, b, gamma=0.5)) for a, b in ((x, x), (x, y), (y, y)))
+    norm = (x_x.mean() - 2 * x_y.mean() + y_y.mean()).sqrt().item()
+    noise = math.sqrt((30 - x_x.mean() * 30) / 29 / 30)  # nearly all of it is of x
+    assert norm - 2 * noise < tests[0].interval[0] < norm - noise
+    assert tests[0].interval == tests[1].interval
+    assert tests[1].rejects() == (tests[0].interval[0] > 0.5)
+
+
 def test_a_small_mmd_is_not_called_little() -> None:
     x = torch.arange(40, dtype=torch.float64)[:, None]
 

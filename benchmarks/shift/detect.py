@@ -68,7 +68,52 @@ def tables(seeds: int) -> list[Table]:
         for name, method in methods.items():
             table.add(name, *(_measured(method, draws) if method else ["not installed"] * len(COLUMNS)))
         found.append(table)
-    return [*found, many_rows()]
+    return [*found, limits(draws), many_rows()]
+
+
+def limits(draws: int) -> Table:
+    """Return how often the limits of the effect err, and what a test of a tolerance decides."""
+    columns = (
+        "lower limit too high",
+        "upper limit too low",
+        "alarms at the difference",
+        "alarms at half of it",
+        "width",
+    )
+    table = Table(
+        "Two samples: the size of the difference",
+        f"{N} and {N} rows, level {ALPHA}, {draws} draws; a tolerance of the true difference, and of half of it",
+        columns,
+    )
+    level = ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / draws)
+    table.targets = dict(zip(columns[:3], [level] * 3, strict=True))
+    few = {"n_permutations": 100}
+    methods: dict[str, tuple[Callable[..., detect.ShiftTest], float]] = {
+        "dlcore ks_test": (detect.ks_test, math.erf(0.5 / math.sqrt(8))),
+        "dlcore mmd_test": (
+            partial(detect.mmd_test, bandwidth=1.0, **few),
+            math.sqrt(2 / math.sqrt(3) * (1 - math.exp(-(0.5**2) / 6))),
+        ),
+        "dlcore label_test": (partial(detect.label_test, **few), 0.2),
+    }
+    for name, (test, effect) in methods.items():
+        generator, errors = Generator().manual_seed(0), torch.zeros(4, dtype=torch.float64)
+        torch.manual_seed(0)
+        widths = list[float]()
+        for _ in range(draws):
+            x, y = torch.randn(2, N, 1, generator=generator)
+            y = y + 0.5
+            if test is methods["dlcore label_test"][0]:  # shares .4, .3, .3 and .2, .3, .5
+                x, y = (
+                    torch.multinomial(torch.tensor(shares), N, replacement=True, generator=generator)
+                    for shares in ([0.4, 0.3, 0.3], [0.2, 0.3, 0.5])
+                )
+            at, beyond = test(x, y, tolerance=effect), test(x, y, tolerance=effect / 2)
+            lower, upper = at.interval or (0.0, 1.0)
+            errors += torch.tensor([lower > effect, upper < effect, at.rejects(ALPHA), beyond.rejects(ALPHA)])
+            widths.append(upper - lower)
+        table.add(name, *(errors / draws).tolist(), median(widths))
+    return table
 
 
 def _by_classifier(features: str) -> Decision:

@@ -11,7 +11,7 @@ from dlcore._shards import gathered, shards_of
 
 from ._effect import ALPHA, check_tolerance, largest_where
 from ._fused import blockwise_sums, gaussian_kernel
-from ._result import ShiftTest, check_samples, draw_splits, largest_of, pooled
+from ._result import ShiftTest, check_samples, draw_splits, largest_of, permutation_p_value, pooled
 
 MAX_KERNEL_ROWS = 1024  # rows and columns of the kernel matrix in memory at a time: 8 MB
 BANDWIDTH_ROWS = 1000  # at most so many random rows are used to find the median distance
@@ -43,10 +43,12 @@ def mmd_test(
     never 0 and keeps its level for any number of rows and permutations.
 
     The size of the difference is the MMD itself, the largest difference of the means of a function of norm 1, which is
-    attained by the *witness*. With a tolerance :math:`\varepsilon`, the test asks whether the MMD exceeds it. If it is
-    equal to it, :math:`\widehat{\text{MMD}}^2 \approx \varepsilon^2 + N + 2 \varepsilon G`, where N is distributed as
-    the permuted statistics and G, the noise of the difference of the witness's means, is normal with the standard
-    deviation that the samples show. The interval holds the values for which neither this nor its opposite is rejected.
+    attained by the *witness*. With a tolerance :math:`\varepsilon`, the test asks whether the MMD exceeds it. Then
+    k counts the permutations whose norm :math:`\lVert\widehat\mu_x - \widehat\mu_y\rVert`, of the difference of the
+    mean embeddings, reaches the observed norm minus :math:`\varepsilon`; the permuted norms are scaled up if the two
+    samples have more noise. The lower limit of the interval is the largest tolerance that is rejected. The upper limit
+    is the largest MMD with :math:`\text{MMD}^2 + N + 2\,\text{MMD}\,G \le \widehat{\text{MMD}}^2` in 5 % of cases,
+    where N is distributed as the permuted statistics and G, the noise of the witness, is normal.
 
     The time grows with the square of the number of rows, the memory linearly: with more than 1024 rows, the kernel
     matrix is computed block by block, and each block is multiplied with all permutations at once. If the rows are
@@ -129,27 +131,23 @@ def mmd_test(
     within, between = xx / (n * (n - 1)) + yy / (m * (m - 1)), 2 * xy / (n * m)
     mmd2 = within - between
     tie = RELATIVE_TIE * float((within + between).abs().max())
-    diagonal = 0.0 if less_one else 1 / n + 1 / m
-    length2 = xx[0] / n**2 + yy[0] / m**2 - 2 * xy[0] / (n * m) + diagonal  # of the difference of the mean embeddings
-    std = _witness_std(k_x / n - k_y / m, in_smaller[0], length2)
-    observed, null = mmd2[0].item(), mmd2[1:]
-    effect = math.sqrt(max(observed, 0.0))
+    norms = _norms((xx, xy, yy), n, m, less_one)
+    effect = math.sqrt(max(mmd2[0].item(), 0.0))
 
     def p_value(mmd: float) -> float:
-        return _share_beyond(observed - mmd**2 - null, 2 * mmd * std, tie)
-
-    def p_value_below(mmd: float) -> float:  # of a statistic that is this small
-        return _share_beyond(mmd**2 + null - effect**2, 2 * mmd * std, tie)
+        if mmd == 0:
+            return permutation_p_value(mmd2, tie)
+        return permutation_p_value(torch.cat([norms[:1] - mmd, norms[1:]]), 0)
 
     lower = largest_where(lambda mmd: p_value(mmd) <= ALPHA, 0.0, effect)
-    upper = largest_where(lambda mmd: p_value_below(mmd) > ALPHA, effect, LARGEST_MMD)
+    upper = _upper_limit(effect, mmd2[1:], _witness_std(k_x / n - k_y / m, in_smaller[0], norms[0]), tie)
     unseen = LARGEST_MMD * (1 - ALPHA ** (1 / n))  # the MMD of a share of rows so small that none is in the sample
     return ShiftTest(
         name="MMD²",
-        statistic=observed,
+        statistic=mmd2[0].item(),
         p_value=p_value(float(tolerance)),
         sizes=(len(x), len(y)),
-        null=null,
+        null=mmd2[1:],
         bandwidth=sigma * unit,
         tolerance=float(tolerance),
         effect_name="MMD",
@@ -171,16 +169,35 @@ def _sums(z: Tensor, in_x: Tensor, less_one: bool, _: int) -> tuple[Tensor, Tens
     return xx, xy, row_sums.sum() - xx - 2 * xy, x_k[0], row_sums - x_k[0]
 
 
-def _witness_std(witness: Tensor, in_x: Tensor, length2: Tensor) -> float:
-    """Return the standard error of the difference of the witness function's means, for a witness of norm 1."""
-    variance = sum(w.var() / len(w) for w in (witness[in_x], witness[~in_x]))  # a constant in each sample drops out
-    return (variance / length2).sqrt().item() if length2 > 0 else 0.0
+def _norms(sums: tuple[Tensor, Tensor, Tensor], n: int, m: int, less_one: bool) -> Tensor:
+    """Return the norm of the difference of the mean embeddings, then those of its noise by permutation, (B + 1,).
+
+    If the two samples have more noise than the permuted ones, as when the small one varies more, the noise is scaled.
+    """
+    xx, xy, yy = sums
+    equal_rows = 0.0 if less_one else 1.0  # their kernel
+    norms2 = xx / n**2 + yy / m**2 - 2 * xy / (n * m) + equal_rows * (1 / n + 1 / m)
+    noise2 = (equal_rows - xx / (n * (n - 1))) / n + (equal_rows - yy / (m * (m - 1))) / m  # its expectation
+    scale2 = (noise2[0] / noise2[1:].mean()).nan_to_num(1).clamp(min=1)
+    return torch.cat([norms2[:1], scale2 * norms2[1:]]).clamp(min=0).sqrt()
 
 
-def _share_beyond(gaps: Tensor, std: float, tie: float) -> float:
-    """Return the probability that normal noise exceeds the gaps, as for a permutation test; it may have no spread."""
-    reached = (gaps / (math.sqrt(2) * std)).erfc() / 2 if std > 0 else (gaps <= tie).double()
-    return (1 + reached.sum().item()) / (1 + len(gaps))
+def _witness_std(witness: Tensor, in_x: Tensor, norm: Tensor) -> float:
+    """Return the standard error of the difference of the witness's means, for a witness of norm 1."""
+    x, y = witness[in_x], witness[~in_x]  # each up to a constant, which drops out
+    return ((x.var() / len(x) + y.var() / len(y)).sqrt() / norm).item() if norm > 0 else 0.0
+
+
+def _upper_limit(effect: float, null: Tensor, std: float, tie: float) -> float:
+    """Return the largest MMD for which so small a statistic has a probability of more than ALPHA."""
+
+    def is_possible(mmd: float) -> bool:
+        gaps = mmd**2 + null - effect**2  # that the noise of the witness, 2 MMD G, must bridge
+        std_of_noise = math.sqrt(2) * 2 * mmd * std
+        reached = (gaps / std_of_noise).erfc() / 2 if std_of_noise > 0 else (gaps <= tie).double()
+        return (1 + reached.sum().item()) / (1 + len(null)) > ALPHA
+
+    return largest_where(is_possible, effect, LARGEST_MMD)
 
 
 def _median_distance(rows: Tensor, generator: Generator | None) -> float:
