@@ -50,7 +50,7 @@ def of_river(detector: drift.ADWIN | drift.PageHinkley, stream: Tensor) -> list[
 
 def adwin_that_starts_anew(stream: Tensor, **options: float) -> list[int]:
     found, start = [], 0
-    while first := concept.adwin(None, stream[start:], **options).detections[:1]:
+    while first := concept.adwin(None, stream[start:], autocorrelated=False, **options).detections[:1]:
         start += first[0] + 1
         found.append(start - 1)
     return found
@@ -74,7 +74,7 @@ def test_page_hinkley_detects_where_river_does(
 
 def test_the_streams_hold_changes_for_both_to_find() -> None:
     found = [concept.page_hinkley(None, x, delta=0.02, threshold=10.0, direction="both").detections for x in STREAMS]
-    windows = [concept.adwin(None, x).detections for x in STREAMS]
+    windows = [concept.adwin(None, x, autocorrelated=False).detections for x in STREAMS]
 
     assert [len(detections) >= 2 for detections in found] == [True, True, True, False]
     assert [len(detections) >= 2 for detections in windows] == [True, True, True, False]
@@ -137,14 +137,25 @@ def test_adwin_detects_where_river_does(
     assert actual == of_river(drift.ADWIN(clock=check_every, min_window_length=min_window, **options), stream)
 
 
-def holds_a_change(window: Tensor, delta: float) -> bool:
-    """Tell whether a cut fulfils the bound of Bifet and Gavaldà, in the order in which they print it."""
+def holds_a_change(window: Tensor, before: float, delta: float, autocorrelated: bool) -> bool:
+    """Tell whether a cut fulfils the bound of Bifet and Gavaldà, in the order in which they print it.
+
+    ``before`` is the loss before the window, and ``autocorrelated`` replaces the variance of the losses by n times the
+    variance of their mean if they are an autoregression with different means before and after the cut.
+    """
     n = len(window)
+    steps = torch.cat([window.new_tensor([before]), window]).diff()
     for cut in range(1, n):
         old, new = window[:cut], window[cut:]
         m = 1 / (1 / len(old) + 1 / len(new))
         confidence = delta / math.log(n)
-        bound = math.sqrt(2 / m * window.var(correction=0).item() * math.log(2 / confidence))
+        variance = window.var(correction=0).item()
+        if autocorrelated:
+            within = torch.cat([old - old.mean(), new - new.mean()]).square().mean().item()
+            if within > 1e-12 and steps.any():
+                rho = 1 - steps.square().mean().item() / (2 * within)
+                variance = max(variance, within * (1 + rho) / (1 - rho))
+        bound = math.sqrt(2 / m * variance * math.log(2 / confidence))
         if abs(old.mean() - new.mean()) > bound + 2 / (3 * m) * math.log(2 / confidence):
             return True
     return False
@@ -152,17 +163,25 @@ def holds_a_change(window: Tensor, delta: float) -> bool:
 
 @pytest.mark.held_against("its definition", concept.adwin)
 @pytest.mark.parametrize("seed", range(3))
-def test_adwin_without_compression_looks_at_every_cut_of_the_window(seed: int) -> None:
+@pytest.mark.parametrize("autocorrelated", [False, True])
+def test_adwin_without_compression_looks_at_every_cut_of_the_window(seed: int, autocorrelated: bool) -> None:
     stream = errors(0.1, 0.7, seed=seed, length=60).double()
-    options = {"delta": 0.3, "check_every": 10, "max_buckets": 1000, "min_window": 1}
+    stream = (stream + stream.roll(1) + stream.roll(2)) / 3 if autocorrelated else stream
+    options = {"delta": 0.3, "check_every": 10, "max_buckets": 1000, "min_window": 1, "autocorrelated": autocorrelated}
 
     state, window, found = None, stream[:0], []
     for i, loss in enumerate(stream):
         window = torch.cat([window, loss[None]])
-        if (i + 1) % 10 == 0 and holds_a_change(window, 0.3):
-            found.append(i)
-            while holds_a_change(window, 0.3):
+
+        def changed(window: Tensor) -> bool:
+            start = i + 1 - len(window)  # noqa: B023
+            return holds_a_change(window, stream[max(start - 1, 0)].item(), 0.3, autocorrelated)
+
+        if (i + 1) % 10 == 0 and changed(window):
+            while changed(window):
                 window = window[1:]
+            if not found or i + 1 - len(window) > found[-1]:
+                found.append(i)
         state = concept.adwin(state, loss, **options)
 
         assert state.width == len(window)
@@ -178,15 +197,21 @@ def test_adwin_summarizes_the_newest_losses(stream: Tensor, max_buckets: int, ch
     assert state.total == pytest.approx(window.sum().item(), abs=1e-9)
     deviations = ((window - window.mean()) ** 2).sum().item() if len(window) else 0.0
     assert state.deviations == pytest.approx(deviations, abs=1e-9)
+    steps = stream.diff().square() if len(stream) else stream
+    assert state.differences == pytest.approx(steps[max(len(steps) - state.width, 0) :].sum().item(), abs=1e-9)
+    assert state.last == (stream[-1].item() if len(stream) else 0.0)
     assert sum(2**i * len(row) for i, row in enumerate(state.buckets)) == state.width
     assert all(len(row) <= max_buckets for row in state.buckets)
     newest = state.width
     for i, row in reversed([*enumerate(state.buckets)]):
-        for total, squares in row:
+        for total, squares, differences in row:
             part = stream[len(stream) - newest :][: 2**i]
             newest -= 2**i
             assert total == pytest.approx(part.sum().item(), abs=1e-9)
             assert squares == pytest.approx(((part - part.mean()) ** 2).sum().item(), abs=1e-9)
+            before = len(stream) - newest - len(part) - 1  # the place of the loss before this part
+            with_before = stream[max(before, 0) :][: len(part) + min(before + 1, 1)]
+            assert differences == pytest.approx(with_before.diff().square().sum().item(), abs=1e-9)
 
 
 def test_adwin_keeps_memory_of_the_logarithm_of_the_window() -> None:
@@ -225,21 +250,58 @@ def test_a_window_without_losses_has_no_mean() -> None:
     assert math.isnan(concept.Adwin().mean)
 
 
-def test_adwin_that_restarts_detects_each_change_once() -> None:
-    stream = errors(0.1, 0.6, 0.2, seed=0, length=1000)
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("autocorrelated", [False, True])
+def test_adwin_detects_each_change_once(restart: bool, autocorrelated: bool) -> None:
+    for seed in range(5):
+        stream = errors(0.1, 0.6, 0.2, seed=seed, length=1000)
 
-    found = concept.adwin(None, stream, restart=True).detections
+        found = concept.adwin(None, stream, restart=restart, autocorrelated=autocorrelated).detections
 
-    assert [place // 1000 for place in found] == [1, 2]
-    assert [*found] == of_river(drift.ADWIN(), stream)
-    assert len(concept.adwin(None, stream).detections) > 2
+        assert [place // 1000 for place in found] == [1, 2]
+
+
+def test_a_further_cut_before_a_detection_is_no_further_detection() -> None:
+    losses = torch.cat([torch.zeros(1000), torch.ones(100)])
+    states = [concept.adwin(None, losses[:n]) for n in (1024, 1056, 1088, 1100)]
+
+    assert [state.detections for state in states] == [(1023,)] * 4
+    first = [state.n - state.width for state in states]
+    assert first[0] < first[1] < first[2] == first[3] == 1000
+
+
+def autoregression(rho: float, seed: int, *levels: float, length: int = 1000) -> Tensor:
+    """Return a stream of dependent losses with standard deviation 0.07 around levels."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(levels) * length + 1, dtype=torch.float64, generator=generator).tolist()
+    values = noise[:1]
+    for z in noise[1:]:
+        values.append(rho * values[-1] + math.sqrt(1 - rho**2) * z)
+    means = torch.tensor(levels, dtype=torch.float64).repeat_interleave(length)
+    return (means + 0.07 * torch.tensor(values[1:], dtype=torch.float64)).clamp(0, 1)
+
+
+@pytest.mark.held_against("river", concept.adwin)
+@pytest.mark.parametrize(("rho", "river_errs"), [(0.5, False), (0.9, True)])
+def test_adwin_takes_no_dependence_for_a_change(rho: float, river_errs: bool) -> None:
+    steady = [autoregression(rho, seed, 0.4, 0.4, 0.4) for seed in range(6)]
+    changing = [autoregression(rho, seed, 0.3, 0.6, 0.4) for seed in range(6)]
+
+    found = [concept.adwin(None, stream).detections for stream in steady]
+    of_others = [of_river(drift.ADWIN(), stream) for stream in steady]
+    by_independence = [concept.adwin(None, stream, autocorrelated=False).detections for stream in steady]
+
+    assert sum(map(len, found)) <= 1
+    assert (sum(map(len, of_others)) >= 4) == (sum(map(len, by_independence)) >= 4) == river_errs
+    for stream in changing:
+        assert [place // 1000 for place in concept.adwin(None, stream).detections] == [1, 2]
 
 
 @pytest.mark.held_against("river", concept.adwin)
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("check_every", [7, 32])
 def test_adwin_that_restarts_detects_where_river_does(stream: Tensor, check_every: int) -> None:
-    found = concept.adwin(None, stream, restart=True, check_every=check_every).detections
+    found = concept.adwin(None, stream, restart=True, check_every=check_every, autocorrelated=False).detections
 
     assert [*found] == of_river(drift.ADWIN(clock=check_every), stream)
 
@@ -253,6 +315,18 @@ def test_a_reset_empties_the_window_and_keeps_the_count() -> None:
     assert actual.detections
     after = concept.adwin(actual, torch.ones(100))
     assert (after.width, after.mean, after.drift, after.n) == (100, 1.0, False, state.n + 100)
+
+
+def test_a_reset_of_page_hinkley_is_the_state_after_a_detection() -> None:
+    stream = torch.cat([torch.zeros(100), torch.ones(100)])
+    (place,) = concept.page_hinkley(None, stream, threshold=5.0).detections
+    detected = concept.page_hinkley(None, stream[: place + 1], threshold=5.0)
+
+    actual = concept.page_hinkley(None, stream[:100]).reset()
+
+    assert actual == concept.PageHinkley(n=100)
+    assert detected.reset() == concept.PageHinkley(n=place + 1, detections=(place,))
+    assert concept.page_hinkley(detected.reset(), stream) == concept.page_hinkley(detected, stream)
 
 
 # What holds for both
@@ -303,10 +377,17 @@ def test_nan_in_a_long_stream_is_an_error_that_names_its_index(monitor, cut: int
     stream = torch.full((1000,), 0.5)
     stream[[703, 901]] = math.nan
 
-    with pytest.raises(ValueError, match=rf"^losses must be .*, got nan at index {703 - cut}$"):
-        monitor(monitor(None, stream[:cut]), stream[cut:])
-    with pytest.raises(ValueError, match=r"^losses must be .*, got nan$"):
+    cure = r"; to leave out missing losses, pass losses\[~losses\.isnan\(\)\]$"
+    state = monitor(None, stream[:cut])
+    before = dict(vars(state))
+
+    with pytest.raises(ValueError, match=rf"^losses must be .*, got nan at index {703 - cut}{cure}"):
+        monitor(state, stream[cut:])
+    with pytest.raises(ValueError, match=rf"^losses must be .*, got nan{cure}"):
         monitor(None, stream[703])
+
+    assert vars(state) == before
+    assert monitor(state, stream[cut:][~stream[cut:].isnan()]).n == 998
 
 
 def test_options_may_be_numpy_numbers(plain: ModuleType) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import math
 import time
 from collections.abc import Callable
 from statistics import fmean, median
@@ -19,6 +20,8 @@ Monitor = Callable[[Tensor], list[int]]
 
 BEFORE, AFTER = 1000, 1000
 COLUMNS = ("false alarms per 1000", "changes missed", "delay", "us per loss")
+LENGTH = 1000  # losses between changes, in the streams with none and with two changes
+CORRELATIONS = {"independent": 0.0, "AR(1) .5": 0.5, "AR(1) .9": 0.9}
 
 
 def tables(seeds: int) -> list[Table]:
@@ -32,6 +35,9 @@ def tables(seeds: int) -> list[Table]:
     methods: dict[str, Monitor | None] = {
         "dlcore adwin": lambda stream: [*concept.adwin(None, stream).detections],
         "dlcore adwin, restart": lambda stream: [*concept.adwin(None, stream, restart=True).detections],
+        "dlcore adwin, autocorrelated=False": lambda stream: [
+            *concept.adwin(None, stream, autocorrelated=False).detections
+        ],
         "dlcore adwin, one loss at a time": one_at_a_time,
         "dlcore page_hinkley, threshold 20": lambda stream: [
             *concept.page_hinkley(None, stream, delta=0.05, threshold=20.0).detections
@@ -40,7 +46,45 @@ def tables(seeds: int) -> list[Table]:
     }
     for name, monitor in methods.items():
         table.add(name, *(_measured(monitor, seeds) if monitor else ["not installed"] * len(COLUMNS)))
-    return [table]
+    return [table, alarms(methods, seeds)]
+
+
+def alarms(methods: dict[str, Monitor | None], seeds: int) -> Table:
+    """Return how many alarms each monitor raises in streams without a change and with two changes."""
+    columns = [f"{kind}, {count} changes" for count in (0, 2) for kind in ("errors", *CORRELATIONS)]
+    table = Table(
+        "Alarms in streams without a change and with two changes",
+        f"{3 * LENGTH} losses; errors whose rate is .2 or, in the middle, .4, and normal losses in [0, 1] with "
+        f"standard deviation .07 and mean .4 or .5, independent or an autoregression; mean of {seeds} streams",
+        columns,
+    )
+    table.targets = {column: 2.0 if column.endswith("2 changes") else 0.0 for column in columns}
+    streams = [_streams(kind, count, seeds) for count in (0, 2) for kind in ("errors", *CORRELATIONS)]
+    for name, monitor in methods.items():
+        if monitor is None:
+            table.add(name, *["not installed"] * len(columns))
+        elif monitor is not one_at_a_time:
+            table.add(name, *(fmean(len(monitor(stream)) for stream in each) for each in streams))
+    return table
+
+
+def _streams(kind: str, changes: int, seeds: int) -> list[Tensor]:
+    """Return one stream of losses for each seed."""
+    level = torch.zeros(3 * LENGTH, dtype=torch.float64)
+    if changes:
+        level[LENGTH : 2 * LENGTH] = 1
+    streams = list[Tensor]()
+    for seed in range(seeds):
+        generator = Generator().manual_seed(seed)
+        if kind == "errors":
+            streams.append((torch.rand(len(level), generator=generator) < 0.2 + 0.2 * level).double())
+            continue
+        rho = CORRELATIONS[kind]
+        values = [0.0]
+        for z in torch.randn(len(level), generator=generator).tolist():
+            values.append(rho * values[-1] + math.sqrt(1 - rho**2) * z)
+        streams.append((0.4 + 0.1 * level + 0.07 * torch.tensor(values[1:], dtype=torch.float64)).clamp(0, 1))
+    return streams
 
 
 def one_at_a_time(stream: Tensor) -> list[int]:

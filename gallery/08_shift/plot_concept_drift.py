@@ -257,8 +257,10 @@ plt.show()
 # If the rule changes, only the losses reveal it. :func:`dlcore.shift.concept.page_hinkley` and
 # :func:`dlcore.shift.concept.adwin` detect the change within 150 images. ADWIN's window shows which
 # images follow the present rule, and :func:`dlcore.shift.concept.fine_tune` continues training from
-# the old parameters on these images. To find out whether the images have changed rather than the
-# rule, use the tests in :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`.
+# the old parameters on these images. If you monitor the errors of the new model, ``reset`` the
+# state of the monitor first, because they follow another rule than those of the old one. To find
+# out whether the images have changed rather than the rule, use the tests in
+# :doc:`/auto_gallery/08_shift/plot_detecting_a_shift`.
 
 # %%
 # Exercises
@@ -294,6 +296,20 @@ rates = torch.cat([torch.full((700,), 0.05), torch.linspace(0.05, 0.35, 600)])
 gradual = torch.bernoulli(rates, generator=torch.Generator().manual_seed(seed))
 found = concept.adwin(None, gradual).detections
 claims["ADWIN notices a gradual rise"] = bool(found) and found[0] >= 700
+
+# %%
+# **4.** Losses often depend on the loss before them, so their mean rises and falls slowly although
+# nothing has changed. Does ADWIN raise an alarm? And if it takes the losses for independent?
+
+# Solution
+waves = [0.0]
+for z in torch.randn(5000, generator=torch.Generator().manual_seed(seed)).tolist():
+    waves.append(0.9 * waves[-1] + 0.19**0.5 * z)
+steady = (0.4 + 0.07 * torch.tensor(waves)).clamp(0, 1)
+by_default = concept.adwin(None, steady)
+by_independence = concept.adwin(None, steady, autocorrelated=False)
+claims["Dependent losses raise no alarm"] = not by_default.detections
+claims["Taken for independent, they do"] = bool(by_independence.detections)
 
 # %%
 # If you change the settings, the script tells you here which of its claims no longer hold.

@@ -74,7 +74,12 @@ ENTRIES = {
         exempt=EXEMPT | {"compile": STEPS_BY_VALUES},
         refusals=(
             *READS,
-            refused(ValueError, "losses must be finite, got nan at index 1", None, torch.tensor([1.0, math.nan])),
+            refused(
+                ValueError,
+                "losses must be finite, got nan at index 1; to leave out missing losses, pass losses[~losses.isnan()]",
+                None,
+                torch.tensor([1.0, math.nan]),
+            ),
             refused(ValueError, "losses must be finite, got inf", None, torch.tensor(math.inf)),
             refused(
                 TypeError,
@@ -98,7 +103,13 @@ ENTRIES = {
         exempt=EXEMPT | {"compile": STEPS_BY_VALUES},
         refusals=(
             *READS,
-            refused(ValueError, "losses must be in [0, 1.0], got nan at index 1", None, torch.tensor([1.0, math.nan])),
+            refused(
+                ValueError,
+                "losses must be in [0, 1.0], got nan at index 1"
+                "; to leave out missing losses, pass losses[~losses.isnan()]",
+                None,
+                torch.tensor([1.0, math.nan]),
+            ),
             refused(ValueError, "losses must be in [0, 1.0], got 1.5 at index 0", None, torch.tensor([1.5])),
             refused(ValueError, "losses must be in [0, 1.0], got -0.5", None, torch.tensor(-0.5)),
             refused(ValueError, "losses must be in [0, 2], got 2.5 at index 0", None, 10 * LOSSES, largest_loss=2),

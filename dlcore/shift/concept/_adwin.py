@@ -15,7 +15,9 @@ from ._stream import initial_or, read
 __all__ = ["Adwin", "adwin"]
 
 LARGEST_LOSS_RANGE = 1e-150, 1e150  # the squares of the losses, and their sums, neither vanish nor overflow
-Bucket = tuple[float, float]  # the sum of successive losses, and their squared deviations from their mean, summed
+# Of successive losses: their sum, the sum of their squared deviations from their mean, and the sum of the squared
+# differences of each from the loss before it.
+Bucket = tuple[float, float, float]
 
 
 @loadable
@@ -33,10 +35,13 @@ class Adwin:
         Whether the last call detected a change.
     width : int
         The number of losses in the window, the newest ones.
-    total, deviations : float
-        Their sum, and the sum of their squared deviations from their mean.
+    total, deviations, differences : float
+        Their sum, the sum of their squared deviations from their mean, and that of the squared differences of each from
+        the loss before it.
     buckets : tuple
-        The sum and the squared deviations of 1, 2, 4, ... successive losses; in each row, the oldest first.
+        The same three numbers of 1, 2, 4, ... successive losses; in each row, the oldest first.
+    last : float
+        The newest loss; 0 if the window is empty.
 
     Examples
     --------
@@ -51,7 +56,9 @@ class Adwin:
     width: int = 0
     total: float = 0.0
     deviations: float = 0.0
+    differences: float = 0.0
     buckets: tuple[tuple[Bucket, ...], ...] = ((),)
+    last: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -72,6 +79,7 @@ def adwin(
     check_every: int = 32,
     max_buckets: int = 5,
     min_window: int = 5,
+    autocorrelated: bool = True,
     restart: bool = False,
 ) -> Adwin:
     r"""Return the state of adaptive windowing after further losses.
@@ -86,6 +94,17 @@ def adwin(
     :math:`\bar l_0` and :math:`n_1` newer losses with mean :math:`\bar l_1`, is a change. The oldest losses are then
     dropped until no cut of the window is a change. With :math:`w = 1` this is the bound of Bifet and Gavaldà for losses
     in [0, R]; w is the length of the shortest part that is compared, and a larger w widens the bound of short parts.
+
+    Of dependent losses, such as a slowly varying error rate, the means vary more than :math:`s^2` says, so that bound
+    would find changes where there are none. So :math:`s^2` is replaced by its long-run value for a first-order
+    autoregression, if that is larger:
+
+    .. math::
+
+        s_w^2\,\frac{1 + \rho}{1 - \rho}, \qquad 1 - \rho = \frac{1}{2 n s_w^2} \sum_i (l_i - l_{i-1})^2, \qquad
+        s_w^2 = s^2 - \frac{n_0 n_1}{n^2} (\bar l_0 - \bar l_1)^2,
+
+    where :math:`s_w^2` is the variance within both parts.
 
     The window is stored as sums of 1, 2, 4, ... losses, at most ``max_buckets`` of each, so memory and the time of a
     check grow like log n. Cuts are only possible between these sums.
@@ -106,9 +125,11 @@ def adwin(
         The largest number of sums of each length.
     min_window : int, at least 1, default 5
         The length w of the shortest part that is compared.
+    autocorrelated : bool, default True
+        Whether losses may depend on the loss before them. If they are independent, False detects slightly earlier.
     restart : bool, default False
-        Whether the window is emptied after a detection, so that one change gives one detection. Otherwise it keeps what
-        follows the change, and the last losses before the change can cause further detections of it.
+        Whether the window is emptied after a detection. Otherwise it keeps the losses that follow the change. The last
+        losses before the change leave the window later, as the evidence grows, which is no further detection.
 
     Returns
     -------
@@ -144,11 +165,10 @@ def adwin(
     >>> state.drift, state.width
     (False, 1000)
     >>> state = adwin(state, losses[1000:])
-    >>> state.drift, state.detections, state.mean
-    (True, (1023, 1055, 1087), 1.0)
+    >>> state.drift, state.detections, state.width, state.mean
+    (True, (1023,), 100, 1.0)
 
-    This is one change: the last losses before it leave the window as the evidence grows. With ``restart``, the window
-    is emptied at once:
+    With ``restart``, the window is emptied at once:
 
     >>> state = adwin(None, losses, restart=True)
     >>> state.detections, state.width
@@ -162,71 +182,103 @@ def adwin(
     for name, value in (("check_every", check_every), ("max_buckets", max_buckets), ("min_window", min_window)):
         check_count(name, value, 1)
     check_every, max_buckets = int(check_every), int(max_buckets)
-    bound = (float(delta), float(largest_loss), int(min_window))
+    bound = (float(delta), float(largest_loss), int(min_window), bool(autocorrelated))
     n, detections, drift = state.n, state.detections, False
-    window = _Window([list(row) for row in state.buckets], state.width, state.total, state.deviations)
+    window = _Window([*state.buckets], state.width, state.total, state.deviations, state.differences, state.last)
     for loss in read(losses, largest_loss):
         window.append(loss, max_buckets)
         n += 1
         checked = window.width if restart else n  # with restart, the width is the number of losses since it
         if checked % check_every == 0 and window.holds_a_change(*bound):
-            detections, drift = (*detections, n - 1), True
             if restart:
-                window = _Window([[]], 0, 0.0, 0.0)
+                window = _Window([()], 0, 0.0, 0.0, 0.0, 0.0)
             while window.holds_a_change(*bound):
                 window.drop_oldest()
-    return Adwin(n, detections, drift, window.width, window.total, window.deviations, tuple(map(tuple, window.rows)))
+            if not detections or n - window.width > detections[-1]:  # else these losses precede the same change
+                detections, drift = (*detections, n - 1), True
+    return Adwin(
+        n,
+        detections,
+        drift,
+        window.width,
+        window.total,
+        window.deviations,
+        window.differences,
+        tuple(window.rows),
+        window.last,
+    )
 
 
 @dataclass(slots=True)
 class _Window:
     """The window while losses are read. Row i holds buckets of 2^i losses, the oldest first."""
 
-    rows: list[list[Bucket]]
+    rows: list[tuple[Bucket, ...]]
     width: int
     total: float
     deviations: float
+    differences: float
+    last: float
 
     def append(self, loss: float, max_buckets: int) -> None:
         """Add a loss; where there are too many buckets of one size, merge the two oldest."""
+        difference = 0.0
         if self.width:
             self.deviations += (loss - self.total / self.width) ** 2 * self.width / (self.width + 1)
-        self.width, self.total = self.width + 1, self.total + loss
-        self.rows[0].append((loss, 0.0))
+            difference = (loss - self.last) ** 2
+        self.width, self.total, self.last = self.width + 1, self.total + loss, loss
+        self.differences += difference
+        self.rows[0] += ((loss, 0.0, difference),)
         i = 0
         while len(self.rows[i]) > max_buckets:
-            (sum_a, deviations_a), (sum_b, deviations_b) = self.rows[i][:2]
-            del self.rows[i][:2]
+            (sum_a, deviations_a, differences_a), (sum_b, deviations_b, differences_b) = self.rows[i][:2]
+            self.rows[i] = self.rows[i][2:]
             i += 1
             if i == len(self.rows):
-                self.rows.append([])
+                self.rows.append(())
             deviations = deviations_a + deviations_b + (sum_a - sum_b) ** 2 / 2**i
-            self.rows[i].append((sum_a + sum_b, deviations))
+            self.rows[i] += ((sum_a + sum_b, deviations, differences_a + differences_b),)
 
     def drop_oldest(self) -> None:
         """Remove the oldest bucket."""
         size = 2 ** (len(self.rows) - 1)
-        total, deviations = self.rows[-1].pop(0)
+        total, deviations, differences = self.rows[-1][0]
+        self.rows[-1] = self.rows[-1][1:]
         self.width, self.total = self.width - size, self.total - total
         difference = total / size - self.total / self.width  # of the means of what is dropped and what is kept
         self.deviations -= deviations + difference**2 * size * self.width / (size + self.width)
+        self.differences -= differences
         if not self.rows[-1]:
             self.rows.pop()
 
-    def holds_a_change(self, delta: float, largest_loss: float, min_window: int) -> bool:
+    def holds_a_change(self, delta: float, largest_loss: float, min_window: int, autocorrelated: bool) -> bool:
         """Return whether the means on both sides of some cut differ by more than the bound."""
         if self.width < 2 * min_window:
             return False
-        log = math.log(2 * math.log(self.width) / delta)
-        variance = max(self.deviations, 0.0) / self.width
+        n = self.width
+        log = math.log(2 * math.log(n) / delta)
+        variance = max(self.deviations, 0.0) / n
+
+        def bound(variance: float, inverse_m: float) -> float:
+            return math.sqrt(2 * variance * inverse_m * log) + 2 / 3 * largest_loss * inverse_m * log
+
         n0, sum0 = 0, 0.0
         for i in reversed(range(len(self.rows))):
-            for total, _ in self.rows[i]:
+            for total, _, _ in self.rows[i]:
                 n0, sum0 = n0 + 2**i, sum0 + total
-                n1 = self.width - n0
+                n1 = n - n0
                 if n0 >= min_window <= n1:
                     inverse_m = 1 / (n0 - min_window + 1) + 1 / (n1 - min_window + 1)
-                    bound = math.sqrt(2 * variance * inverse_m * log) + 2 / 3 * largest_loss * inverse_m * log
-                    if abs(sum0 / n0 - (self.total - sum0) / n1) > bound:
+                    gap = abs(sum0 / n0 - (self.total - sum0) / n1)
+                    if gap > bound(variance, inverse_m) and not (
+                        autocorrelated and gap <= bound(self.long_run_variance(n0, gap), inverse_m)
+                    ):
                         return True
         return False
+
+    def long_run_variance(self, n0: int, gap: float) -> float:
+        """Return n times the variance of a mean of n losses, from a first-order autoregression around both means."""
+        n = self.width
+        within = max(self.deviations / n - n0 * (n - n0) / n**2 * gap**2, 0.0)
+        unexplained = max(self.differences, 0.0) / (2 * n)  # the variance times 1 − ρ
+        return within * max(2 * within / unexplained - 1, 0.0) if unexplained > 0 else 0.0

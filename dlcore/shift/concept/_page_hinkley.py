@@ -48,6 +48,10 @@ class PageHinkley:
     rise: float = 0.0
     fall: float = 0.0
 
+    def reset(self) -> "PageHinkley":
+        """Return the state after a detection: the next losses are compared with nothing that came before."""
+        return PageHinkley(n=self.n, detections=self.detections)
+
 
 def page_hinkley(
     state: PageHinkley | None,

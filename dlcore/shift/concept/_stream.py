@@ -25,6 +25,9 @@ def initial_or(kind: type[State], state: State | None) -> State:
 def read(losses: Tensor, largest: float) -> list[float]:
     """Return the losses as Python numbers; raise unless they are finite or, below a finite bound, in [0, largest].
 
+    A missing loss is refused rather than skipped: a stream whose losses are missing where the model is wrong would
+    look as if nothing had changed.
+
     The check is repeated on the tensor only to name the first bad loss: on a single loss, every operation of torch
     costs as much as all the rest of a monitor.
     """
@@ -32,10 +35,18 @@ def read(losses: Tensor, largest: float) -> list[float]:
     check_floating(losses=losses)
     if losses.dim() > 1:
         raise ValueError(f"losses must have shape (n,) or (), got {tuple(losses.shape)}")
-    numbers = cast("list[float]", losses.flatten().tolist())  # pyright: ignore[reportUnknownMemberType]
+    values = cast("list[float] | float", losses.tolist())  # pyright: ignore[reportUnknownMemberType]
+    numbers = [values] if isinstance(values, float) else values
     if largest == math.inf:
         if not all(map(math.isfinite, numbers)):
-            check_values("losses", losses, "finite", lambda losses: losses.isfinite())
+            check_values("losses", losses, "finite", lambda losses: losses.isfinite(), cure_of(numbers))
     elif not all(0 <= loss <= largest for loss in numbers):
-        check_values("losses", losses, f"in [0, {largest}]", lambda losses: (losses >= 0) & (losses <= largest))
+        check_values(
+            "losses", losses, f"in [0, {largest}]", lambda losses: (losses >= 0) & (losses <= largest), cure_of(numbers)
+        )
     return numbers
+
+
+def cure_of(losses: list[float]) -> str:
+    """Return how to read a stream with missing losses."""
+    return "; to leave out missing losses, pass losses[~losses.isnan()]" if any(map(math.isnan, losses)) else ""
