@@ -23,7 +23,7 @@ from dlcore._shards import OneProcess
 from dlcore._torch import cholesky
 from dlcore.shift import label
 from dlcore.shift.label import LabelShift, LabelShiftReport, _calibration, _expectation, _fused
-from dlcore.shift.label._assumptions import accuracy_gain
+from dlcore.shift.label._assumptions import accuracy_gain, invariance_test
 from dlcore.shift.label._interval import prior_interval
 from dlcore.shift.label._rows import ClassifierOutputs, resampled_counts, resampled_means
 
@@ -954,6 +954,37 @@ def test_blurred_inputs_are_detected_though_the_predictions_have_a_prior(estimat
     assert before.invariance_p_value > 0.01
     assert after.invariance_p_value < 1e-4
     assert after.verdict.endswith("so more than the labels has shifted.")
+
+
+@pytest.mark.parametrize("target_prior", [[0.5, 0.3, 0.2], [0.6, 0.4]])
+def test_invariance_test_is_its_definition(target_prior: list[float]) -> None:
+    source, labels, target, _ = sample(0, target_prior, n=60, m=50, separation=1.5)
+    prior = torch.tensor(target_prior, dtype=torch.float64)
+    outputs = ClassifierOutputs(source, labels, target, torch.float64, 60, 50, OneProcess())
+
+    found = invariance_test(outputs, prior)
+
+    def moments(scores: np.ndarray) -> np.ndarray:
+        logs = np.log(scores + 1e-4)
+        if scores.shape[1] == 2:
+            return logs
+        second = np.argsort(-scores, axis=1)[:, 1]
+        return np.hstack([logs, np.eye(scores.shape[1])[second][:, 1:]])
+
+    f, f_target, y = source.numpy(), target.numpy(), labels.numpy()
+    b, b_target, p = moments(f), moments(f_target), np.array(target_prior)
+    of_scores, of_moments = (np.stack([x[y == j].mean(0) for j in range(len(p))], axis=1) for x in (f, b))
+    to_moments = of_moments @ np.linalg.pinv(of_scores)
+    r, r_target = b - f @ to_moments.T, b_target - f_target @ to_moments.T
+    n = np.bincount(y)
+    floor = 1 / 50**2 + ((p / n) ** 2).sum()
+    v = np.cov(r_target.T, bias=True) / 50 + floor * np.eye(len(r.T))
+    v += sum(p[j] ** 2 / n[j] * np.cov(r[y == j].T, bias=True) for j in range(len(p)))
+    mean = r_target.mean(0)
+    statistic = mean @ np.linalg.solve(v, mean)
+    deviation = np.sqrt(b.var(0) + b_target.var(0) + floor)
+    assert found.p_value == pytest.approx(stats.chi2.sf(statistic, len(mean)), rel=1e-6)
+    assert found.distance == pytest.approx(abs(mean / deviation).max(), rel=1e-9)
 
 
 def test_tests_of_the_assumptions_keep_their_level() -> None:

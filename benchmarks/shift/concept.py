@@ -51,7 +51,7 @@ def tables(seeds: int) -> list[Table]:
 
 def alarms(methods: dict[str, Monitor | None], seeds: int) -> Table:
     """Return how many alarms each monitor raises in streams without a change and with two changes."""
-    columns = [f"{kind}, {count} changes" for count in (0, 2) for kind in ("errors", *CORRELATIONS)]
+    columns = tuple(f"{kind}, {count} changes" for count in (0, 2) for kind in ("errors", *CORRELATIONS))
     table = Table(
         "Alarms in streams without a change and with two changes",
         f"{3 * LENGTH} losses; errors whose rate is .2 or, in the middle, .4, and normal losses in [0, 1] with "

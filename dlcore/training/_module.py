@@ -63,9 +63,9 @@ def fit_(
     :class:`torch.amp.GradScaler` in a loop of your own.
 
     With a generator, a run of 4 epochs that resumes for 6 more gives the parameters of a run of 10 epochs, to the bit.
-    The state also holds the buffers and the state of the optimizer, and what the module draws from torch's global
-    generator, as dropout does, depends on the given one. After a ``KeyboardInterrupt`` the module keeps what it has
-    learned, and the attribute ``history`` of the exception holds the record.
+    The state also holds the buffers and the state of the optimizer. Random numbers that the module draws from torch's
+    global generator, as dropout does, are determined by the given generator. After a ``KeyboardInterrupt`` the module
+    keeps what it has learned, and the attribute ``history`` of the exception holds the record.
 
     Sharded rows are trained on as by :func:`fit`: each process has the module, with the same plain parameters, and the
     gradients are summed once a step. The module must treat each row alone, which batch normalization does not.

@@ -2,17 +2,17 @@ r"""
 Treatment effects: can a survey replace LaLonde's control group?
 ================================================================
 
-Propensity weights on raw data, checked against an experiment: balance plot, doubly robust estimate
-and verdict.
+Propensity weights on raw data are checked against an experiment, by a balance plot, a doubly robust
+estimate and a verdict.
 
 In short
 --------
 
 In 1986, Robert LaLonde (*American Economic Review* 76(4)) replaced the controls of an experiment by
 people from a survey, and the estimated effect of the treatment had the wrong sign. Weights that
-make the survey look like the treated, and a doubly robust estimate, repair this if the columns
-contain all that decided both who was treated and what became of them. The verdict sees the columns
-that you give it; no number sees a column that is missing.
+make the survey look like the treated, and a doubly robust estimate, correct this if the columns
+contain all that decided both who was treated and what became of them. The verdict judges the
+columns that you give it; no number reveals a missing column.
 
 .. math::
 
@@ -47,17 +47,18 @@ claims = {}
 # An experiment whose answer is known
 # -----------------------------------
 #
-# LaLonde's data are not in scikit-learn, and this script downloads nothing. They also cannot tell how
-# good a method is: there is one sample, and the effect in the experiment itself is uncertain by
-# about 40 %. So we build the same situation from 442 diabetes patients, where the effect is
-# known and can be estimated many times. `LaLonde's own numbers`_ follow below.
+# LaLonde's data are not in scikit-learn, and this script downloads nothing. They also cannot show
+# how good a method is: there is one sample, and the effect in the experiment itself is uncertain by
+# about 40 %. So we build the same situation from 442 diabetes patients, where the effect is known
+# and can be estimated many times. `LaLonde's own numbers`_ follow below.
 #
 # The data are raw: the age is in years, the blood pressure in mmHg, and the sex is coded as 1 and 2.
 # Columns in different units need no preparation, because each estimator standardizes them.
 # The outcome is the progression of the disease within a year, a number from 25 to 346. Only two things
 # are made up: a programme lowers the progression by ``effect``, and patients enrol more often if
-# their body mass index and their blood pressure are high. A coin decides who of the enrolled is
-# treated; the others are the controls of the experiment. Those who did not enrol are the *survey*.
+# their body mass index and their blood pressure are high. A coin toss decides which of the enrolled
+# are treated; the others are the controls of the experiment. Those who did not enrol are the
+# *survey*.
 
 data = load_diabetes(scaled=False)
 x, y = torch.as_tensor(data.data), torch.as_tensor(data.target)
@@ -91,7 +92,7 @@ for name, row in zip(names, x[:3].T, strict=True):
 
 
 def naive(treated, others):
-    """Return the difference of the means, treated less others, and its standard error."""
+    """Return the difference of the means, treated minus others, and its standard error."""
     outcomes = y[treated] + effect, y[others]
     error = sum(float(part.var()) / len(part) for part in outcomes) ** 0.5
     return float(outcomes[0].mean() - outcomes[1].mean()), error
@@ -200,11 +201,11 @@ claims["ULSIF and logistic regression leave a difference of 0.2 or more"] = (
 # Fourth step: the doubly robust effect
 # -------------------------------------
 #
-# The weighted mean of the survey inherits every difference that is left. The doubly robust estimate
-# corrects it by a regression. It is right if either the weights or the regression is.
-# :func:`dlcore.shift.covariate.target_mean` gives it with its standard error. What is averaged is
-# the outcome of a treated patient less that of a control. For the treated we know the first part,
-# which takes the place of ``predictions``; for the controls we know the second, with a minus sign.
+# The weighted mean of the survey inherits every difference that the weights leave. The doubly
+# robust estimate corrects it by a regression. It is right if either the weights or the regression
+# is. :func:`dlcore.shift.covariate.target_mean` gives it with its standard error. It averages the
+# outcome of a treated patient minus that of a control. For the treated we know the first part,
+# which we pass as ``predictions``; for the controls we know the second, with a minus sign.
 
 
 def effects(ratio, source, target, survey, treated):
@@ -271,8 +272,9 @@ plt.show()
 # One sample cannot tell. We repeat the whole study ``n_draws`` times, and also leave out the column
 # ``hidden``, as if nobody had measured it. With all columns, the doubly robust estimates are about as
 # accurate as the experiment. Without the body mass index, the error is more than half of the effect, a
-# third of the intervals miss it, and the report trusts the weights no less: the columns that it sees
-# are balanced. Randomization balances all columns, also those that nobody has measured. No weights do.
+# third of the intervals miss it, and the report trusts the weights no less: the columns that it has
+# are balanced. Randomization balances all columns, also those that nobody has measured. No weights
+# do.
 
 all_columns = list(range(len(names)))
 visible = [i for i in all_columns if names[i] != hidden]
@@ -336,7 +338,7 @@ plt.show()
 
 # %%
 # The intervals contain the effect more often than in 95 of 100 cases. All draws share the same 442
-# patients, so that estimates vary less than they would if each draw brought new ones.
+# patients, so the estimates vary less than they would with new patients in each draw.
 
 # %%
 # LaLonde's own numbers
@@ -390,8 +392,8 @@ plt.show()
 # Without weights, the training seems to cost a man 8,498 dollars a year. All doubly robust estimates
 # are within 410 dollars of the experiment, less than its standard error. The verdicts are
 # stricter than the result. They speak about means of *any* outcome, and with all columns balanced a
-# classifier can still separate the weighted survey from the treated. Here the regression repairs it; the data
-# alone could not have told.
+# classifier can still separate the weighted survey from the treated. Here the regression corrects
+# this; the data alone could not show that it does.
 #
 # The data are those of Dehejia and Wahba, *Journal of the American Statistical Association*
 # 94(448), 1999, as in the package ``causaldata``, and the table is
@@ -424,8 +426,8 @@ plt.show()
 # ----------
 #
 # Look at the balance before you look at the outcome, use a doubly robust estimate, and read the
-# verdict as a statement about the columns you have. Whether they are enough is a question about how people
-# came to be treated, and not about the numbers. The functions are
+# verdict as a statement about the columns you have. Whether these are enough depends on how people
+# came to be treated, and no number can tell. The functions are
 # :func:`dlcore.shift.covariate.logistic_ratio`, :func:`dlcore.shift.covariate.kliep`,
 # :func:`dlcore.shift.covariate.ulsif` and :func:`dlcore.shift.covariate.target_mean`; the table of
 # the balance is :class:`dlcore.shift.covariate.Balance`.
@@ -434,7 +436,7 @@ plt.show()
 # Exercises
 # ---------
 #
-# **1.** The report of balancing says that some of the treated are represented by no row of the survey.
+# **1.** The report of balancing says that no row of the survey represents some of the treated.
 # Leave them out, and estimate again. What does the verdict say now, and whose effect is it?
 
 # Solution

@@ -35,8 +35,7 @@ def read(losses: Tensor, largest: float) -> list[float]:
     check_floating(losses=losses)
     if losses.dim() > 1:
         raise ValueError(f"losses must have shape (n,) or (), got {tuple(losses.shape)}")
-    values = cast("list[float] | float", losses.tolist())  # pyright: ignore[reportUnknownMemberType]
-    numbers = [values] if isinstance(values, float) else values
+    numbers = cast("list[float]", losses.reshape(-1).tolist())  # pyright: ignore[reportUnknownMemberType]
     if largest == math.inf:
         if not all(map(math.isfinite, numbers)):
             check_values("losses", losses, "finite", lambda losses: losses.isfinite(), cure_of(numbers))

@@ -39,13 +39,13 @@ def logistic_ratio(
             = \frac{n}{m}\,e^{\boldsymbol{\theta}^\top\boldsymbol{\phi}(\mathbf{x}) + b}
 
     where :math:`n` and :math:`m` are the sizes of source and target, and :math:`\boldsymbol{\phi}` are standardized
-    features. The parameters maximize the likelihood of the domains less :math:`\sum_j \lambda_j\theta_j^2 / 2`; the
-    bias is free. The penalties, and with ``"auto"`` the features, minimize the log-loss on held-out rows: each is
-    predicted by parameters that are one Newton step from the minimum of the others. Columns whose means differ in the
-    two samples have a lighter penalty if that is better. Products of the columns, and kernels around 100 rows, are
-    taken only if that loss is better by two standard errors. This choice uses at most 4096 rows of each domain. The
-    parameters are then fitted to all rows, in blocks: time grows linearly with the number of rows, and no copy of the
-    samples is made.
+    features. The parameters maximize the log-likelihood of the domains minus :math:`\sum_j \lambda_j\theta_j^2 / 2`;
+    the bias is not penalized. The penalties, and with ``"auto"`` the features, minimize the log-loss on held-out rows:
+    each row is predicted as if the model had been fitted to the others, to within one Newton step. Columns whose means
+    differ in the two samples have a lighter penalty if that is better. Products of the columns, and kernels around 100
+    rows, are taken only if that loss is better by two standard errors. This choice uses at most 4096 rows of each
+    domain. The parameters are then fitted to all rows, in blocks: time grows linearly with the number of rows, and no
+    copy of the samples is made.
 
     Parameters
     ----------
