@@ -38,6 +38,7 @@ PROCESSES = 2
 TRAINING = "fit_"
 TWO_SAMPLES = ("risk.generalization_gap", "shift.covariate.", "shift.detect.", "shift.label.")  # names begin so
 SECONDS_TO_START, SECONDS_TO_FOLLOW = 240, 240  # on a machine that is busy otherwise
+SECONDS_AFTER_FAILURE = 5  # the other process may wait for the one that has failed
 OF_PARAMETERS = {  # which fully_shard turns into DTensors
     *(f"init.{name}_" for name in ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform")),
     *(
@@ -84,8 +85,12 @@ class Pair:
         for pipe in self.pipes:
             pipe.send((layer, name))
         multiprocessing.connection.wait(self.pipes)
-        hangs = "it waits for the other process"
-        return [pipe.recv() if pipe.poll(SECONDS_TO_FOLLOW) else hangs for pipe in self.pipes]
+        found = {i: pipe.recv() for i, pipe in enumerate(self.pipes) if pipe.poll()}
+        seconds = SECONDS_AFTER_FAILURE if any(found.values()) else SECONDS_TO_FOLLOW
+        for i, pipe in enumerate(self.pipes):
+            if i not in found:
+                found[i] = pipe.recv() if pipe.poll(seconds) else "it waits for the other process"
+        return [found[i] for i in range(PROCESSES)]
 
     def stop(self) -> None:
         """End the processes, whatever they wait for."""

@@ -59,7 +59,7 @@ def stratified_k_fold(
     See Also
     --------
     sklearn.model_selection.StratifiedKFold : It refuses k above the size of every class, and its folds differ more in
-    size.
+        size.
 
     References
     ----------
