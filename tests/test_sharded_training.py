@@ -16,6 +16,8 @@ from torch.utils.data import TensorDataset
 from dlcore import _order, _shards, linear, losses, optim, training
 from dlcore.linear import LinearParams
 from dlcore.shift import concept
+from dlcore.training import _loop
+from dlcore.training._data import Batch, Batches
 from dlcore.training._together import Together
 from tests.processes import Processes, mesh_of_one
 from tests.test_sharded import draw, refused, shard
@@ -425,6 +427,20 @@ def test_the_error_of_another_process_is_raised(monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(RuntimeError, match=r"^process 1 has failed with ValueError: y must be >= 0$"):
         Together(shards).expecting([]).sum(1.0, [])
+
+
+def test_no_validation_loss_is_computed_where_a_process_holds_no_rows() -> None:
+    def loss(w: Tensor, x: Tensor) -> Tensor:
+        assert len(x) > 0
+        return w * x
+
+    x = shard(mesh_of_one(), torch.ones(2))
+    passes = training.epochs(loss, torch.tensor(3.0), x, batch_size=2, lr=0.1)
+    held_elsewhere, held_here = Batch((torch.ones(0),), None, 0, 4), Batch((torch.ones(2),), None, 2, 2)
+
+    mean = _loop._validation_loss(passes.run, loss, Batches(lambda _: iter([held_elsewhere, held_here]), 2))
+
+    assert mean == 1  # 2 times 3, divided by 6 rows
 
 
 def end_in_the_second_epoch(mesh: DeviceMesh, folder: Path) -> None:

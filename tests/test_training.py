@@ -461,6 +461,15 @@ def test_a_row_that_is_not_a_number_is_found_in_its_batch() -> None:
     assert caught.value.history.params == -2  # the loss was last finite on batch 2, after two steps
 
 
+def test_a_row_of_a_data_loader_has_no_number() -> None:
+    x = torch.tensor([1.0, math.nan])
+
+    with pytest.raises(training.DivergenceError, match=r"^loss must be finite, got nan at epoch 0, batch 0$") as caught:
+        training.fit(lambda w, x: w * x, torch.tensor(0.0), DataLoader(x, batch_size=2), epochs=1, lr=1.0)
+
+    assert caught.value.row is None
+
+
 def test_a_diverged_run_resumes_from_its_last_good_parameters_with_a_smaller_step() -> None:
     start, x, y = line_data()
     options: dict[str, Any] = {"batch_size": 5, "generator": seeded()}
