@@ -10,13 +10,14 @@ from torch import Tensor
 
 from dlcore import batches, losses, metrics, mlp, model_selection, training
 from dlcore.linear import softmax_regression
-from dlcore.shift import detect, label
+from dlcore.shift import covariate, detect, label
 from tests.library import public_functions
 
 KINDS = [torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0, 2, 1, 0, 0])
 LOGITS = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
 P = LOGITS.softmax(1)
+SAMPLES = LOGITS[:, :2], LOGITS[:6, 1:]
 PARAMS = mlp.init_mlp([3, 4, 3], generator=torch.Generator().manual_seed(0))
 OPTIONS: dict[str, Any] = {"n_resamples": 0}
 
@@ -42,6 +43,9 @@ CLASSES: dict[str, Callable[[Tensor], Any]] = {
     "metrics.accuracy": lambda y: metrics.accuracy(y, torch.cat([y[:6], y[:6]])),
     "model_selection.grouped_k_fold": lambda y: list(model_selection.grouped_k_fold(y, 2)),
     "model_selection.stratified_k_fold": lambda y: list(model_selection.stratified_k_fold(y, 2)),
+    "shift.covariate.kliep": lambda y: covariate.kliep(*SAMPLES, groups=(y, y[:6])).weights,
+    "shift.covariate.logistic_ratio": lambda y: covariate.logistic_ratio(*SAMPLES, groups=(y, y[:6])).weights,
+    "shift.covariate.ulsif": lambda y: covariate.ulsif(*SAMPLES, groups=(y, y[:6])).weights,
     "shift.detect.label_test": lambda y: torch.tensor(
         detect.label_test(y[:6], y[6:], n_permutations=99, generator=seeded()).p_value
     ),

@@ -65,6 +65,8 @@ class DivergenceError(FloatingPointError):
     history : History
         The epochs before, and the last parameters at which the loss of a batch was finite. Its state resumes from them
         at the start of the failed epoch, without any state of the step.
+    row : int, optional
+        The number of the first row of the data with such a loss, if another row in the batch has a finite one.
 
     Examples
     --------
