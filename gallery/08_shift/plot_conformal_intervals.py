@@ -240,8 +240,8 @@ claims["The coverage is closer to the level where the report trusts the weights"
 # ----------
 #
 # Weights in the quantile make the intervals of any model hold in the target, if the outcome depends on the
-# columns as before and the ratio is estimated well. They cost width, and repetitions vary
-# more. :func:`dlcore.importance.weighted_quantile` is the quantile and
+# columns as before and the ratio is estimated well. The price is width, and a coverage that varies more
+# from one repetition to the next. :func:`dlcore.importance.weighted_quantile` is the quantile and
 # :func:`dlcore.shift.covariate.logistic_ratio` the ratio; with its ``__call__`` it gives the weight of a new row.
 # For the mean of an outcome in the target, rather than an interval for each, use
 # :func:`dlcore.shift.covariate.target_mean`.
