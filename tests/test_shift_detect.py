@@ -726,7 +726,7 @@ def all_four(x: Tensor, y: Tensor, **options: float) -> list[ShiftTest]:
 
 
 def test_effects_are_their_formulas() -> None:
-    x, y = normal(60, 2), normal(50, 2) + 0.8
+    x, y = normal(60, 2), normal(50, 2) + 1.4
 
     ks, mmd, classifier, label = all_four(x, y)
 
@@ -761,7 +761,7 @@ def test_limits_of_ks_solve_their_equations(n: int, m: int) -> None:
 
 @pytest.mark.parametrize("kind", range(4))
 def test_the_lower_limit_is_the_largest_tolerance_that_is_rejected(kind: int) -> None:
-    x, y = normal(100, 2), normal(80, 2) + 0.8
+    x, y = normal(100, 2), normal(80, 2) + 1.4
     lower = all_four(x, y)[kind].interval[0]
 
     less, more = (all_four(x, y, tolerance=lower * factor)[kind] for factor in (0.999, 1.001))
@@ -775,7 +775,7 @@ def test_the_lower_limit_is_the_largest_tolerance_that_is_rejected(kind: int) ->
 
 @pytest.mark.parametrize("kind", range(4))
 def test_p_values_rise_with_the_tolerance(kind: int) -> None:
-    x, y = normal(100, 2), normal(80, 2) + 0.8
+    x, y = normal(100, 2), normal(80, 2) + 1.4
 
     p = [all_four(x, y, tolerance=tolerance)[kind].p_value for tolerance in (0.01, 0.1, 0.2, 0.4, 0.9)]
 
