@@ -18,6 +18,8 @@ from dlcore._torch import split
 
 __all__ = ["Alone", "Together"]
 
+SAME_STEPS = "; start from the same ones, and let neither the step nor a layer depend on the rows of one process"
+
 
 class Alone:
     """The only process of a run, which exchanges nothing."""
@@ -110,7 +112,7 @@ class Together(Alone):
 
     def check_same(self, tensors: list[Tensor]) -> None:
         """Raise ValueError unless all processes have the same parameters and buffers."""
-        self.processes.check_same(CURE, params=f"{len(tensors)} tensors with checksum {checksum(*tensors)}")
+        self.processes.check_same(SAME_STEPS, params=f"{len(tensors)} tensors with checksum {checksum(*tensors)}")
 
     def check_plain(self, name: str, tensors: Sequence[Tensor]) -> None:
         """Raise TypeError if parameters are sharded as the rows are."""
@@ -118,6 +120,3 @@ class Together(Alone):
             raise TypeError(
                 f"{name} must be plain tensors, the same in each process, where rows are sharded, got a DTensor"
             )
-
-
-CURE = "; start from the same ones, and let neither the step nor a layer depend on the rows of one process"
