@@ -50,6 +50,7 @@ extensions = [
     "sphinxcontrib.katex",
     "myst_parser",
     "mendings",
+    "translated",
     "api_pages",
     "site_search",
     "as_markdown",
@@ -74,6 +75,7 @@ templates_path = ["_templates"]
 exclude_patterns = [
     "_build",
     "node_modules",
+    "locales",
     "tasks.rst",  # a part of the API index
     *(f"auto_gallery/**/*.{ending}" for ending in ("py", "ipynb", "zip", "json", "py.md5")),
 ]
@@ -116,6 +118,13 @@ numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = inventories.types(DOCS / "_inventories", names_of)
 intersphinx_mapping = inventories.mapping(DOCS / "_inventories", BUILT / "inventories")
+
+# -- The languages
+
+# ``-D language=zh_CN`` builds the Chinese edition. Its catalogues are made by ``tox run -e translations``.
+language = "en"
+locale_dirs = ["locales"]
+gettext_location = True
 
 # -- The tutorials
 

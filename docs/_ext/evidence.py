@@ -7,7 +7,7 @@ belong to the current code. If the code of a chapter has changed since its tests
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -15,6 +15,8 @@ from typing import Any
 
 import chapters
 import library_code
+from markup import escape, list_table
+from translated import message, said
 
 from tests.table import LAYERS, LAYERS_OF_TWO_PROCESSES, Entry, gather
 
@@ -47,15 +49,10 @@ This page shows what the tests verified for each function, and which properties 
 
 For timings, see :doc:`performance`.
 
-.. raw:: html
-
-   <details class="legend"><summary>Meaning of the columns and signs</summary>
+.. fold:: {summary}
+   :class: legend
 
 {legend}
-
-.. raw:: html
-
-   </details>
 
 .. toctree::
    :hidden:
@@ -75,9 +72,20 @@ LEGEND = {
     "packages, or the definition written out in the test. The number is the largest relative difference in float64 "
     "over all of these tests and all of their inputs.",
 }
-RUN = "The results are from the run of {date}: {passed:,} tests and examples passed, {failed} failed ({machine})."
+RUN = message(
+    "The results are from the run of {date}: {passed} tests and examples passed, {failed} failed ({machine})."
+)
 NO_RUN = "**No test run belongs to this build**, so the tables claim nothing. Run ``tox run -e tests,doctests``."
-OUTDATED = "The code of this chapter has changed since the run of {date}."
+OUTDATED = message("The code of this chapter has changed since the run of {date}.")
+TESTS = message("{n} more tests of this chapter")
+LARGEST_ERROR = message("largest error {error}")
+NOT_TESTED = message("not tested for this build")
+BEFORE_CHANGE = message("before the last change of the code")
+REFERENCES = {"its definition": message("its definition"), "50 digits": message("50 digits")}
+EQUAL = message("equal")
+EVIDENCE = message("Evidence")
+COLUMNS_AND_SIGNS = message("Meaning of the columns and signs")
+HEADINGS = (message("gradient"), message("vmap"), message("compile"))
 CHAPTER = """\
 {title}
 {underline}
@@ -97,16 +105,11 @@ CHAPTER = """\
 {tests}
 
 """
-TESTS = """\
-.. raw:: html
-
-   <details class="tests"><summary>{summary}</summary>
+FOLDED_TESTS = """\
+.. fold:: {summary}
+   :class: tests
 
 {rows}
-
-.. raw:: html
-
-   </details>
 """
 
 
@@ -174,16 +177,19 @@ def of_chapter(test: str, chapter: str) -> bool:
 def write(folder: Path, evidence: Evidence, names_of: dict[str, list[str]]) -> None:
     """Write the evidence page."""
     table = gather()
-    legend = "\n".join(f"{sign}\n    {meaning}" for sign, meaning in LEGEND.items())
-    told = [RUN.format(date=d, machine=m, **counts) for (d, m), counts in sorted(evidence.runs.items(), reverse=True)]
-    page = PAGE.format(run=" ".join(told) or NO_RUN, legend=legend)
+    legend = indent("\n".join(f"{sign}\n    {meaning}" for sign, meaning in LEGEND.items()), "   ")
+    runs = [
+        said(RUN, date=date, machine=machine, passed=f"{counts['passed']:,}", failed=counts["failed"])
+        for (date, machine), counts in sorted(evidence.runs.items(), reverse=True)
+    ]
+    page = PAGE.format(run=" ".join(runs) or NO_RUN, summary=COLUMNS_AND_SIGNS, legend=legend)
     for module, functions in chapters.functions(names_of):
         chapter = module.removeprefix("dlcore.")
         names = [f"{chapter}.{name}" for name in functions]
         page += CHAPTER.format(
             title=chapter,
             underline="-" * len(chapter),
-            outdated=OUTDATED.format(date=evidence.dates[chapter]) if chapter in evidence.outdated else "",
+            outdated=said(OUTDATED, date=evidence.dates[chapter]) if chapter in evidence.outdated else "",
             rows=list_table(
                 ["function", "compared with", *COLUMNS, "refusals"], [row(n, evidence, table) for n in names]
             ),
@@ -199,7 +205,9 @@ def row(name: str, evidence: Evidence, table: dict[str, Entry]) -> list[str]:
     marks = [EXEMPT if entry and kind in entry.exempt else evidence.mark(name, kind) for kind in COLUMNS.values()]
     refusals = evidence.functions.get(name, {}).get("refuses", [0, 0])
     counted = str(refusals[0]) if mark(refusals) == HELD else mark(refusals)
-    compared = ", ".join(f"{oracle}{digits(error)}" for oracle, error in sorted(evidence.compared(name).items()))
+    compared = ", ".join(
+        f"{reference(oracle)}{digits(error)}" for oracle, error in sorted(evidence.compared(name).items())
+    )
     return [f".. _{anchor(name)}:\n\n:func:`~dlcore.{name}`", compared or NOT_RUN, *marks, counted]
 
 
@@ -208,19 +216,24 @@ def anchor(name: str) -> str:
     return f"evidence-{name}"
 
 
-def badge(name: str, evidence: Evidence, headings: Iterable[str] = ("gradient", "vmap", "compile")) -> str:
+def badge(name: str, evidence: Evidence, headings: Iterable[str] = HEADINGS) -> str:
     """Return one line that says what was verified of a function, with a link to its row on the evidence page."""
     chapter = name.rpartition(".")[0]
     compared = evidence.compared(name)
     held = [heading for heading in headings if evidence.mark(name, COLUMNS[heading]) == HELD]
-    parts = [" · ".join([*sorted(compared), *held])] if compared or held else []
+    parts = [" · ".join([*map(reference, sorted(compared)), *map(said, held)])] if compared or held else []
     errors = [error for error in compared.values() if error is not None]
-    parts += [f"largest error {digits(max(errors)).strip(' ()')}"] if any(errors) else []
+    parts += [said(LARGEST_ERROR, error=digits(max(errors)).strip(" ()"))] if any(errors) else []
     parts += [
-        evidence.dates.get(chapter, "not tested for this build")
-        + (", before the last change of the code" if chapter in evidence.outdated else "")
+        evidence.dates.get(chapter, said(NOT_TESTED))
+        + (f", {said(BEFORE_CHANGE)}" if chapter in evidence.outdated else "")
     ]
-    return f":ref:`Evidence <{anchor(name)}>`: {'; '.join(parts)}"
+    return f":said-ref:`{EVIDENCE} <{anchor(name)}>`: {'; '.join(parts)}"
+
+
+def reference(name: str) -> str:
+    """Return the markup of what a function is compared with: the name of a package, or a message."""
+    return said(REFERENCES[name]) if name in REFERENCES else name
 
 
 def mark(counts: Sequence[int] | None) -> str:
@@ -233,7 +246,7 @@ def digits(error: float | None) -> str:
     """Return an error rounded to one digit, in parentheses, or an empty string if none was measured."""
     if error is None:
         return ""
-    return f" ({error:.0e})".replace("e-0", "e-") if error else " (equal)"
+    return f" ({error:.0e})".replace("e-0", "e-") if error else f" ({said(EQUAL)})"
 
 
 def exemptions(entries: dict[str, Entry]) -> str:
@@ -255,22 +268,5 @@ def sentences(evidence: Evidence, chapter: str) -> str:
         f"- {mark(counts[:2])} {escape(name.partition('::test_')[2].replace('_', ' '))}{digits(counts[2])}"
         for name, counts in tests.items()
     ]
-    return TESTS.format(summary=f"{len(tests)} more tests of this chapter", rows="\n".join(lines)) if tests else ""
-
-
-def escape(text: str) -> str:
-    """Escape the characters that reStructuredText would read as markup."""
-    return "".join(f"\\{sign}" if sign in "\\*`|_" else sign for sign in text)
-
-
-def list_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return the body of a list-table directive."""
-    return indent("\n".join(line for cells in (head, *rows) for line in table_row(cells)), "   ")
-
-
-def table_row(cells: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a row; a cell may have several lines."""
-    for number, cell in enumerate(cells):
-        first, *others = cell.split("\n")
-        yield f"{'  ' if number else '* '}- {first}"
-        yield from (f"    {line}".rstrip() for line in others)
+    rows = indent("\n".join(lines), "   ")
+    return FOLDED_TESTS.format(summary=f"{TESTS} | n={len(tests)}", rows=rows) if tests else ""

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from textwrap import indent
 from typing import Any
 
+import markup
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,6 +86,11 @@ SLIDER = """
 
       <datalist>{options}</datalist>
 """
+DESCRIPTION = """
+.. container:: description
+
+   {text}
+"""
 PAIR = """
 .. container:: only-light
 
@@ -129,6 +135,7 @@ def save_light_and_dark(block: Any, block_vars: dict[str, Any], gallery_conf: di
                 text += SLIDER.format(
                     file=file.with_suffix(".webp").relative_to(gallery_conf["src_dir"]), options=options
                 )
+            text += DESCRIPTION.format(text=markup.escape(description))
             pair[theme] = indent(text, "   ")
         shown += PAIR.format(**pair)
         if len(block_vars["image_path_iterator"]) == block_vars["file_conf"].get("thumbnail_number", 1):

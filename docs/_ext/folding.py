@@ -11,8 +11,10 @@ import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.locale import _
+from translated import message
 
-SUMMARIES = {"# Figure": "Code of the figure", "# Solution": "Solution"}
+SUMMARIES = {"# Figure": message("Code of the figure"), "# Solution": message("Solution")}
 MARKER = re.compile(rf"^({'|'.join(SUMMARIES)})\n", flags=re.MULTILINE)
 
 
@@ -42,7 +44,7 @@ def fold(app: Sphinx, document: nodes.document) -> None:
         shown, marker, folded = split(without_descriptions(block.astext()))
         parts: list[nodes.Node] = [code_block(shown, block)] if shown else []
         if marker:
-            opening = f'<details class="folded"><summary>{SUMMARIES[marker]}</summary>'
+            opening = f'<details class="folded"><summary>{_(SUMMARIES[marker])}</summary>'
             parts += [
                 nodes.raw("", opening, format="html"),
                 code_block(folded, block),

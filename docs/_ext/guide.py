@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import equivalents
+import translated
 import works
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -25,6 +26,9 @@ DOCS = Path(__file__).parents[1]
 NOTES = DOCS / "notes_map.toml"
 GALLERY = DOCS.parent / "gallery"
 
+TOTAL = translated.message(
+    "Total: {passages} passages, {functions} functions, {tests} tests and {tutorials} tutorials."
+)
 PASSAGE = """\
 .. rubric:: {passage}
 
@@ -44,7 +48,8 @@ def notes_map() -> Iterator[str]:
     names = {name for row in rows for name in row["functions"]}
     tests = {name for row in rows for name in row["tests"]}
     tutorials = {name for row in rows for name in row["tutorials"]}
-    yield f"Total: {len(rows)} passages, {len(names)} functions, {len(tests)} tests and {len(tutorials)} tutorials.\n"
+    numbers = {"passages": rows, "functions": names, "tests": tests, "tutorials": tutorials}
+    yield translated.said(TOTAL, **{name: len(found) for name, found in numbers.items()}) + "\n"
     for heading, passages in groupby(rows, lambda row: row["heading"]):
         yield f"{bilingual(heading)}\n{'-' * 120}\n"
         for row in passages:
@@ -139,7 +144,10 @@ class Computed(SphinxDirective):
             "chapters": gallery_chapters,
             "equivalents-by-name": equivalents_by_name,
         }[self.name]()
-        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        parsed = self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        if self.name in ("works-cited", "notes-tests"):
+            translated.untranslatable(parsed)
+        return parsed
 
 
 def chinese(name: str, rawtext: str, text: str, *where: Any) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # noqa: ANN401, ARG001

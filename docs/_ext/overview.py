@@ -8,13 +8,13 @@ from textwrap import dedent, indent
 from typing import Any
 
 import chapters
+from translated import message, said
 
 PAGE = """\
 All functions
 =============
 
-This page lists all {count} public functions of ``dlcore`` with their formulas, by chapter. The page of each function
-has its parameters, its examples and the tutorials that use it.
+{counted} The page of each function has its parameters, its examples and the tutorials that use it.
 
 .. raw:: html
 
@@ -23,6 +23,7 @@ has its parameters, its examples and the tutorials that use it.
 
 """
 
+COUNTED = message("This page lists all {count} public functions of dlcore with their formulas, by chapter.")
 CHAPTER = """\
 {title}
 {underline}
@@ -56,7 +57,7 @@ def write(folder: Path, names_of: dict[str, list[str]]) -> None:
         page += CHAPTER.format(
             title=title, underline="-" * len(title), question=chapters.question(module), rows="\n".join(rows)
         )
-    chapters.write_if_changed(folder / "functions.rst", PAGE.format(count=count) + page)
+    chapters.write_if_changed(folder / "functions.rst", PAGE.format(counted=said(COUNTED, count=count)) + page)
 
 
 def row(name: str, function: Callable[..., Any]) -> str:

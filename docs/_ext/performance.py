@@ -9,7 +9,8 @@ from textwrap import indent
 from typing import Any
 
 import chapters
-from evidence import escape, list_table
+from markup import escape, list_table
+from translated import message, said
 
 PAGE = """\
 Performance
@@ -33,13 +34,18 @@ The plot shows the time of ``dlcore`` divided by that of the alternative, on a l
 To measure on your processor, which adds a table: ``tox run -e bench -- --json``.
 
 """
+MEASURED = message(
+    "Measured on {date}: {machine}. {kept} of {count} medians are within their targets. "
+    "Importing all of dlcore takes {milliseconds} ms if torch is already imported."
+)
+OVER = message("over")
 PROCESSOR = """\
 {title}
 {underline}
 
-Measured on {date}: {machine}. {kept} of {count} medians are within their targets. Importing all of dlcore takes
-{import_milliseconds:.0f} ms if torch is already imported. The last column is the share of the memory bandwidth of a
-plain copy or sum that the work reaches.
+{measured}
+
+The last column is the share of the memory bandwidth of a plain copy or sum that the work reaches.
 
 .. list-table::
    :class: timings
@@ -67,11 +73,12 @@ Peak memory in addition to the arguments:
 {peaks}
 
 """
+STUDIES_MEASURED = message("Measured on {date}: {machine}.")
 STUDIES = """\
 The shift estimators
 --------------------
 
-Measured on {date}: {machine}. To measure again: ``tox run -e bench-shift -- --json docs/measured/shift.json``.
+{measured} To measure again: ``tox run -e bench-shift -- --json docs/measured/shift.json``.
 
 """
 STUDY = """\
@@ -171,7 +178,7 @@ def processor(run: dict[str, Any]) -> str:
     rows = [
         [
             *(escape(timing["work"]), f"``{timing['alternative']}``"),
-            f"**{timing['median']:.3g}**" + ("" if timing["median"] <= timing["target"] else " (over)"),
+            f"**{timing['median']:.3g}**" + ("" if timing["median"] <= timing["target"] else f" ({said(OVER)})"),
             f"{timing['smallest']:.3g} – {timing['largest']:.3g}",
             f"{timing['target']:g}",
             duration(timing["seconds"]),
@@ -197,11 +204,14 @@ def processor(run: dict[str, Any]) -> str:
     return PROCESSOR.format(
         title=title,
         underline="~" * len(title),
-        date=run["date"],
-        machine=escape(run["machine"]),
-        kept=sum(timing["median"] <= timing["target"] for timing in run["timings"]),
-        count=len(rows),
-        import_milliseconds=run["import_milliseconds"],
+        measured=said(
+            MEASURED,
+            date=run["date"],
+            machine=run["machine"],
+            kept=sum(timing["median"] <= timing["target"] for timing in run["timings"]),
+            count=len(rows),
+            milliseconds=f"{run['import_milliseconds']:.0f}",
+        ),
         timings=list_table(head, rows),
         growths=list_table(["work", "n", "exponent", "target", "time at the largest n"], growths),
         peaks=list_table(["work", "alternative", "peak of dlcore", "peak of the alternative"], peaks),
@@ -232,7 +242,7 @@ def studies(run: dict[str, Any]) -> str:
     """Return the sections of the benchmarks of the shift estimators."""
     if not run:
         return ""
-    page = STUDIES.format(date=run["date"], machine=escape(run["machine"]))
+    page = STUDIES.format(measured=said(STUDIES_MEASURED, date=run["date"], machine=run["machine"]))
     for table in run["tables"]:
         rows = [[escape(name), *map(cell, cells)] for name, cells in table["rows"].items()]
         if table["targets"]:

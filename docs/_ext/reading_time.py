@@ -4,15 +4,19 @@ Folded code, which most readers do not open, is not counted.
 """
 
 from docutils import nodes
+from in_short import PREREQUISITES
 from sphinx.application import Sphinx
+from sphinx.locale import _
+from translated import in_language, message
 
 WORDS_PER_MINUTE = 200
+READING_TIME, MINUTES = message("Reading time:"), message("{n} minutes.")
 LINES_PER_MINUTE = 15  # of code; gallery/GALLERY_HEADER.rst states both rates
 
 
 def minutes(document: nodes.document) -> int:
     """Return the reading time of a page whose code is folded, in minutes."""
-    words = [len(text.astext().split()) for text in document.findall(is_text)]
+    words = [len(text.rawsource.split()) for text in document.findall(is_text)]  # in the language of the sources
     lines = [
         sum(1 for line in block.astext().splitlines() if line.strip())
         for block in document.findall(nodes.literal_block)
@@ -39,12 +43,9 @@ def show(app: Sphinx, document: nodes.document) -> None:
     if not app.env.current_document.docname.startswith("auto_gallery/"):
         return
     for paragraph in list(document.findall(nodes.paragraph)):
-        if paragraph.astext().startswith("Prerequisites:"):
-            paragraph += [
-                nodes.Text(" "),
-                nodes.emphasis("", "Reading time:"),
-                nodes.Text(f" {minutes(document)} minutes."),
-            ]
+        if paragraph.astext().startswith(_(PREREQUISITES)):
+            time = in_language(f"{MINUTES} | n={minutes(document)}")
+            paragraph += [nodes.Text(" "), nodes.emphasis("", _(READING_TIME)), nodes.Text(f" {time}")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,0 +1,238 @@
+"""The languages of the site: what a catalogue of messages cannot translate, and the links between the languages.
+
+Sphinx translates a paragraph whose text is in a catalogue. This extension adds what it leaves out:
+
+- The role ``said`` and the directive ``fold`` hold sentences with measured values, such as a number of tests. Only the
+  sentence is a message, with names in braces in place of the values, so that it stays translated when they change.
+- Formulas, names, the types of parameters, cited works and the names of tests are no messages. The words in a type,
+  such as "at least", are replaced by those of ``types.toml``.
+- The descriptions of figures, which are not messages of Sphinx's own, are translated and shown below the figures.
+- Every page names its counterpart in the other language.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from html import escape, unescape
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+from babel.messages.pofile import read_po
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.locale import _
+from sphinx.roles import XRefRole
+from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
+from sphinx_gallery.directives import imgsgnode
+
+LOCALES = Path(__file__).parents[1] / "locales"
+SOURCE = "en"
+NAMES = {"en": "English", "zh_CN": "简体中文"}
+FOLDERS = {"en": "", "zh_CN": "zh/"}  # of the languages, below the site's root
+SEPARATOR = " | "
+BRACES = re.compile(r"{(\w+)}")
+
+
+def message(text: str) -> str:
+    """Mark a text of the site as a message for the catalogues, and return it unchanged."""
+    return text
+
+
+def said(template: str, **values: object) -> str:
+    """Return the markup of a message with values, which the build writes in the language of the site."""
+    parts = [template, *(f"{name}={value}" for name, value in values.items())]
+    return f":said:`{SEPARATOR.join(parts)}`"
+
+
+def in_language(text: str) -> str:
+    """Return the text of ``said``: the translated template with its values."""
+    template, *pairs = text.split(SEPARATOR)
+    values = dict(pair.split("=", 1) for pair in pairs)
+    return BRACES.sub(lambda name: values[name[1]], _(template))
+
+
+def said_role(name: str, rawtext: str, text: str, *where: Any) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # noqa: ANN401, ARG001
+    """Return the text of the role in the language of the site."""
+    return [nodes.Text(in_language(text))], []
+
+
+class SaidRef(XRefRole):
+    """The role ``ref`` with a title that is read as the role ``said`` is."""
+
+    def process_link(
+        self,
+        env: BuildEnvironment,  # noqa: ARG002
+        refnode: nodes.Element,
+        has_explicit_title: bool,  # noqa: ARG002
+        title: str,
+        target: str,
+    ) -> tuple[str, str]:
+        """Return the title in the language of the site, and the target."""
+        refnode["reftype"] = "ref"
+        return in_language(title), target.lower()
+
+
+class Fold(SphinxDirective):
+    """Content that a click or the Enter key opens, below a summary, which is read as the role ``said`` is."""
+
+    has_content = True
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar = {"class": directives.class_option}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the content between the tags that fold it."""
+        names = " ".join(self.options["class"])
+        content = self.parse_content_to_nodes()
+        if "tests" in names:
+            untranslatable(content)
+        opening = f'<details class="{names}"><summary>{in_language(self.arguments[0])}</summary>'
+        return [
+            nodes.raw("", opening, format="html"),
+            *content,
+            nodes.raw("", "</details>", format="html"),
+        ]
+
+
+@cache
+def catalogue(language: str, domain: str) -> dict[str, str]:
+    """Return the translated messages of a domain; none for the language of the sources."""
+    file = LOCALES / language / "LC_MESSAGES" / f"{domain}.po"
+    if not file.exists():
+        return {}
+    with file.open("rb") as stream:
+        return {str(found.id): str(found.string) for found in read_po(stream) if found.string and not found.fuzzy}
+
+
+@cache
+def types(language: str) -> dict[str, str]:
+    """Return the words in the types of parameters with their translations, the longest first."""
+    file = LOCALES / language / "types.toml"
+    words: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return dict(sorted(words.items(), key=lambda pair: -len(pair[0])))
+
+
+def translate_type(text: str, language: str) -> str:
+    """Return a part of a type with its words in a language."""
+    words = types(language)
+    if not words:
+        return text
+    pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)
+    return re.sub(pattern, lambda found: words[found[0]], text)
+
+
+class Names(SphinxTransform):
+    """Take formulas, names, types and cited works out of the messages; translate the words in types."""
+
+    default_priority: ClassVar[int] = 15  # before messages are translated
+
+    def apply(self, **_: Any) -> None:  # noqa: ANN401
+        """Mark what is no message."""
+        for node in [*self.document.findall(nodes.TextElement)]:
+            if self.is_type(node):
+                for text in [*node.findall(nodes.Text)]:
+                    if not isinstance(text.parent, nodes.strong | nodes.literal):
+                        text.parent.replace(text, nodes.Text(translate_type(text.astext(), self.config.language)))
+                node["translatable"] = False
+            elif isinstance(node, nodes.math_block) or self.is_name(node) or is_in(node, nodes.citation):
+                node["translatable"] = False
+
+    def is_type(self, node: nodes.Element) -> bool:
+        """Tell whether a node is a name with its type in the parts of a docstring."""
+        return isinstance(node, nodes.term | nodes.classifier) and is_in(node, addnodes.desc_content)
+
+    def is_name(self, node: nodes.Element) -> bool:
+        """Tell whether a node is a title that is a name of the library."""
+        names_of: dict[str, list[str]] = self.config.autosummary_context["names_of"]
+        modules = {module.removeprefix("dlcore.") for module in names_of}
+        names = {*names_of, *modules, *chain.from_iterable(names_of.values())}
+        return isinstance(node, nodes.title) and node.astext() in names
+
+
+def is_in(node: nodes.Node, kind: type[nodes.Element]) -> bool:
+    """Tell whether a node is inside a node of some kind."""
+    while node.parent is not None:
+        node = node.parent
+        if isinstance(node, kind):
+            return True
+    return False
+
+
+def untranslatable(parts: Iterable[nodes.Node]) -> None:
+    """Mark the text in some nodes as no messages."""
+    for part in parts:
+        for node in part.findall(nodes.TextElement):
+            node["translatable"] = False
+
+
+def describe_figures(app: Sphinx, document: nodes.document) -> None:
+    """Make the description below each figure its alternative text; the source language shows it only there."""
+    for box in [*document.findall(nodes.container)]:
+        if "description" not in box["classes"]:
+            continue
+        for figure in box.parent.findall(imgsgnode):
+            figure["alt"] = " ".join(box.astext().split())
+        if app.builder.format == "html" and app.config.language == SOURCE:
+            box.parent.remove(box)
+
+
+def translate_thumbnails(app: Sphinx, document: nodes.document) -> None:
+    """Translate the titles of the thumbnails, which sphinx-gallery writes as HTML."""
+    if app.config.language == SOURCE:
+        return
+    found = catalogue(app.config.language, "auto_gallery")
+
+    def translation(tag: re.Match[str]) -> str:
+        text = unescape(tag[2])
+        return tag[1] + escape(found.get(text, text)) + tag[3]
+
+    for node in document.findall(nodes.raw):
+        text = re.sub(r' tooltip="[^"]*"', "", node.astext())  # the theme shows the page's summary, in one language
+        text = re.sub(r'(<div class="sphx-glr-thumbnail-title">)(.*?)(</div>)', translation, text)
+        if text != node.astext():
+            node.replace_self(nodes.raw("", text, format=node["format"]))
+
+
+def link_languages(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
+    """Give the templates the address of the page in each language, and the path to it from this page."""
+    to_root = "../" * (page.count("/") + FOLDERS[app.config.language].count("/"))
+    context["languages"] = [
+        {
+            "code": language.replace("_", "-"),
+            "name": name,
+            "path": f"{to_root}{FOLDERS[language]}{page}.html",
+            "is_shown": language == app.config.language,
+        }
+        for language, name in NAMES.items()
+    ]
+
+
+def write_messages_of_scripts(_app: Sphinx, config: Config) -> None:
+    """Write the messages of the scripts in the form that Sphinx serves, from the catalogue."""
+    if config.language != SOURCE:
+        file = LOCALES / config.language / "LC_MESSAGES" / "sphinx.js"
+        content = {"messages": catalogue(config.language, "sphinx"), "locale": config.language}
+        text = f"Documentation.addTranslations({json.dumps(content, ensure_ascii=False)});\n"
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the role, the directive, the transform and the links."""
+    app.add_role("said", said_role)
+    app.add_role_to_domain("std", "said-ref", SaidRef())
+    app.add_directive("fold", Fold)
+    app.add_transform(Names)
+    app.connect("config-inited", write_messages_of_scripts)
+    app.connect("doctree-read", describe_figures, priority=390)  # before the main figure is copied to the top
+    app.connect("doctree-read", translate_thumbnails, priority=390)
+    app.connect("html-page-context", link_languages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
