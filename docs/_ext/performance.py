@@ -78,7 +78,9 @@ STUDIES = """\
 The shift estimators
 --------------------
 
-{measured} To measure again: ``tox run -e bench-shift -- --json docs/measured/shift.json``.
+{measured}
+
+To measure again: ``tox run -e bench-shift -- --json docs/measured/shift.json``.
 
 """
 STUDY = """\

@@ -4,7 +4,7 @@ Folded code, which most readers do not open, is not counted.
 """
 
 from docutils import nodes
-from in_short import PREREQUISITES
+from in_short import is_prerequisites
 from sphinx.application import Sphinx
 from sphinx.locale import _
 from translated import in_language, message
@@ -43,7 +43,7 @@ def show(app: Sphinx, document: nodes.document) -> None:
     if not app.env.current_document.docname.startswith("auto_gallery/"):
         return
     for paragraph in list(document.findall(nodes.paragraph)):
-        if paragraph.astext().startswith(_(PREREQUISITES)):
+        if is_prerequisites(paragraph):
             time = in_language(f"{MINUTES} | n={minutes(document)}")
             paragraph += [nodes.Text(" "), nodes.emphasis("", _(READING_TIME)), nodes.Text(f" {time}")]
 

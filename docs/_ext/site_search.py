@@ -19,14 +19,18 @@ from bs4 import BeautifulSoup
 from pagefind.index import IndexConfig
 from pagefind.service import PagefindService
 from sphinx.application import Sphinx
+from sphinx.locale import _
 from sphinx.util.display import progress_message
+from translated import LOCALES, SOURCE, message
 
 TERMS = Path(__file__).parents[1] / "search_terms.toml"
 KINDS = {  # what the address of a page begins with, and the kind that the search shows
-    "api/dlcore.": "API",
-    "auto_gallery/": "Tutorial",
-    "guide/": "Guide",
+    "api/dlcore.": message("API"),
+    "auto_gallery/": message("Tutorial"),
+    "guide/": message("Guide"),
 }
+OTHER_KIND = message("Page")
+WIDE = re.compile(r"([\u3000-\u303f\u3400-\u9fff\uff00-\uffef“”‘’…—])")  # Chinese characters and their punctuation
 LISTS = (
     "api/functions",
     "evidence/",
@@ -66,17 +70,18 @@ def write_index(app: Sphinx, exception: Exception | None) -> None:
         with progress_message("indexing the pages for the search"):
             folder = Path(app.outdir, "pagefind")
             shutil.rmtree(folder, ignore_errors=True)
-            asyncio.run(index(Path(app.outdir), sorted(app.env.found_docs), folder))
+            asyncio.run(index(Path(app.outdir), sorted(app.env.found_docs), folder, app.config.language))
             for pattern in UNUSED:
                 for file in folder.glob(pattern):
                     file.unlink()
 
 
-async def index(site: Path, pages: list[str], folder: Path) -> None:
+async def index(site: Path, pages: list[str], folder: Path, language: str) -> None:
     """Index the pages."""
-    terms: dict[str, list[str]] = tomllib.loads(TERMS.read_text(encoding="utf-8"))
+    file = TERMS if language == SOURCE else LOCALES / language / TERMS.name
+    terms: dict[str, list[str]] = tomllib.loads(file.read_text(encoding="utf-8"))
     if unknown := sorted(terms.keys() - set(pages)):
-        raise ValueError(f"{TERMS.name} must name pages of the site, got {unknown[0]!r}")
+        raise ValueError(f"{file} must name pages of the site, got {unknown[0]!r}")
     claimed = {as_name(term): page for page, found in terms.items() for term in found}
     async with PagefindService() as service:
         found = await service.create_index(config={**SETTINGS, "output_path": str(folder)})
@@ -84,6 +89,8 @@ async def index(site: Path, pages: list[str], folder: Path) -> None:
             text = (site / f"{page}.html").read_text(encoding="utf-8")
             others = {name for name, owner in claimed.items() if owner != page}
             content = for_search(page, text, terms.get(page, []), others)
+            if language != SOURCE:
+                content = in_characters(content)
             await found.add_html_file(content=content, url=f"{page}.html")
         await found.write_files()
         await files_are_complete(folder)
@@ -112,11 +119,11 @@ def for_search(page: str, text: str, terms: list[str], others: Collection[str] =
 def described(page: str, text: str, terms: list[str], others: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the attribute and the value of each property of a page."""
     title = title_of(text)
-    kind = next((kind for start, kind in KINDS.items() if page.startswith(start)), "Page")
+    kind = _(next((kind for start, kind in KINDS.items() if page.startswith(start)), OTHER_KIND))
     yield 'data-pagefind-meta="heading"', title
     yield 'data-pagefind-meta="kind"', kind
     yield 'data-pagefind-meta="summary"', summary_of(text)
-    if kind == "API":
+    if page.startswith("api/dlcore."):
         title = page.rpartition(".")[2].replace("_", " ")
         terms = [title, *terms]
     yield 'data-pagefind-meta="title"', title  # as words: an index of names joined by "_" finds none of them
@@ -125,6 +132,12 @@ def described(page: str, text: str, terms: list[str], others: Collection[str]) -
     for name in map(as_name, terms):
         if name not in others:
             yield 'data-pagefind-filter="name"', name
+
+
+def in_characters(html: str) -> str:
+    """Return a page with spaces around each Chinese character, which the search then takes for a word."""
+    parts = re.split(r"(<[^>]*>)", html)
+    return "".join(part if part.startswith("<") else WIDE.sub(r" \1 ", part) for part in parts)
 
 
 def as_name(term: str) -> str:

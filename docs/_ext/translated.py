@@ -37,6 +37,12 @@ LOCALES = Path(__file__).parents[1] / "locales"
 SOURCE = "en"
 NAMES = {"en": "English", "zh_CN": "简体中文"}
 FOLDERS = {"en": "", "zh_CN": "zh/"}  # of the languages, below the site's root
+SITEMAP = "pages.xml"  # of each language; sitemap.xml at the root names both
+SITEMAP_INDEX = """<?xml version="1.0" encoding="UTF-8"?>
+<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+{}
+</sitemapindex>
+"""
 SEPARATOR = " | "
 BRACES = re.compile(r"{(\w+)}")
 
@@ -125,14 +131,14 @@ def translate_type(text: str, language: str) -> str:
     words = types(language)
     if not words:
         return text
-    pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)
+    pattern = "|".join(rf"(?<!\w)(?={re.escape(word)}(?!\w)){re.escape(word)}" for word in words)
     return re.sub(pattern, lambda found: words[found[0]], text)
 
 
 class Names(SphinxTransform):
     """Take formulas, names, types and cited works out of the messages; translate the words in types."""
 
-    default_priority: ClassVar[int] = 15  # before messages are translated
+    default_priority: ClassVar[int] = 5  # before the parts of docstrings become sections, and messages are translated
 
     def apply(self, **_: Any) -> None:  # noqa: ANN401
         """Mark what is no message."""
@@ -202,13 +208,15 @@ def translate_thumbnails(app: Sphinx, document: nodes.document) -> None:
 
 
 def link_languages(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
-    """Give the templates the address of the page in each language, and the path to it from this page."""
+    """Give the templates the path to the page in each language, and its address if that of the site is known."""
     to_root = "../" * (page.count("/") + FOLDERS[app.config.language].count("/"))
+    root = app.config.html_baseurl.removesuffix(FOLDERS[app.config.language]) or to_root
     context["languages"] = [
         {
             "code": language.replace("_", "-"),
             "name": name,
             "path": f"{to_root}{FOLDERS[language]}{page}.html",
+            "address": f"{root}{FOLDERS[language]}{page}.html",
             "is_shown": language == app.config.language,
         }
         for language, name in NAMES.items()
@@ -225,6 +233,14 @@ def write_messages_of_scripts(_app: Sphinx, config: Config) -> None:
             file.write_text(text, encoding="utf-8")
 
 
+def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
+    """Write the sitemap that names those of all languages, if the address of the site is known."""
+    if exception is None and app.config.html_baseurl and app.config.language == SOURCE:
+        addresses = [f"{app.config.html_baseurl}{folder}{SITEMAP}" for folder in FOLDERS.values()]
+        lines = "\n".join(f"  <sitemap><loc>{escape(address)}</loc></sitemap>" for address in addresses)
+        Path(app.outdir, "sitemap.xml").write_text(SITEMAP_INDEX.format(lines), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the role, the directive, the transform and the links."""
     app.add_role("said", said_role)
@@ -235,4 +251,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", describe_figures, priority=390)  # before the main figure is copied to the top
     app.connect("doctree-read", translate_thumbnails, priority=390)
     app.connect("html-page-context", link_languages)
+    app.connect("build-finished", write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

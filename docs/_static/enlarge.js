@@ -4,8 +4,8 @@
   const ARROWS = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M10 2h4v4M14 2 9 7M6 14H2v-4M2 14l5-5"/></svg>'
   const dialog = document.createElement("dialog")
   dialog.className = "enlarged"
-  dialog.setAttribute("aria-label", "Enlarged figure")
-  const close = Object.assign(document.createElement("button"), { type: "button", className: "btn", textContent: "Close" })
+  dialog.setAttribute("aria-label", _("Enlarged figure"))
+  const close = Object.assign(document.createElement("button"), { type: "button", className: "btn", textContent: _("Close") })
   dialog.append(close)
   dialog.addEventListener("click", () => dialog.close())
   dialog.addEventListener("close", () => dialog.querySelector("img")?.remove())
@@ -26,7 +26,7 @@
   for (const image of document.querySelectorAll("article img.sphx-glr-single-img")) {
     const box = Object.assign(document.createElement("div"), { className: "enlargeable" })
     const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge", innerHTML: ARROWS })
-    button.setAttribute("aria-label", "Enlarge the figure")
+    button.setAttribute("aria-label", _("Enlarge the figure"))
     image.replaceWith(box)
     box.append(image, button)
     for (const part of [image, button]) part.addEventListener("click", () => enlarge(image))

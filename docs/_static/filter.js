@@ -5,9 +5,9 @@ const rows = [...document.querySelectorAll("ul.functions > li")].map((row) => {
 })
 
 const field = Object.assign(document.createElement("input"), {
-  type: "search", id: "filter", className: "form-control", autocomplete: "off", placeholder: "softmax, gradient, weights …",
+  type: "search", id: "filter", className: "form-control", autocomplete: "off", placeholder: _("softmax, gradient, weights …"),
 })
-const label = Object.assign(document.createElement("label"), { htmlFor: "filter", textContent: "Filter by name or words" })
+const label = Object.assign(document.createElement("label"), { htmlFor: "filter", textContent: _("Filter by name or words") })
 const count = Object.assign(document.createElement("p"), { role: "status" })
 document.querySelector(".filter").append(label, field, count)
 
@@ -18,7 +18,7 @@ function filter() {
     return !item.row.hidden
   })
   for (const { chapter } of rows) chapter.hidden = !left.some((item) => item.chapter === chapter)
-  count.textContent = `${left.length} of ${rows.length} functions`
+  count.textContent = _("{found} of {all} functions").replace("{found}", left.length).replace("{all}", rows.length)
   history.replaceState(null, "", field.value ? `?q=${encodeURIComponent(field.value)}` : location.pathname + location.hash)
 }
 

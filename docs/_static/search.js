@@ -1,6 +1,12 @@
 /* The search: results while you type in the header's field, and on the search page. Pagefind loads its index in parts.
-   A page whose name is exactly what was typed comes first. */
+   A page whose name is exactly what was typed comes first. Chinese is indexed by characters, with spaces between them
+   that are not shown, and a Chinese word is searched for as a phrase. */
 const root = document.documentElement.dataset.content_root ?? "./"
+const HAN = /[\u3400-\u9fff]+/g
+const SPACES = document.documentElement.lang.startsWith("zh")
+  ? /(?<=[\u3400-\u9fff](?:<\/?mark>)*) +(?=(?:<\/?mark>)*[\u3400-\u9fff])|(?<=[\u3000-\u303f\uff00-\uffef“”‘’…—](?:<\/?mark>)*) +| +(?=(?:<\/?mark>)*[\u3000-\u303f\uff00-\uffef“”‘’…—])/g
+  : /(?!)/g
+const closeUp = (text) => text.replace(SPACES, "")
 const OPTIONS = { baseUrl: new URL(root, location.href).pathname, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0, summary: 0 } } }
 let engine
 
@@ -12,24 +18,24 @@ async function findPages(query) {
   const pagefind = await engine
   const name = query.trim().toLowerCase().replace(/[()]/g, "").split(".").pop().replace(/[\s-]+/g, "_")
   const named = await pagefind.search(query, { filters: { name } })
-  const all = await pagefind.search(query)
+  const all = await pagefind.search(query.replace(HAN, (word) => ` "${[...word].join(" ")}" `))
   const first = new Set(named.results.map((result) => result.id))
   return [...named.results, ...all.results.filter((result) => !first.has(result.id))]
 }
 
 function row({ url, meta, excerpt, sub_results }) {
   const item = document.createElement("li")
-  const link = Object.assign(document.createElement("a"), { href: url, textContent: meta.heading })
+  const link = Object.assign(document.createElement("a"), { href: url, textContent: closeUp(meta.heading) })
   const kind = Object.assign(document.createElement("span"), { className: "kind", textContent: meta.kind })
-  const text = Object.assign(document.createElement("p"), { className: "context", innerHTML: excerpt }) // escaped by Pagefind
+  const text = Object.assign(document.createElement("p"), { className: "context", innerHTML: closeUp(excerpt) }) // escaped by Pagefind
   // Show the summary if the best match is the title, and on API pages, where it is often in a list of parameters.
-  if (meta.kind === "API" || text.textContent.startsWith(meta.heading)) text.textContent = meta.summary
+  if (meta.kind === _("API") || text.textContent.startsWith(closeUp(meta.heading))) text.textContent = closeUp(meta.summary)
   item.append(link, " ", kind, text)
   const parts = sub_results.filter((part) => part.url.includes("#")).slice(0, 3)
   if (parts.length) {
     const list = document.createElement("p")
     list.className = "parts"
-    for (const part of parts) list.append(Object.assign(document.createElement("a"), { href: part.url, textContent: part.title.replace(/#$/, "") }), " ")
+    for (const part of parts) list.append(Object.assign(document.createElement("a"), { href: part.url, textContent: closeUp(part.title.replace(/#$/, "")) }), " ")
     item.append(list)
   }
   return item
@@ -38,7 +44,7 @@ function row({ url, meta, excerpt, sub_results }) {
 function connect(field, count, onRows = () => {}) {
   const status = Object.assign(document.createElement("p"), { role: "status", className: "found" })
   const list = Object.assign(document.createElement("ol"), { className: "search-results" })
-  const more = Object.assign(document.createElement("button"), { type: "button", className: "btn btn-outline-primary", textContent: "More results", hidden: true })
+  const more = Object.assign(document.createElement("button"), { type: "button", className: "btn btn-outline-primary", textContent: _("More results"), hidden: true })
   let results = []
   async function show(from) {
     const query = field.value
@@ -61,9 +67,9 @@ function connect(field, count, onRows = () => {}) {
       if (query !== field.value) return
       results = found
       await show(0)
-      status.textContent = found.length === 1 ? "1 page" : `${found.length} pages`
+      status.textContent = found.length === 1 ? _("1 page") : _("{n} pages").replace("{n}", found.length)
     } catch (error) {
-      status.textContent = "The search needs a web server. Without one, use the filter on the page “All functions”."
+      status.textContent = _("The search needs a web server. Without one, use the filter on the page “All functions”.")
     }
     onRows(query)
   }

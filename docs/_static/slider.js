@@ -6,7 +6,7 @@ for (const box of document.querySelectorAll(".slider")) {
   const range = Object.assign(document.createElement("input"), {
     type: "range", className: "form-range", min: 0, max: titles.length - 1, value: titles.length - 1,
   })
-  range.setAttribute("aria-label", "Step of the figure above")
+  range.setAttribute("aria-label", _("Step of the figure above"))
   const title = document.createElement("output")
   const tell = () => {
     title.textContent = titles[range.value]

@@ -8,7 +8,7 @@ In short
 --------
 
 Minimizing the squared loss is maximum likelihood for normal noise, the absolute loss for Laplace
-noise, and Huber's loss for normal noise with Laplace tails. A wrong loss costs accuracy: with a few
+noise, and Huber's loss for normal noise with Laplace tails. A wrong loss costs precision: with a few
 outliers least squares fails, while Huber's loss costs only a few percent when there are none.
 
 .. math::

@@ -173,7 +173,7 @@ claims["There are more patterns than units"] = n_patterns > width
 #
 # scikit-learn's bundled digits have 64 pixels, and we hold out a third of the 1797 images. A
 # network of 32 hidden units, trained for 25 epochs, reads at least 95 of 100 test digits. The mean
-# image is subtracted from every image. Without this, every input is positive, and a single step can
+# image is subtracted from every image. Without this, no input is negative, and a single step can
 # turn a unit off for every image: with 16 units, three or more are dead after training, on average
 # over three starts.
 

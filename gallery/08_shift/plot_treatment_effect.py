@@ -50,7 +50,7 @@ claims = {}
 # LaLonde's data are not in scikit-learn, and this script downloads nothing. They also cannot show
 # how good a method is: there is one sample, and the effect in the experiment itself is uncertain by
 # about 40 %. So we build the same situation from 442 diabetes patients, where the effect is known
-# and can be estimated many times. `LaLonde's own numbers`_ follow below.
+# and can be estimated many times. :ref:`LaLonde's own numbers <lalonde-own-numbers>` follow below.
 #
 # The data are raw: the age is in years, the blood pressure in mmHg, and the sex is coded as 1 and 2.
 # Columns in different units need no preparation, because each estimator standardizes them.
@@ -341,6 +341,8 @@ plt.show()
 # patients, so the estimates vary less than they would with new patients in each draw.
 
 # %%
+# .. _lalonde-own-numbers:
+#
 # LaLonde's own numbers
 # ---------------------
 #
