@@ -21,7 +21,6 @@ BAD = {
     "使用ReLU 激活": "no space",
     "值为:math:`x`。": "no space",
     "参见 :doc:`权重衰减 <x>` 一章": "a space between Chinese characters",
-    "参见:doc:`权重衰减 <x>`\\ 一章": "escaped space",
     "这是 **权重衰减** 的公式": "a space between Chinese characters",
     "这是,公式": "half-width",
     "公式(见下文)": "half-width",

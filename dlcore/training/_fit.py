@@ -114,7 +114,7 @@ def fit(
     shuffle : bool, default True
         Draw a new order of the rows in each epoch, unless they come from a data loader.
     progress : bool, optional
-        Show a progress bar; by default where standard error is a terminal.
+        Show a progress bar; by default where the error stream is a terminal.
     resume : History or dict, optional
         The :class:`History` to continue, or its ``state``. Its parameters and its generator state replace those given.
     generator : torch.Generator, optional

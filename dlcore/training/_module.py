@@ -102,7 +102,7 @@ def fit_(
     shuffle : bool, default True
         Draw a new order of the rows in each epoch, unless they come from a data loader.
     progress : bool, optional
-        Show a progress bar; by default where standard error is a terminal.
+        Show a progress bar; by default where the error stream is a terminal.
     resume : History or dict, optional
         The :class:`History` to continue, or its ``state``, whose parameters, buffers, optimizer state and generator
         state replace those given; rates and other options remain those of the optimizer given.

@@ -7,7 +7,6 @@ glossary has its Chinese term.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,12 +19,13 @@ WIDE = "，。；：？！（）、“”‘’《》…—"
 ROLE = re.compile(r":([\w:+-]+):`((?:[^`\\]|\\.)*)`")
 LITERAL = re.compile(r"``.+?``", re.DOTALL)
 LINK = re.compile(r"`([^`<]*?) ?<([^`>]+)>`(_+)")
+QUOTED = re.compile(r"`[^`]+`")
 OTHERS = {
     "a substitution": re.compile(r"(?<!\w)\|[^|\s]+\|(?!\w)"),
     "a citation": re.compile(r"\[\w+\]_"),
     "a value": re.compile(r"{\w+}"),
 }
-STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)(.+?)(?<=\S)\1(?![\w*])", re.DOTALL)
+STRONG = re.compile(r"(?<![\w*\\])(\*{1,2})(?=\S)(.+?)(?<=\S)\1(?![\w*])", re.DOTALL)
 HALF = re.compile(rf"[{HAN}][,;:?!()]|[,;:?!(][{HAN}]|[{HAN}]\.(?!\d)")
 LATIN = r"[A-Za-z0-9%°αβγλμσηθφχ]"
 
@@ -41,49 +41,46 @@ def faults(english: str, chinese: str) -> Iterator[str]:
 def of_markup(english: str, chinese: str) -> Iterator[str]:
     """Yield the markup that is missing in a translation or was added."""
     before, after = markup(english), markup(chinese)
-    for part in (before - after).elements():
-        yield f"lacks {part}"
-    for part in (after - before).elements():
-        yield f"adds {part}"
+    yield from (f"lacks {part}" for part in sorted(before - after))
+    yield from (f"adds {part}" for part in sorted(after - before))
 
 
 def of_borders(chinese: str) -> Iterator[str]:
     """Yield the markup that reStructuredText does not recognize, because of what is next to it."""
-    for pattern in (LITERAL, ROLE, LINK, STRONG):
-        for found in pattern.finditer(chinese):
-            before, after = chinese[: found.start()][-1:], chinese[found.end() :][:1]
+    bare = ROLE.sub(lambda role: "x" * len(role[0]), LITERAL.sub(lambda literal: "x" * len(literal[0]), chinese))
+    for pattern, text in ((LITERAL, chinese), (ROLE, chinese), (LINK, chinese), (STRONG, bare)):
+        for found in pattern.finditer(text):
+            before, after = text[: found.start()][-1:], text[found.end() :][:1]
             if not re.fullmatch(rf"|\s|[{openers}{delimiters}]", before):
                 yield f"markup needs an escaped space after {before!r}: {found[0]}"
             if not re.fullmatch(rf"|\s|[{closing_delimiters}{delimiters}{closers}]", after):
                 yield f"markup needs an escaped space before {after!r}: {found[0]}"
 
 
-def markup(text: str) -> Counter[str]:
-    """Count the formulas, names, links and values of a text; the titles of links may differ."""
-    found: Counter[str] = Counter()
-    for literal in LITERAL.findall(text):
-        found[literal] += 1
+def markup(text: str) -> set[str]:
+    """Return the formulas, names, links and values of a text; the titles of links may differ."""
+    found = {*LITERAL.findall(text)}
     text = LITERAL.sub("", text)
     for name, content in ROLE.findall(text):
         target = re.search(r"<([^>]+)>$", content)
         if name not in ("zh", "said"):
-            found[f":{name}:`{target[1] if target and name != 'math' else content}`"] += 1
+            found.add(f":{name}:`{target[1] if target and name != 'math' else content}`")
     text = ROLE.sub("", text)
-    for _, address, _ in LINK.findall(text):
-        found[address] += 1
+    found |= {address for _, address, _ in LINK.findall(text)}
     for pattern in OTHERS.values():
         found.update(pattern.findall(text))
     return found
 
 
 def shown(text: str) -> str:
-    """Return a text with a letter in place of each name and formula, and the titles of links and emphasis bare."""
-    text = LITERAL.sub("`x`", text)
-    text = ROLE.sub(shown_role, text)
-    text = LINK.sub(lambda link: f"`{link[1]}`", text)
+    """Return a text with x in place of each name and formula, and the titles of links bare, between backquotes."""
+    for pattern, replace in ((LITERAL, "x"), (ROLE, shown_role), (LINK, lambda link: link[1]), (QUOTED, "x")):
+        text = pattern.sub(
+            lambda found, replace=replace: f"\0{replace(found) if callable(replace) else replace}\0", text
+        )
     for pattern in OTHERS.values():
         text = pattern.sub("x", text)
-    return text
+    return text.replace("\0", "`")
 
 
 def shown_role(role: re.Match[str]) -> str:
@@ -91,8 +88,8 @@ def shown_role(role: re.Match[str]) -> str:
     name, content = role[1], role[2]
     title = re.match(r"(.*?) ?<[^>]+>$", content, re.DOTALL)
     if name in ("doc", "ref", "zh", "emphasis", "strong"):
-        return f"`{title[1] if title else content if name == 'zh' else '文'}`"
-    return "`x`"
+        return title[1] if title else content if name == "zh" else "文"
+    return "x"
 
 
 def of_writing(chinese: str) -> Iterator[str]:
@@ -109,9 +106,6 @@ def of_writing(chinese: str) -> Iterator[str]:
         yield f"a space between Chinese characters: {text[max(0, found.start() - 3) : found.end() + 3]!r}"
     for found in re.finditer(rf"(?<!\\) (?=`?[{WIDE}])(?! ?`?[“‘《（—…])|(?<=[，。；：？！、）”》]) +(?!\\)", text):
         yield f"a space next to full-width punctuation: {text[max(0, found.start() - 3) : found.end() + 3]!r}"
-    for found in re.finditer(rf"[{HAN}{WIDE}]`[{HAN}]|[{HAN}]`[{HAN}{WIDE}]", re.sub(r"\\ ", "\\\\", text)):
-        if found[0][-1] not in WIDE:
-            yield f"markup next to Chinese needs an escaped space: {found[0]!r}"
 
 
 @cache
@@ -131,11 +125,11 @@ def of_terms(english: str, chinese: str, of: Mapping[str, tuple[str, ...]] | Non
     """Yield the terms of the glossary whose Chinese term is missing."""
     plain = LINK.sub(shown_link, ROLE.sub(shown_title, LITERAL.sub("", english)))
     plain = re.sub(r"\s+", " ", re.sub(r"`[^`]*`", "", plain))
-    written = chinese.replace(" ", "").replace("\\", "")
+    written = chinese.replace(" ", "").replace("\\", "").lower()
     for term, translations in (of or terms()).items():
         word = re.escape(term).replace(r"\ ", "[ -]")
         is_used = re.search(rf"(?i)(?<![\w-]){word}s?(?![\w-])", plain)
-        if is_used and not any(translation.replace(" ", "") in written for translation in translations):
+        if is_used and not any(translation.replace(" ", "").lower() in written for translation in translations):
             yield f"{term!r} is not translated as {' or '.join(translations)}"
 
 
