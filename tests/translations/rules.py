@@ -74,10 +74,9 @@ def markup(text: str) -> set[str]:
 
 def shown(text: str) -> str:
     """Return a text with x in place of each name and formula, and the titles of links bare, between backquotes."""
-    for pattern, replace in ((LITERAL, "x"), (ROLE, shown_role), (LINK, lambda link: link[1]), (QUOTED, "x")):
-        text = pattern.sub(
-            lambda found, replace=replace: f"\0{replace(found) if callable(replace) else replace}\0", text
-        )
+    text = LITERAL.sub("\0x\0", text)
+    text = ROLE.sub(lambda role: f"\0{shown_role(role)}\0", text)
+    text = QUOTED.sub("\0x\0", LINK.sub("\0\\1\0", text))
     for pattern in OTHERS.values():
         text = pattern.sub("x", text)
     return text.replace("\0", "`")
