@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from dlcore import batches, linear, losses, training
+from dlcore.shift import covariate
 
 from .frame import Pair, Row
 
@@ -51,6 +52,13 @@ def epoch(x: Tensor, y: Tensor) -> Tensor:
     options = {"epochs": 1, "batch_size": BATCH * n_processes, "lr": 0.1, "progress": False}
     generator = torch.Generator().manual_seed(0)
     return training.fit(loss, start, (x, y), generator=generator, **options).params.weight
+
+
+def ratio(x: Tensor, _: Tensor) -> Tensor:
+    """Estimate a density ratio between two samples of 20 columns, and return its effective sample size."""
+    source, target = x[:, :20], x[:, 20:40] + 0.3
+    report = covariate.logistic_ratio(source, target, features="linear", penalty=1e-3).report
+    return torch.as_tensor(report.effective_sample_size)
 
 
 def scikit_learn(x: Tensor, y: Tensor) -> Tensor:
@@ -101,5 +109,6 @@ def beside_scikit_learn() -> Pair:
 ROWS = [
     Row("logistic regression, 10⁶ × 50 a process", "1 process", 1.25, partial(doubled, "logistic"), compare=False),
     Row("an epoch of fit, 10⁶ × 50 a process", "1 process", 1.25, partial(doubled, "epoch"), compare=False),
+    Row("logistic_ratio, 10⁶ × 20 a process", "1 process", 1.25, partial(doubled, "ratio"), compare=False),
     Row("logistic regression, 10⁶ × 50", "scikit-learn", 1.0, beside_scikit_learn),
 ]
