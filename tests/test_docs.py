@@ -20,6 +20,7 @@ import figures
 import folding
 import in_short
 import library_code
+import markup
 import matplotlib.pyplot as plt
 import numpy as np
 import outdated
@@ -30,6 +31,7 @@ import reading_time
 import readme_figure
 import site_search
 import torch
+import translated
 from docutils import nodes
 from docutils.utils import new_document
 from matplotlib.animation import FuncAnimation
@@ -49,6 +51,12 @@ from tests.table import gather
 MEASURED = Path(__file__).parents[1] / "docs" / "measured"
 NAMES_OF = {f"dlcore.{path}": list(module.__all__) for path, module in public_modules()}
 NORMS = {"dlcore.norms": sorted(name[6:] for name in public_functions() if name.startswith("norms."))}
+
+
+def as_read(text: str) -> str:
+    """Return reStructuredText with what its sentences with values say in English."""
+    text = re.sub(r":said-ref:`(.*?) <", lambda found: f":ref:`{translated.in_language(found[1])} <", text)
+    return re.sub(r":said:`([^`]*)`", lambda found: translated.in_language(found[1]), text)
 
 
 # What changed in the library, and for whom
@@ -173,7 +181,7 @@ def page(tmp_path: Path, records: list[dict[str, object]]) -> str:
 def show(tmp_path: Path) -> str:
     """Return the evidence page of the norms, made from the files in two folders."""
     evidence.write(tmp_path, read(tmp_path), NORMS)
-    return (tmp_path / "index.rst").read_text()
+    return as_read((tmp_path / "index.rst").read_text())
 
 
 def read(tmp_path: Path) -> evidence.Evidence:
@@ -219,7 +227,8 @@ def test_evidence_without_a_run_claims_nothing(tmp_path: Path) -> None:
     shown = show(tmp_path)
 
     assert "No test run belongs to this build" in shown
-    assert "✓" not in shown.partition("</details>")[2]
+    assert "norms.l1_norm" in shown.partition(".. toctree::")[2]
+    assert "✓" not in shown.partition(".. toctree::")[2]
 
 
 def test_evidence_of_other_code_counts_only_if_committed_and_is_marked(tmp_path: Path) -> None:
@@ -259,9 +268,9 @@ def test_the_line_of_evidence_names_references_properties_and_the_largest_error(
     file = tmp_path / "committed" / "tests.json"
 
     write_run(file, records)
-    current = evidence.badge("norms.l1_norm", read(tmp_path))
+    current = as_read(evidence.badge("norms.l1_norm", read(tmp_path)))
     write_run(file, records, "older code")
-    outdated_badge = evidence.badge("norms.l1_norm", read(tmp_path))
+    outdated_badge = as_read(evidence.badge("norms.l1_norm", read(tmp_path)))
 
     assert current == (
         ":ref:`Evidence <evidence-norms.l1_norm>`: 50 digits · NumPy · gradient; largest error 3e-15; 2026-01-31"
@@ -289,7 +298,7 @@ def test_evidence_tells_what_does_not_hold_and_why(tmp_path: Path) -> None:
     for name in ("linear.least_squares", "linear.logistic_regression"):
         exempt = gather()[name].exempt
         assert cells(shown, name).count("–") == len(exempt)
-        assert all(evidence.escape(reason) in shown for reason in exempt.values())
+        assert all(markup.escape(reason) in shown for reason in exempt.values())
 
 
 @cache
@@ -349,7 +358,7 @@ def test_performance_shows_the_figures_of_each_processor_and_when_they_were_take
 
     performance.write(tmp_path, tmp_path)
 
-    shown = " ".join((tmp_path / "performance.rst").read_text().split())
+    shown = " ".join(as_read((tmp_path / "performance.rst").read_text()).split())
     assert shown.index("A & A ~~~~~") < shown.index("B ~")
     assert "Measured on 2026-01-31: B, 2 threads. 1 of 2 medians are within their targets" in shown
     assert "- norms \\* - ``torch.0`` - **0.75** - 0.5 – 1.5 - 1.1 - 2.00 µs - 25% *" in shown
@@ -395,7 +404,7 @@ def test_performance_shows_the_studies_of_shift(tmp_path: Path) -> None:
 
     performance.write(tmp_path, tmp_path)
 
-    shown = " ".join((tmp_path / "performance.rst").read_text().split())
+    shown = " ".join(as_read((tmp_path / "performance.rst").read_text()).split())
     assert "The library ----------- Not measured yet" in shown
     assert "* - method - error - seconds * - ulsif - 0.05 - not installed * - target - 0.1 -" in shown
 
@@ -549,7 +558,7 @@ def test_page_shows_its_main_figure_before_the_prerequisites(tmp_path: Path, cho
     script.write_text(f"{choice}plot()\n")
     document = new_document("plot.rst")
     document += nodes.paragraph("", "The answer.")
-    document += nodes.paragraph("", "Prerequisites: none.")
+    document += nodes.paragraph("*Prerequisites:* none.", "Prerequisites: none.")
     for number in "12":
         for theme in ("light", "dark"):
             box = nodes.container("", nodes.paragraph("", f"{theme} {number}"), classes=[f"only-{theme}"])
@@ -567,8 +576,8 @@ def test_page_shows_its_main_figure_before_the_prerequisites(tmp_path: Path, cho
 
 def test_reading_time_counts_text_and_shown_code() -> None:
     document = new_document("plot.rst")
-    document += nodes.section("", nodes.title("", "Title of four words"), nodes.paragraph("", "word " * 496))
-    document += nodes.paragraph("", "Prerequisites: none.")
+    document += nodes.section("", nodes.title("Title of four words"), nodes.paragraph("word " * 496))
+    document += nodes.paragraph("*Prerequisites:* none.", "Prerequisites: none.")
     document += nodes.literal_block("", "x = 1\n\n" * 45, language="Python")
     document += nodes.literal_block("", "output\n" * 45, language="none")
     document += nodes.container("", nodes.paragraph("", "Download " * 1000), classes=["sphx-glr-footer"])
@@ -587,7 +596,7 @@ def test_reading_time_counts_text_and_shown_code() -> None:
 
 def test_reading_time_is_that_of_tutorials_only() -> None:
     document = new_document("page.rst")
-    document += nodes.paragraph("", "Prerequisites: none.")
+    document += nodes.paragraph("*Prerequisites:* none.", "Prerequisites: none.")
     app = SimpleNamespace(env=SimpleNamespace(current_document=SimpleNamespace(docname="guide/page")))
 
     reading_time.show(app, document)

@@ -45,7 +45,7 @@ def show(app: Sphinx, document: nodes.document) -> None:
     for paragraph in list(document.findall(nodes.paragraph)):
         if is_prerequisites(paragraph):
             time = in_language(f"{MINUTES} | n={minutes(document)}")
-            paragraph += [nodes.Text(" "), nodes.emphasis("", _(READING_TIME)), nodes.Text(f" {time}")]
+            paragraph += [nodes.Text(" "), nodes.emphasis("", str(_(READING_TIME))), nodes.Text(f" {time}")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -62,7 +62,7 @@ def in_language(text: str) -> str:
     """Return the text of ``said``: the translated template with its values."""
     template, *pairs = text.split(SEPARATOR)
     values = dict(pair.split("=", 1) for pair in pairs)
-    return BRACES.sub(lambda name: values[name[1]], _(template))
+    return BRACES.sub(lambda name: values[name[1]], str(_(template)))
 
 
 def said_role(name: str, rawtext: str, text: str, *where: Any) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # noqa: ANN401, ARG001
