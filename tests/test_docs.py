@@ -867,3 +867,26 @@ def test_index_is_alphabetical_without_layers(tmp_path: Path) -> None:
     found = chapters.sections(["dlcore.b", "dlcore.a"], chapters.layers(tmp_path / "pyproject.toml"))
 
     assert found == {"Modules": ["dlcore.a", "dlcore.b"]}
+
+
+@pytest.mark.parametrize(
+    ("formula", "after", "kept"),
+    [("p", "，而", ["p，"]), ("p", "）。", ["p）。"]), ("p", " 为", []), ("x" * 17, "，而", [])],
+)
+def test_chinese_punctuation_stays_with_a_short_formula(formula: str, after: str, kept: list[str]) -> None:
+    document = new_document("page.rst")
+    document += nodes.paragraph("", "", nodes.Text("值 "), nodes.math("", formula), nodes.Text(after))
+
+    translated.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="zh_CN")), document)
+
+    assert [part.astext() for part in document.findall(nodes.inline)] == kept
+    assert document[0].astext() == f"值 {formula}{after}"
+
+
+def test_english_pages_are_left_as_they_are() -> None:
+    document = new_document("page.rst")
+    document += nodes.paragraph("", "", nodes.math("", "p"), nodes.Text("。"))
+
+    translated.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="en")), document)
+
+    assert not [*document.findall(nodes.inline)]

@@ -44,6 +44,8 @@ SITEMAP_INDEX = """<?xml version="1.0" encoding="UTF-8"?>
 </sitemapindex>
 """
 SEPARATOR = " | "
+CLOSING = re.compile(r"[，。；：、？！）”》]+")
+LONGEST_UNBROKEN = 16  # characters of TeX; longer formulas may be broken on a phone
 BRACES = re.compile(r"{(\w+)}")
 
 
@@ -207,6 +209,21 @@ def translate_thumbnails(app: Sphinx, document: nodes.document) -> None:
             node.replace_self(nodes.raw("", text, format=node["format"]))
 
 
+def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
+    """Keep Chinese punctuation on the line of the formula before it: a browser may break a line after a formula."""
+    if app.config.language == SOURCE:
+        return
+    for formula in [*document.findall(nodes.math)]:
+        following = formula.next_node(descend=False, siblings=True)
+        mark = CLOSING.match(following.astext()) if isinstance(following, nodes.Text) else None
+        if mark and len(formula.astext()) <= LONGEST_UNBROKEN:
+            rest = nodes.Text(following.astext()[mark.end() :])
+            following.parent.replace(following, rest)
+            unbroken = nodes.inline(classes=["unbroken"])
+            formula.replace_self(unbroken)
+            unbroken += [formula, nodes.Text(mark[0])]
+
+
 def link_languages(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
     """Give the templates the path to the page in each language, and its address if that of the site is known."""
     to_root = "../" * (page.count("/") + FOLDERS[app.config.language].count("/"))
@@ -250,6 +267,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_messages_of_scripts)
     app.connect("doctree-read", describe_figures, priority=390)  # before the main figure is copied to the top
     app.connect("doctree-read", translate_thumbnails, priority=390)
+    app.connect("doctree-read", keep_punctuation)
     app.connect("html-page-context", link_languages)
     app.connect("build-finished", write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
