@@ -22,13 +22,14 @@ training converges to another model.
 *Prerequisites:* :doc:`minibatches </auto_gallery/02_linear/plot_batch_size_three_ways>`.
 """
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_diabetes
-from torch.distributed import run as torchrun
 
 from dlcore import linear, losses, model_selection, optim, risk, training
 
@@ -114,7 +115,8 @@ with tempfile.TemporaryDirectory() as folder:
     Path(folder, "script.py").write_text(text)
     given = {"parts": parts, "seed": seed, "start": tuple(start), "options": options}
     torch.save(given, f"{folder}/given.pt")
-    torchrun.main(["--standalone", "--nproc_per_node", "2", f"{folder}/script.py"])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    subprocess.run([*torchrun, "--standalone", f"{folder}/script.py"], check=True)
     found = torch.load(f"{folder}/found.pt")
 
 # %%
