@@ -376,10 +376,10 @@ def test_performance_plots_the_ratios_of_all_processors_on_one_axis(tmp_path: Pa
     performance.write(tmp_path, tmp_path)
 
     shown = (tmp_path / "performance.rst").read_text()
-    assert shown.count('<span class="work">norms *') == 2
-    assert '<i class="dot run-0 kept" style="left:0.00%" title="0.1 on A &amp; A">' in shown
-    assert '<i class="dot run-1 kept" style="left:50.00%" title="1 on B">' in shown
-    assert '<i class="dot run-1 over" style="left:100.00%" title="10 on B">' in shown
+    assert shown.count('<span class="work"><span>norms *') == 2
+    assert '<i class="dot run-0 kept" style="left:0.00%" title="0.1, A &amp; A">' in shown
+    assert '<i class="dot run-1 kept" style="left:50.00%" title="1, B">' in shown
+    assert '<i class="dot run-1 over" style="left:100.00%" title="10, B">' in shown
     assert shown.count('<i class="target" style="left:52.07%">') == 2
     assert [f'">{tick}</span>' in shown for tick in ("0.1", "1", "10", "100")] == [True, True, True, False]
 
@@ -574,30 +574,46 @@ def test_page_shows_its_main_figure_before_the_prerequisites(tmp_path: Path, cho
     assert texts[4] == "light 1\n\nslider"
 
 
+def page_of(name: str, language: str = "en") -> SimpleNamespace:
+    """Return an application that reads a page."""
+    env = SimpleNamespace(current_document=SimpleNamespace(docname=name))
+    return SimpleNamespace(env=env, config=SimpleNamespace(language=language))
+
+
 def test_reading_time_counts_text_and_shown_code() -> None:
     document = new_document("plot.rst")
     document += nodes.section("", nodes.title("Title of four words"), nodes.paragraph("word " * 496))
     document += nodes.paragraph("*Prerequisites:* none.", "Prerequisites: none.")
     document += nodes.literal_block("", "x = 1\n\n" * 45, language="Python")
     document += nodes.literal_block("", "output\n" * 45, language="none")
-    document += nodes.container("", nodes.paragraph("", "Download " * 1000), classes=["sphx-glr-footer"])
-    document += nodes.paragraph("", "Running time. " * 1000, classes=["sphx-glr-timing"])
+    document += nodes.container("", nodes.paragraph("Download " * 1000), classes=["sphx-glr-footer"])
+    document += nodes.container("", nodes.paragraph("Two curves. " * 1000), classes=["description"])
+    document += nodes.paragraph("Running time. " * 1000, classes=["sphx-glr-timing"])
     document += [nodes.raw("", '<details class="folded">', format="html")]
     document += [
         nodes.literal_block("", "y = 1\n" * 450, language="Python"),
         nodes.raw("", "</details>", format="html"),
     ]
-    app = SimpleNamespace(env=SimpleNamespace(current_document=SimpleNamespace(docname="auto_gallery/plot")))
+    app = page_of("auto_gallery/plot")
 
     reading_time.show(app, document)
 
     assert document[1].astext() == "Prerequisites: none. Reading time: 6 minutes."  # 502 words and 45 lines
 
 
+def test_reading_time_follows_chinese_punctuation_without_a_space() -> None:
+    document = new_document("plot.rst")
+    document += nodes.paragraph("*Prerequisites:* none.", "先修知识：无。")
+
+    reading_time.show(page_of("auto_gallery/plot", "zh_CN"), document)
+
+    assert document.astext() == "先修知识：无。Reading time:1 minutes."
+
+
 def test_reading_time_is_that_of_tutorials_only() -> None:
     document = new_document("page.rst")
     document += nodes.paragraph("*Prerequisites:* none.", "Prerequisites: none.")
-    app = SimpleNamespace(env=SimpleNamespace(current_document=SimpleNamespace(docname="guide/page")))
+    app = page_of("guide/page")
 
     reading_time.show(app, document)
 

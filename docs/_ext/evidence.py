@@ -84,7 +84,7 @@ LARGEST_ERROR = message("largest error {error}")
 NOT_TESTED = message("not tested for this build")
 BEFORE_CHANGE = message("before the last change of the code")
 REFERENCES = {"its definition": message("its definition"), "50 digits": message("50 digits")}
-EQUAL = message("equal")
+EQUAL = message("(equal)")
 EVIDENCE = message("Evidence")
 COLUMNS_AND_SIGNS = message("Meaning of the columns and signs")
 HEADINGS = (message("gradient"), message("vmap"), message("compile"))
@@ -248,7 +248,7 @@ def digits(error: float | None) -> str:
     """Return an error rounded to one digit, in parentheses, or an empty string if none was measured."""
     if error is None:
         return ""
-    return f" ({error:.0e})".replace("e-0", "e-") if error else f" ({said(EQUAL)})"
+    return f" ({error:.0e})".replace("e-0", "e-") if error else f" {said(EQUAL)}"
 
 
 def exemptions(entries: dict[str, Entry]) -> str:

@@ -27,6 +27,7 @@ def show_main_figure(app: Sphinx, document: nodes.document) -> None:
         figures = [box for box in document.findall(nodes.container) if theme in box["classes"]]
         if figures:
             copy = figures[int(number[1]) - 1 if number else 0].deepcopy()
+            copy["classes"].append("in-short")
             copy.children = [child for child in copy.children if "slider" not in child.get("classes", [])]
             below.parent.insert(below.parent.index(below), copy)
 

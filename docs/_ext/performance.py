@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import indent
@@ -38,7 +39,9 @@ MEASURED = message(
     "Measured on {date}: {machine}. {kept} of {count} medians are within their targets. "
     "Importing all of dlcore takes {milliseconds} ms if torch is already imported."
 )
-OVER = message("over")
+OVER = message("(over)")
+AGAINST, TARGET = message("against"), message("target")
+OUTLINED = message("outlined: over its target")
 PROCESSOR = """\
 {title}
 {underline}
@@ -149,7 +152,7 @@ def plot(runs: list[dict[str, Any]]) -> str:
             for timing in run["timings"]:
                 if (timing["work"], timing["alternative"]) == key:
                     state = "kept" if timing["median"] <= timing["target"] else "over"
-                    told = html.escape(f"{timing['median']:.3g} on {run['processor']}")
+                    told = html.escape(f"{timing['median']:.3g}, {run['processor']}")
                     yield f'<i class="dot run-{number} {state}" style="{left(timing["median"])}" title="{told}"></i>'
 
     legend = "".join(
@@ -158,7 +161,8 @@ def plot(runs: list[dict[str, Any]]) -> str:
     ticks = "".join(f'<span style="{left(10.0**k)}">{10.0**k:g}</span>' for k in range(low, low + n_decades + 1))
     axis = f'<li class="axis"><span class="work"></span><span class="track">{ticks}</span></li>'
     rows = [
-        f'<li><span class="work">{html.escape(work)} <small>against {html.escape(alternative)}</small></span>'
+        f'<li><span class="work"><span>{html.escape(work)}</span> '
+        f"<small><span>{AGAINST}</span> <span>{html.escape(alternative)}</span></small></span>"
         f'<span class="track"><i class="target" style="{left(timing["target"])}"></i>{"".join(dots(key))}</span></li>'
         for key, timing in timings.items()
         for work, alternative in [key]
@@ -166,7 +170,8 @@ def plot(runs: list[dict[str, Any]]) -> str:
     return "\n".join(
         [
             f'<ul class="ratios-legend">{legend}'
-            '<li><i class="target"></i> target</li><li><i class="dot over"></i> outlined: over its target</li></ul>',
+            f'<li><i class="target"></i> <span>{TARGET}</span></li>'
+            f'<li><i class="dot over"></i> <span>{OUTLINED}</span></li></ul>',
             f'<ul class="ratios" style="--decades:{n_decades}">',
             *(axis, *rows, axis),
             "</ul>",
@@ -179,8 +184,8 @@ def processor(run: dict[str, Any]) -> str:
     title = escape(run["processor"])
     rows = [
         [
-            *(escape(timing["work"]), f"``{timing['alternative']}``"),
-            f"**{timing['median']:.3g}**" + ("" if timing["median"] <= timing["target"] else f" ({said(OVER)})"),
+            *(escape(timing["work"]), named(timing["alternative"])),
+            f"**{timing['median']:.3g}**" + ("" if timing["median"] <= timing["target"] else f" {said(OVER)}"),
             f"{timing['smallest']:.3g} – {timing['largest']:.3g}",
             f"{timing['target']:g}",
             duration(timing["seconds"]),
@@ -199,7 +204,7 @@ def processor(run: dict[str, Any]) -> str:
         for growth in run["growths"]
     ]
     peaks = [
-        [escape(peak["work"]), f"``{peak['alternative']}``", memory(peak["dlcore"]), memory(peak["theirs"])]
+        [escape(peak["work"]), named(peak["alternative"]), memory(peak["dlcore"]), memory(peak["theirs"])]
         for peak in run["peaks"]
     ]
     head = ["work", "alternative", "median ratio", "min – max", "target", "time of dlcore", "share of bandwidth"]
@@ -218,6 +223,11 @@ def processor(run: dict[str, Any]) -> str:
         growths=list_table(["work", "n", "exponent", "target", "time at the largest n"], growths),
         peaks=list_table(["work", "alternative", "peak of dlcore", "peak of the alternative"], peaks),
     )
+
+
+def named(alternative: str) -> str:
+    """Return an alternative as code, or as text if it is described in words."""
+    return escape(alternative) if re.search("[a-z] [a-z]", alternative) else f"``{alternative}``"
 
 
 def duration(seconds: float) -> str:

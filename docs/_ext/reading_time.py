@@ -7,7 +7,7 @@ from docutils import nodes
 from in_short import is_prerequisites
 from sphinx.application import Sphinx
 from sphinx.locale import _
-from translated import in_language, message
+from translated import SOURCE, in_language, message
 
 WORDS_PER_MINUTE = 200
 READING_TIME, MINUTES = message("Reading time:"), message("{n} minutes.")
@@ -29,7 +29,8 @@ def is_text(node: nodes.Node) -> bool:
     """Tell whether a node is a heading or a paragraph of the script, and not of what sphinx-gallery adds."""
     if not isinstance(node, nodes.title | nodes.paragraph):
         return False
-    return not any(name.startswith("sphx-glr") for name in [*node["classes"], *node.parent["classes"]])
+    names = [*node["classes"], *node.parent["classes"]]
+    return "description" not in names and not any(name.startswith("sphx-glr") for name in names)
 
 
 def is_folded(block: nodes.literal_block) -> bool:
@@ -45,7 +46,8 @@ def show(app: Sphinx, document: nodes.document) -> None:
     for paragraph in list(document.findall(nodes.paragraph)):
         if is_prerequisites(paragraph):
             time = in_language(f"{MINUTES} | n={minutes(document)}")
-            paragraph += [nodes.Text(" "), nodes.emphasis("", str(_(READING_TIME))), nodes.Text(f" {time}")]
+            gap = " " if app.config.language == SOURCE else ""
+            paragraph += [nodes.Text(gap), nodes.emphasis("", str(_(READING_TIME))), nodes.Text(gap + time)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
