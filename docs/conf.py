@@ -43,7 +43,7 @@ locale_dirs = ["locales"]
 # -- The project
 
 project = "dlcore"
-author = "The dlcore developers"
+author = translated.in_settings("The dlcore developers", language)
 copyright = f"2026, {author}"
 release = version = dlcore.__version__
 
@@ -177,11 +177,12 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "install": [], "releases": [], "evidence/*": []}
 html_theme_options = {
+    "search_bar_text": translated.in_settings("Search the docs ...", language),
     "logo": {"text": "dlcore", "image_light": "_static/logo-light.svg", "image_dark": "_static/logo-dark.svg"},
     "navbar_end": ["version", "language", "theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc", "sg_download_links", "open-in-colab", "as-markdown"],
+    "secondary_sidebar_items": ["page-toc", "downloads", "open-in-colab", "as-markdown"],
     "collapse_navigation": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,

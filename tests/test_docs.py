@@ -4,7 +4,7 @@ import asyncio
 import doctest
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ import in_short
 import library_code
 import markup
 import matplotlib.pyplot as plt
+import mendings
 import numpy as np
 import outdated
 import overview
@@ -37,7 +38,11 @@ from docutils.utils import new_document
 from matplotlib.animation import FuncAnimation
 from PIL import Image
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from sphinx.util.docutils import docutils_namespace
+from sphinx_gallery.directives import imgsgnode
+from sphinxcontrib import katex
 
 from benchmarks.frame import Timing
 from benchmarks.memory import Peak
@@ -906,3 +911,254 @@ def test_english_pages_are_left_as_they_are() -> None:
     translated.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="en")), document)
 
     assert not [*document.findall(nodes.inline)]
+
+
+# The languages
+
+
+PO = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n'
+CATALOGUES = {
+    "sphinx": {
+        "{n} tests passed": "{n} 项测试通过",
+        "{n} more": "另有 {n} 项",
+        "{n} solutions": "{n} 个解答",
+        "Author": "作者",
+    },
+    "auto_gallery": {"A < B": "甲 < 乙"},
+    "index": {"Place": "位置", "Some text.": "一些文字。", "The name of a test.": "不应出现"},
+}
+TYPES = """
+" of " = "，元素为 "
+"at least" = "至少"
+"at" = "于"
+"""
+
+
+@pytest.fixture
+def locales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Small catalogues in place of those of the site."""
+    folder = tmp_path / "locales" / "zh_CN"
+    (folder / "LC_MESSAGES").mkdir(parents=True)
+    (folder / "types.toml").write_text(TYPES, encoding="utf-8")
+    for domain, messages in CATALOGUES.items():
+        entries = [f'msgid "{english}"\nmsgstr "{chinese}"\n' for english, chinese in messages.items()]
+        (folder / "LC_MESSAGES" / f"{domain}.po").write_text("\n".join([PO, *entries]), encoding="utf-8")
+    monkeypatch.setattr(translated, "LOCALES", tmp_path / "locales")
+    for cached in (translated.catalogue, translated.types):
+        cached.cache_clear()
+    yield tmp_path / "locales"
+    for cached in (translated.catalogue, translated.types):
+        cached.cache_clear()
+
+
+CONF = """
+extensions = ["sphinx.ext.autosummary", "sphinx.ext.viewcode", "translated"]
+autosummary_context = {"names_of": {"dlcore.norms": ["lp_norm"]}}
+language = "LANGUAGE"
+locale_dirs = ["../locales"]
+"""
+PAGE = """
+Title
+=====
+
+:said:`{n} tests passed | n=3`: see :said-ref:`{n} more | n=2 <place>`.
+
+.. fold:: {n} solutions | n=1
+   :class: solutions
+
+   Some text.
+
+.. fold:: Tests
+   :class: tests
+
+   The name of a test.
+
+.. _place:
+
+Place
+-----
+
+lp_norm
+-------
+"""
+
+
+def build(folder: Path, language: str) -> str:
+    """Return the text of a page in a language, with a mark for each tag that folds."""
+    (folder / "pages").mkdir(exist_ok=True)
+    (folder / "pages" / "conf.py").write_text(CONF.replace("LANGUAGE", language), encoding="utf-8")
+    (folder / "pages" / "index.rst").write_text(PAGE, encoding="utf-8")
+    out = folder / language
+    with docutils_namespace():
+        app = Sphinx(folder / "pages", folder / "pages", out, out / "trees", "html", status=None, warningiserror=True)
+        app.build()
+        assert [listener.handler.__module__ for listener in app.events.listeners["html-collect-pages"]].count(
+            "sphinx.ext.viewcode"
+        ) == (language == "en")
+    article = (
+        (out / "index.html").read_text(encoding="utf-8").partition('role="main"')[2].partition('<div class="sphinx')[0]
+    )
+    article = re.sub(r'<details class="(\w+)"><summary>(.*?)</summary>', r"[\1: \2]", article)
+    return " ".join(re.sub("<[^>]*>", " ", article).split())
+
+
+def test_sentences_with_values_and_folds_are_written_in_the_language_of_the_page(tmp_path: Path, locales: Path) -> None:
+    english, chinese = build(tmp_path, "en"), build(tmp_path, "zh_CN")
+
+    assert "3 tests passed: see 2 more" in english
+    assert "[solutions: 1 solutions] Some text." in english
+    assert "3 项测试通过: see 另有 2 项" in chinese
+    assert "[solutions: 1 个解答] 一些文字。" in chinese
+    assert "[tests: Tests] The name of a test." in chinese
+    assert "位置" in chinese
+    assert "lp_norm" in chinese
+    assert '"Author": "作者"' in (locales / "zh_CN" / "LC_MESSAGES" / "sphinx.js").read_text(encoding="utf-8")
+
+
+def test_a_setting_is_translated_if_the_catalogue_has_it(locales: Path) -> None:  # noqa: ARG001
+    assert translated.in_settings("Author", "zh_CN") == "作者"
+    assert translated.in_settings("Author", "en") == "Author"
+    assert translated.in_settings("Title", "zh_CN") == "Title"
+
+
+def test_the_words_of_a_type_are_translated_as_a_whole_the_longest_first(locales: Path) -> None:  # noqa: ARG001
+    assert translated.translate_type(" of ", "zh_CN") == "，元素为 "  # between two links
+    assert translated.translate_type(" at least 1, at data", "zh_CN") == " 至少 1, 于 data"
+    assert translated.translate_type("Tensor of shape at least 1", "en") == "Tensor of shape at least 1"
+
+
+THUMBNAIL = """<div class="sphx-glr-thumbcontainer" tooltip="Some &quot;summary&quot;.">
+<div class="sphx-glr-thumbnail-title">A &lt; B</div></div>"""
+
+
+def test_thumbnails_have_the_title_in_the_language_of_the_page_and_no_english_summary(locales: Path) -> None:  # noqa: ARG001
+    shown = {}
+    for language in ("en", "zh_CN"):
+        document = new_document("page.rst")
+        document += [nodes.raw("", THUMBNAIL, format="html"), nodes.raw("", "<b>other</b>", format="html")]
+        translated.translate_thumbnails(SimpleNamespace(config=SimpleNamespace(language=language)), document)
+        shown[language] = [node.astext() for node in document]
+
+    assert shown["en"] == [THUMBNAIL, "<b>other</b>"]
+    assert shown["zh_CN"][1] == "<b>other</b>"
+    assert "甲 &lt; 乙</div>" in shown["zh_CN"][0]
+    assert "tooltip" not in shown["zh_CN"][0]
+
+
+@pytest.mark.parametrize(
+    ("language", "format_", "is_shown"), [("en", "html", False), ("zh_CN", "html", True), ("en", "gettext", True)]
+)
+def test_the_description_of_a_figure_is_its_alternative_text(language: str, format_: str, is_shown: bool) -> None:
+    document = new_document("page.rst")
+    box = nodes.container("", imgsgnode(uri="a.png", alt="old"), classes=["only-light"])
+    box += nodes.container("", nodes.paragraph("", "一条\n曲线。"), classes=["description"])
+    document += [box, nodes.container("", imgsgnode(uri="b.png", alt="other"))]
+    app = SimpleNamespace(config=SimpleNamespace(language=language), builder=SimpleNamespace(format=format_))
+
+    translated.describe_figures(app, document)
+
+    assert [figure["alt"] for figure in document.findall(imgsgnode)] == ["一条 曲线。", "other"]
+    assert ("曲线" in document.astext()) == is_shown
+
+
+def languages_of(page: str, language: str, address: str = "") -> list[tuple[str, str, str, bool]]:
+    """Return the code, the path and the address of each language to which a page links, and whether it is its own."""
+    context: dict[str, list[dict[str, object]]] = {}
+    app = SimpleNamespace(config=SimpleNamespace(language=language, html_baseurl=address))
+    translated.link_languages(app, page, "page.html", context, None)
+    return [tuple(link[key] for key in ("code", "path", "address", "is_shown")) for link in context["languages"]]
+
+
+def test_a_page_links_to_itself_and_its_counterpart() -> None:
+    assert languages_of("api/x", "en") == [
+        ("en", "../api/x.html", "../api/x.html", True),
+        ("zh-CN", "../zh/api/x.html", "../zh/api/x.html", False),
+    ]
+    assert languages_of("index", "zh_CN") == [
+        ("en", "../index.html", "../index.html", False),
+        ("zh-CN", "../zh/index.html", "../zh/index.html", True),
+    ]
+    assert languages_of("_modules/dlcore/norms", "en") == []
+
+
+@pytest.mark.parametrize(("language", "base"), [("en", "https://a.org/x/"), ("zh_CN", "https://a.org/x/zh/")])
+def test_a_page_names_its_addresses_if_that_of_the_site_is_known(language: str, base: str) -> None:
+    found = languages_of("api/x", language, base)
+
+    assert [address for _, _, address, _ in found] == ["https://a.org/x/api/x.html", "https://a.org/x/zh/api/x.html"]
+
+
+@pytest.mark.parametrize(
+    ("language", "to"), [("en", "../_modules/dlcore/a.html#f"), ("zh_CN", "../../_modules/dlcore/a.html#f")]
+)
+def test_links_to_source_code_lead_to_the_one_copy_of_it(language: str, to: str) -> None:
+    document = new_document("page.rst")
+    addresses = ["../_modules/dlcore/a.html#f", "../guide/a.html", ""]
+    document += [nodes.reference("", "x", refuri=address) for address in addresses[:2]]
+    document += nodes.reference("", "x", refid="here")
+
+    translated.CodeLinks.run(SimpleNamespace(config=SimpleNamespace(language=language), document=document))
+
+    assert [link.get("refuri", "") for link in document] == [to, *addresses[1:]]
+
+
+def sitemap_of(folder: Path, language: str, address: str, exception: Exception | None = None) -> list[str]:
+    """Return the addresses in the sitemap that a build writes; none if it writes no sitemap."""
+    folder.mkdir()
+    config = SimpleNamespace(language=language, html_baseurl=address)
+    translated.write_sitemap(SimpleNamespace(config=config, outdir=folder), exception)
+    file = folder / "sitemap.xml"
+    return re.findall("<loc>(.*?)</loc>", file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def test_the_sitemap_names_the_pages_of_both_editions(tmp_path: Path) -> None:
+    address = "https://a.org/x&y/"
+    escaped = "https://a.org/x&amp;y/"
+
+    assert sitemap_of(tmp_path / "a", "en", address) == [f"{escaped}pages.xml", f"{escaped}zh/pages.xml"]
+    assert sitemap_of(tmp_path / "b", "zh_CN", f"{address}zh/") == []
+    assert sitemap_of(tmp_path / "c", "en", "") == []
+    assert sitemap_of(tmp_path / "d", "en", address, ValueError("a failed build")) == []
+
+
+def test_chinese_is_indexed_by_characters_and_the_names_of_pages_are_not() -> None:
+    page = '<article class="bd-article"><h1>K 折，交叉</h1><p title="暂退">图</p></article>'
+
+    found = site_search.in_characters(site_search.for_search("guide/x", page, ["K 折交叉", "暂退法"]))
+
+    assert '<p title="暂退"> 图 </p>' in found
+    assert re.search(r'filter="name">k折交叉</p>.*filter="name">暂退法</p>', found)
+    assert re.search(r'meta="title">K 折 +， +交 +叉 <', found.replace("  ", " "))
+
+
+@pytest.mark.parametrize("term", ["K 折交叉验证", "K折交叉验证", "k-折 交叉验证"])
+def test_a_chinese_name_is_the_same_with_and_without_spaces(term: str) -> None:
+    assert site_search.as_name(term) == "k折交叉验证"
+
+
+def test_a_formula_is_typeset_once_for_all_builds_until_katex_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typeset: list[str] = []
+
+    def render(latex: str, options: dict[str, bool] | None = None) -> str:
+        typeset.append(latex)
+        return f"<{latex} {options}>"
+
+    package = tmp_path / "katex" / "package.json"
+    (tmp_path / "_build").mkdir()
+    (tmp_path / "katex" / "dist").mkdir(parents=True)
+    monkeypatch.setattr(katex, "render_latex", render)
+    finish: list[Callable[..., None]] = []
+    config = SimpleNamespace(katex_js_path=str(tmp_path / "katex" / "dist" / "katex.min.js"))
+    app = SimpleNamespace(srcdir=tmp_path, config=config, connect=lambda _, listener: finish.append(listener))
+
+    for version in ("1.0", "1.0", "2.0"):
+        package.write_text(json.dumps({"version": version}))
+        mendings.remember_formulas(app)
+        shown = [katex.render_latex("x"), katex.render_latex("x"), katex.render_latex("x", {"displayMode": True})]
+        finish.pop()(app, None)
+        assert shown == ["<x None>", "<x None>", "<x {'displayMode': True}>"]
+
+    assert typeset == ["x", "x", "x", "x"]
+    assert katex.render_latex is render

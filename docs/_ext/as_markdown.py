@@ -9,16 +9,18 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.locale import _
 from sphinx.util.display import progress_message
 from sphinx_markdown_builder.builder import MarkdownBuilder
+from translated import message
 
 DOWNLOAD = "sphx-glr-download-link-note"  # the class of the note above each tutorial
 SECTIONS = {  # the headings of llms.txt, and what the addresses of their pages begin with
-    "Start": ("index", "install"),
-    "Guide": ("guide/",),
-    "Tutorials": ("auto_gallery/",),
-    "API": ("api/",),
-    "More": ("",),
+    message("Start"): ("index", "install"),
+    message("Guide"): ("guide/",),
+    message("Tutorials"): ("auto_gallery/",),
+    message("API"): ("api/",),
+    message("More"): ("",),
 }
 
 
@@ -73,7 +75,7 @@ def listing(env: BuildEnvironment, pages: list[str], project: str, address: str)
     for heading, starts in SECTIONS.items():
         found = [page for page in left if page.startswith(starts)]
         left = [page for page in left if page not in found]
-        yield f"## {heading}\n"
+        yield f"## {_(heading)}\n"
         for page in found:
             text = summary(env, page)
             yield f"- [{env.titles[page].astext()}]({address}{page}.md)" + (f": {text}" if text else "")

@@ -1,5 +1,6 @@
 """Workarounds for the packages that build the site; the docstring of each function names the package."""
 
+import json
 import math
 import re
 import struct
@@ -10,10 +11,13 @@ from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.locale import _
 from sphinx.util.logging import getLogger
 from sphinx.writers.html5 import HTML5Translator
 from sphinxcontrib import katex
+from translated import message
 
+UNFOLD = message("Unfold {title}")
 logger = getLogger(__name__)
 
 
@@ -67,7 +71,7 @@ def label_sidebar(app: Sphinx, page: str, template: str, context: dict[str, Any]
         tree = sidebar(*args, **kwargs)
         for switch in tree.find_all("summary") if hasattr(tree, "find_all") else []:
             link = switch.find_parent("li").a
-            switch["aria-label"] = f"Unfold {link.get_text()}" if link else "Unfold"
+            switch["aria-label"] = _(UNFOLD).format(title=link.get_text() if link else "").strip()
         return tree
 
     context["generate_toctree_html"] = labelled_sidebar
@@ -101,6 +105,28 @@ def visit_formula(self: HTML5Translator, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def remember_formulas(app: Sphinx) -> None:
+    """sphinxcontrib-katex: typeset each formula once, for all pages, builds and languages."""
+    file = Path(app.srcdir, "_build", "formulas.json")
+    package = Path(app.config.katex_js_path).parents[1] / "package.json"
+    version = json.loads(package.read_text(encoding="utf-8"))["version"]
+    known: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    render = katex.render_latex
+
+    def remembered(latex: str, options: dict[str, bool] | None = None) -> str:
+        key = f"{version} {options} {latex}"
+        if key not in known:
+            known[key] = render(latex, options)
+        return known[key]
+
+    def write(*_: object) -> None:
+        katex.render_latex = render
+        file.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+
+    katex.render_latex = remembered
+    app.connect("build-finished", write)
+
+
 def make_static_folder(app: Sphinx) -> None:
     """pydata-sphinx-theme: make the folder of the logo; without the folder, the theme writes a file of that name."""
     if app.builder.format == "html":
@@ -113,6 +139,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before numpydoc parses the sections
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("builder-inited", make_static_folder)
+    app.connect("builder-inited", remember_formulas)
     app.connect("builder-inited", shrink_thumbnails, priority=900)  # after sphinx-gallery has made them
     app.connect("env-get-outdated", read_again)
     app.connect("doctree-read", pair_thumbnails, priority=400)  # before Sphinx collects the images

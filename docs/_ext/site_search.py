@@ -30,7 +30,8 @@ KINDS = {  # what the address of a page begins with, and the kind that the searc
     "guide/": message("Guide"),
 }
 OTHER_KIND = message("Page")
-WIDE = re.compile(r"([\u3000-\u303f\u3400-\u9fff\uff00-\uffef“”‘’…—])")  # Chinese characters and their punctuation
+HAN = r"\u3400-\u9fff"
+WIDE = re.compile(rf"([\u3000-\u303f{HAN}\uff00-\uffef“”‘’…—])")  # Chinese characters and their punctuation
 LISTS = (
     "api/functions",
     "evidence/",
@@ -135,14 +136,18 @@ def described(page: str, text: str, terms: list[str], others: Collection[str]) -
 
 
 def in_characters(html: str) -> str:
-    """Return a page with spaces around each Chinese character, which the search then takes for a word."""
-    parts = re.split(r"(<[^>]*>)", html)
+    """Return a page with spaces around each Chinese character, which the search then takes for a word.
+
+    The names of pages, which are compared with what was typed as a whole, stay as they are.
+    """
+    parts = re.split(r"(<p [^>]*data-pagefind-filter[^>]*>[^<]*</p>|<[^>]*>)", html)
     return "".join(part if part.startswith("<") else WIDE.sub(r" \1 ", part) for part in parts)
 
 
 def as_name(term: str) -> str:
     """Return a term as ``search.js`` writes what was typed, to find the page of exactly that name."""
-    return re.sub(r"[\s-]+", "_", term.lower().rpartition(".")[2])
+    name = re.sub(r"[\s-]+", "_", term.lower().rpartition(".")[2])
+    return re.sub(rf"_?([{HAN}])_?", r"\1", name)  # with or without spaces around Chinese
 
 
 def title_of(text: str) -> str:

@@ -8,6 +8,7 @@ Sphinx translates a paragraph whose text is in a catalogue. This extension adds 
   such as "at least", are replaced by those of ``types.toml``.
 - The descriptions of figures, which are not messages of Sphinx's own, are translated and shown below the figures.
 - Every page names its counterpart in the other language.
+- The pages of the library's source code exist once, in the edition of the source language.
 """
 
 import json
@@ -27,9 +28,11 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx.ext import viewcode
 from sphinx.locale import _
 from sphinx.roles import XRefRole
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx_gallery.directives import imgsgnode
 
@@ -37,6 +40,7 @@ LOCALES = Path(__file__).parents[1] / "locales"
 SOURCE = "en"
 NAMES = {"en": "English", "zh_CN": "简体中文"}
 FOLDERS = {"en": "", "zh_CN": "zh/"}  # of the languages, below the site's root
+CODE = "_modules/"  # what the addresses of the pages of source code begin with
 SITEMAP = "pages.xml"  # of each language; sitemap.xml at the root names both
 SITEMAP_INDEX = """<?xml version="1.0" encoding="UTF-8"?>
 <sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
@@ -52,6 +56,23 @@ BRACES = re.compile(r"{(\w+)}")
 def message(text: str) -> str:
     """Mark a text of the site as a message for the catalogues, and return it unchanged."""
     return text
+
+
+# Texts of conf.py, and those of the theme that it does not translate, or not well
+message("The dlcore developers")
+message("Search the docs ...")
+message("Breadcrumb")
+message("Collapse Sidebar")
+message("Color mode")
+message("Dark")
+message("Expand Sidebar")
+message("Home")
+message("Light")
+message("On this page")
+message("System Settings")
+message("next")
+message("previous")
+message("© Copyright %(copyright)s.")
 
 
 def said(template: str, **values: object) -> str:
@@ -118,6 +139,11 @@ def catalogue(language: str, domain: str) -> dict[str, str]:
         return {}
     with file.open("rb") as stream:
         return {str(found.id): str(found.string) for found in read_po(stream) if found.string and not found.fuzzy}
+
+
+def in_settings(text: str, language: str) -> str:
+    """Return the translation of a text of the settings, which are read before Sphinx has a language."""
+    return catalogue(language, "sphinx").get(text, text)
 
 
 @cache
@@ -224,6 +250,28 @@ def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
             unbroken += [formula, nodes.Text(mark[0])]
 
 
+class CodeLinks(SphinxPostTransform):
+    """Let the links to source code lead to the edition of the source language."""
+
+    default_priority: ClassVar[int] = 110  # after that of sphinx.ext.viewcode, which adds links
+
+    def run(self, **_: Any) -> None:  # noqa: ANN401
+        """Change the addresses on the pages of the library, which are in one folder."""
+        up = "../" * FOLDERS[self.config.language].count("/")
+        for link in self.document.findall(nodes.reference):
+            if link.get("refuri", "").startswith(f"../{CODE}"):
+                link["refuri"] = up + link["refuri"]
+
+
+def write_code_once(app: Sphinx) -> None:
+    """Write the pages of source code in the source language only."""
+    if app.config.language != SOURCE:
+        for listener in app.events.listeners["html-collect-pages"]:
+            if listener.handler is viewcode.collect_pages:
+                app.disconnect(listener.id)
+                break
+
+
 def link_languages(app: Sphinx, page: str, template: str, context: dict[str, Any], document: Any) -> None:  # noqa: ANN401, ARG001
     """Give the templates the path to the page in each language, and its address if that of the site is known."""
     to_root = "../" * (page.count("/") + FOLDERS[app.config.language].count("/"))
@@ -237,6 +285,7 @@ def link_languages(app: Sphinx, page: str, template: str, context: dict[str, Any
             "is_shown": language == app.config.language,
         }
         for language, name in NAMES.items()
+        if not page.startswith(CODE)
     ]
 
 
@@ -264,7 +313,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role_to_domain("std", "said-ref", SaidRef())
     app.add_directive("fold", Fold)
     app.add_transform(Names)
+    app.add_post_transform(CodeLinks)
     app.connect("config-inited", write_messages_of_scripts)
+    app.connect("builder-inited", write_code_once)
     app.connect("doctree-read", describe_figures, priority=390)  # before the main figure is copied to the top
     app.connect("doctree-read", translate_thumbnails, priority=390)
     app.connect("doctree-read", keep_punctuation)

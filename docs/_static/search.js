@@ -1,26 +1,60 @@
 /* The search: results while you type in the header's field, and on the search page. Pagefind loads its index in parts.
-   A page whose name is exactly what was typed comes first. Chinese is indexed by characters, with spaces between them
-   that are not shown, and a Chinese word is searched for as a phrase. */
+   A page whose name is exactly what was typed comes first. In the Chinese edition, characters are indexed as words, with
+   spaces between them that are not shown, and what was typed is searched for as a phrase. If no page has the phrase, as
+   with a question, the pages with the most of its words are found. */
 const root = document.documentElement.dataset.content_root ?? "./"
-const HAN = /[\u3400-\u9fff]+/g
-const SPACES = document.documentElement.lang.startsWith("zh")
+const isChinese = document.documentElement.lang.startsWith("zh")
+const HAN = /[\u3400-\u9fff]/g
+const SPACES = isChinese
   ? /(?<=[\u3400-\u9fff](?:<\/?mark>)*) +(?=(?:<\/?mark>)*[\u3400-\u9fff])|(?<=[\u3000-\u303f\uff00-\uffef“”‘’…—](?:<\/?mark>)*) +| +(?=(?:<\/?mark>)*[\u3000-\u303f\uff00-\uffef“”‘’…—])/g
   : /(?!)/g
 const closeUp = (text) => text.replace(SPACES, "")
 const OPTIONS = { baseUrl: new URL(root, location.href).pathname, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0, summary: 0 } } }
+const ASKING = /^(如何|怎么|怎么办|怎样|为什么|什么|哪个|哪些|能否|是否|[的了吗呢和与或在是有用会要把被])$/ // in most questions
 let engine
 
-async function findPages(query) {
+// The pages with a text. Pagefind does not rank the pages with a phrase: their order is that of a search for its words.
+async function findText(pagefind, text) {
+  const words = isChinese ? text.replace(HAN, " $& ").replace(/[?!,;:"]/g, " ") : text
+  const ranked = (await pagefind.search(words)).results
+  if (words === text) return ranked
+  const exact = new Set((await pagefind.search(`"${words}"`)).results.map((result) => result.id))
+  return ranked.filter((result) => exact.has(result.id))
+}
+
+// The pages with the most words, and pairs of neighbours, of a text. The fewer pages have one, the more it counts.
+async function findWords(pagefind, text) {
+  if (!isChinese || !Intl.Segmenter) return []
+  const parts = [...new Intl.Segmenter("zh", { granularity: "word" }).segment(text)]
+  const isTelling = (part) => part?.isWordLike && !ASKING.test(part.segment)
+  const words = parts.flatMap((part, i) => {
+    if (!isTelling(part)) return []
+    return isTelling(parts[i + 1]) ? [part.segment, part.segment + parts[i + 1].segment] : [part.segment]
+  })
+  const pages = new Map()
+  for (const results of await Promise.all(words.map((word) => findText(pagefind, word)))) {
+    for (const result of results) {
+      const page = pages.get(result.id) ?? { ...result, score: 0 }
+      page.score += (1 + result.score / results[0].score) / Math.sqrt(results.length)
+      pages.set(result.id, page)
+    }
+  }
+  return [...pages.values()].sort((one, other) => other.score - one.score)
+}
+
+async function findPages(typed) {
+  const query = typed.normalize("NFKC") // full-width letters and signs become ordinary ones
   engine ??= import(new URL(`${root}pagefind/pagefind.js`, location.href)).then(async (pagefind) => {
     await pagefind.options(OPTIONS)
     return pagefind
   })
   const pagefind = await engine
-  const name = query.trim().toLowerCase().replace(/[()]/g, "").split(".").pop().replace(/[\s-]+/g, "_")
+  const name = query.trim().toLowerCase().replace(/[()]/g, "").split(".").pop().replace(/[\s-]+/g, "_").replace(/_?([\u3400-\u9fff])_?/g, "$1")
   const named = await pagefind.search(query, { filters: { name } })
-  const all = await pagefind.search(query.replace(HAN, (word) => ` "${[...word].join(" ")}" `))
+  const all = await findText(pagefind, query)
   const first = new Set(named.results.map((result) => result.id))
-  return [...named.results, ...all.results.filter((result) => !first.has(result.id))]
+  const found = [...named.results, ...all.filter((result) => !first.has(result.id))]
+  return found.length ? found : findWords(pagefind, query)
 }
 
 function row({ url, meta, excerpt, sub_results }) {
