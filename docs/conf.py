@@ -59,6 +59,7 @@ extensions = [
     "myst_parser",
     "mendings",
     "translated",
+    "wording",
     "api_pages",
     "site_search",
     "as_markdown",

@@ -33,6 +33,7 @@ import readme_figure
 import site_search
 import torch
 import translated
+import wording
 from docutils import nodes
 from docutils.utils import new_document
 from matplotlib.animation import FuncAnimation
@@ -898,7 +899,7 @@ def test_chinese_punctuation_stays_with_a_short_formula(formula: str, after: str
     document = new_document("page.rst")
     document += nodes.paragraph("", "", nodes.Text("值 "), nodes.math("", formula), nodes.Text(after))
 
-    translated.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="zh_CN")), document)
+    wording.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="zh_CN")), document)
 
     assert [part.astext() for part in document.findall(nodes.inline)] == kept
     assert document[0].astext() == f"值 {formula}{after}"
@@ -908,7 +909,7 @@ def test_english_pages_are_left_as_they_are() -> None:
     document = new_document("page.rst")
     document += nodes.paragraph("", "", nodes.math("", "p"), nodes.Text("。"))
 
-    translated.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="en")), document)
+    wording.keep_punctuation(SimpleNamespace(config=SimpleNamespace(language="en")), document)
 
     assert not [*document.findall(nodes.inline)]
 
@@ -944,15 +945,16 @@ def locales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         entries = [f'msgid "{english}"\nmsgstr "{chinese}"\n' for english, chinese in messages.items()]
         (folder / "LC_MESSAGES" / f"{domain}.po").write_text("\n".join([PO, *entries]), encoding="utf-8")
     monkeypatch.setattr(translated, "LOCALES", tmp_path / "locales")
-    for cached in (translated.catalogue, translated.types):
+    monkeypatch.setattr(wording, "LOCALES", tmp_path / "locales")
+    for cached in (translated.catalogue, wording.words):
         cached.cache_clear()
     yield tmp_path / "locales"
-    for cached in (translated.catalogue, translated.types):
+    for cached in (translated.catalogue, wording.words):
         cached.cache_clear()
 
 
 CONF = """
-extensions = ["sphinx.ext.autosummary", "sphinx.ext.viewcode", "translated"]
+extensions = ["sphinx.ext.autosummary", "sphinx.ext.viewcode", "translated", "wording"]
 autosummary_context = {"names_of": {"dlcore.norms": ["lp_norm"]}}
 language = "LANGUAGE"
 locale_dirs = ["../locales"]
@@ -1022,9 +1024,45 @@ def test_a_setting_is_translated_if_the_catalogue_has_it(locales: Path) -> None:
 
 
 def test_the_words_of_a_type_are_translated_as_a_whole_the_longest_first(locales: Path) -> None:  # noqa: ARG001
-    assert translated.translate_type(" of ", "zh_CN") == "，元素为 "  # between two links
-    assert translated.translate_type(" at least 1, at data", "zh_CN") == " 至少 1, 于 data"
-    assert translated.translate_type("Tensor of shape at least 1", "en") == "Tensor of shape at least 1"
+    assert wording.translate_type(" of ", "zh_CN") == "，元素为 "  # between two links
+    assert wording.translate_type(" at least 1, at data", "zh_CN") == " 至少 1，于 data"
+    assert wording.translate_type("pairs of ", "zh_CN") == "pairs，元素为 "
+    assert wording.translate_type(", at [0, 1), (n, d) or at", "zh_CN") == "，于 [0, 1)，(n, d) or 于"
+    assert wording.translate_type("data at at", "zh_CN") == "data 于于"
+    assert wording.translate_type("Tensor of shape at least 1", "en") == "Tensor of shape at least 1"
+
+
+def test_the_words_in_a_formula_are_translated_and_its_symbols_stay(locales: Path) -> None:
+    (locales / "zh_CN" / "formulas.toml").write_text('"otherwise" = "否则"\n', encoding="utf-8")
+    document = new_document("page.rst")
+    formula = r"R_\text{emp} = 0 \text{otherwise}"
+    document += nodes.math_block(formula, formula)
+    config = SimpleNamespace(language="zh_CN", autosummary_context={"names_of": {}})
+    document.settings.env = SimpleNamespace(config=config)
+
+    wording.Names(document).apply()
+
+    assert document[0].astext() == r"R_\text{emp} = 0 \text{否则}"
+    assert document[0]["translatable"] is False
+    assert wording.translate_formula(formula, "en") == formula
+
+
+def test_names_are_separated_by_the_punctuation_of_the_language() -> None:
+    shown = {}
+    for language in ("en", "zh_CN"):
+        document = new_document("page.rst")
+        names = [
+            nodes.literal("", "a"),
+            nodes.Text(", "),
+            nodes.literal("", "b"),
+            nodes.Text("; "),
+            nodes.literal("", ", "),
+        ]
+        document += nodes.paragraph("", "", *names)
+        wording.separate_names(SimpleNamespace(config=SimpleNamespace(language=language)), document)
+        shown[language] = document.astext()
+
+    assert shown == {"en": "a, b; , ", "zh_CN": "a、b；, "}
 
 
 THUMBNAIL = """<div class="sphx-glr-thumbcontainer" tooltip="Some &quot;summary&quot;.">
@@ -1036,7 +1074,7 @@ def test_thumbnails_have_the_title_in_the_language_of_the_page_and_no_english_su
     for language in ("en", "zh_CN"):
         document = new_document("page.rst")
         document += [nodes.raw("", THUMBNAIL, format="html"), nodes.raw("", "<b>other</b>", format="html")]
-        translated.translate_thumbnails(SimpleNamespace(config=SimpleNamespace(language=language)), document)
+        wording.translate_html(page_of("api/page", language), document)
         shown[language] = [node.astext() for node in document]
 
     assert shown["en"] == [THUMBNAIL, "<b>other</b>"]
@@ -1046,18 +1084,26 @@ def test_thumbnails_have_the_title_in_the_language_of_the_page_and_no_english_su
 
 
 @pytest.mark.parametrize(
-    ("language", "format_", "is_shown"), [("en", "html", False), ("zh_CN", "html", True), ("en", "gettext", True)]
+    ("language", "format_", "place", "text", "is_shown"),
+    [
+        ("en", "html", "other", "一条 曲线。", False),
+        ("zh_CN", "html", "other", "The figure that is described below", True),
+        ("zh_CN", "html", "in-short", "一条 曲线。", False),
+        ("en", "gettext", "other", "old", True),
+    ],
 )
-def test_the_description_of_a_figure_is_its_alternative_text(language: str, format_: str, is_shown: bool) -> None:
+def test_a_figure_is_described_as_alternative_text_or_below(
+    language: str, format_: str, place: str, text: str, is_shown: bool
+) -> None:
     document = new_document("page.rst")
-    box = nodes.container("", imgsgnode(uri="a.png", alt="old"), classes=["only-light"])
+    box = nodes.container("", imgsgnode(uri="a.png", alt="old"), classes=["only-light", place])
     box += nodes.container("", nodes.paragraph("", "一条\n曲线。"), classes=["description"])
     document += [box, nodes.container("", imgsgnode(uri="b.png", alt="other"))]
     app = SimpleNamespace(config=SimpleNamespace(language=language), builder=SimpleNamespace(format=format_))
 
-    translated.describe_figures(app, document)
+    wording.describe_figures(app, document)
 
-    assert [figure["alt"] for figure in document.findall(imgsgnode)] == ["一条 曲线。", "other"]
+    assert [figure["alt"] for figure in document.findall(imgsgnode)] == [text, "other"]
     assert ("曲线" in document.astext()) == is_shown
 
 

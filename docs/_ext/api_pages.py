@@ -19,9 +19,11 @@ from equivalents import Row, sentences
 from evidence import Evidence, badge
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
+from translated import message
 
-MEMBERS = "Methods and properties"
+MEMBERS = message("Methods and properties")
 LAST = ("Raises", "Warns", "See also", "References")  # the other parts keep their order, above these
 
 
@@ -88,7 +90,7 @@ class Sections(SphinxTransform):
 def place(part: tuple[nodes.title, list[nodes.Node]]) -> int:
     """Return the place of a part on the page; parts with the same place stay in the order of the docstring."""
     title = part[0].astext()
-    return LAST.index(title) + 2 if title in LAST else title == MEMBERS
+    return LAST.index(title) + 2 if title in LAST else title == _(MEMBERS)
 
 
 def parts(content: addnodes.desc_content) -> list[tuple[nodes.title, list[nodes.Node]]]:
@@ -110,7 +112,7 @@ def parts(content: addnodes.desc_content) -> list[tuple[nodes.title, list[nodes.
             continue
         content.remove(node)
     if any(isinstance(node, addnodes.desc) for node in members):
-        found.append((heading(content, MEMBERS), members))
+        found.append((heading(content, str(_(MEMBERS))), members))
     return found
 
 

@@ -1,40 +1,33 @@
-"""The languages of the site: what a catalogue of messages cannot translate, and the links between the languages.
+"""The languages of the site: messages with values, and the links between the languages.
 
-Sphinx translates a paragraph whose text is in a catalogue. This extension adds what it leaves out:
+Sphinx translates a paragraph whose text is in a catalogue. This extension adds to it, and ``wording`` does for words
+that are in no paragraph:
 
 - The role ``said`` and the directive ``fold`` hold sentences with measured values, such as a number of tests. Only the
   sentence is a message, with names in braces in place of the values, so that it stays translated when they change.
-- Formulas, names, the types of parameters, cited works and the names of tests are no messages. The words in a type,
-  such as "at least", are replaced by those of ``types.toml``.
-- The descriptions of figures, which are not messages of Sphinx's own, are translated and shown below the figures.
 - Every page names its counterpart in the other language.
 - The pages of the library's source code exist once, in the edition of the source language.
 """
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable
 from functools import cache
-from html import escape, unescape
-from itertools import chain
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
 from babel.messages.pofile import read_po
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.ext import viewcode
 from sphinx.locale import _
 from sphinx.roles import XRefRole
-from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
-from sphinx_gallery.directives import imgsgnode
 
 LOCALES = Path(__file__).parents[1] / "locales"
 SOURCE = "en"
@@ -48,8 +41,6 @@ SITEMAP_INDEX = """<?xml version="1.0" encoding="UTF-8"?>
 </sitemapindex>
 """
 SEPARATOR = " | "
-CLOSING = re.compile(r"[，。；：、？！）”》]+")
-LONGEST_UNBROKEN = 16  # characters of TeX; longer formulas may be broken on a phone
 BRACES = re.compile(r"{(\w+)}")
 
 
@@ -146,108 +137,11 @@ def in_settings(text: str, language: str) -> str:
     return catalogue(language, "sphinx").get(text, text)
 
 
-@cache
-def types(language: str) -> dict[str, str]:
-    """Return the words in the types of parameters with their translations, the longest first."""
-    file = LOCALES / language / "types.toml"
-    words: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return dict(sorted(words.items(), key=lambda pair: -len(pair[0])))
-
-
-def translate_type(text: str, language: str) -> str:
-    """Return a part of a type with its words in a language."""
-    words = types(language)
-    if not words:
-        return text
-    pattern = "|".join(rf"(?<!\w)(?={re.escape(word)}(?!\w)){re.escape(word)}" for word in words)
-    return re.sub(pattern, lambda found: words[found[0]], text)
-
-
-class Names(SphinxTransform):
-    """Take formulas, names, types and cited works out of the messages; translate the words in types."""
-
-    default_priority: ClassVar[int] = 5  # before the parts of docstrings become sections, and messages are translated
-
-    def apply(self, **_: Any) -> None:  # noqa: ANN401
-        """Mark what is no message."""
-        for node in [*self.document.findall(nodes.TextElement)]:
-            if self.is_type(node):
-                for text in [*node.findall(nodes.Text)]:
-                    if not isinstance(text.parent, nodes.strong | nodes.literal):
-                        text.parent.replace(text, nodes.Text(translate_type(text.astext(), self.config.language)))
-                node["translatable"] = False
-            elif isinstance(node, nodes.math_block) or self.is_name(node) or is_in(node, nodes.citation):
-                node["translatable"] = False
-
-    def is_type(self, node: nodes.Element) -> bool:
-        """Tell whether a node is a name with its type in the parts of a docstring."""
-        return isinstance(node, nodes.term | nodes.classifier) and is_in(node, addnodes.desc_content)
-
-    def is_name(self, node: nodes.Element) -> bool:
-        """Tell whether a node is a title that is a name of the library."""
-        names_of: dict[str, list[str]] = self.config.autosummary_context["names_of"]
-        modules = {module.removeprefix("dlcore.") for module in names_of}
-        names = {*names_of, *modules, *chain.from_iterable(names_of.values())}
-        return isinstance(node, nodes.title) and node.astext() in names
-
-
-def is_in(node: nodes.Node, kind: type[nodes.Element]) -> bool:
-    """Tell whether a node is inside a node of some kind."""
-    while node.parent is not None:
-        node = node.parent
-        if isinstance(node, kind):
-            return True
-    return False
-
-
 def untranslatable(parts: Iterable[nodes.Node]) -> None:
     """Mark the text in some nodes as no messages."""
     for part in parts:
         for node in part.findall(nodes.TextElement):
             node["translatable"] = False
-
-
-def describe_figures(app: Sphinx, document: nodes.document) -> None:
-    """Make the description below each figure its alternative text; the source language shows it only there."""
-    for box in [*document.findall(nodes.container)]:
-        if "description" not in box["classes"]:
-            continue
-        for figure in box.parent.findall(imgsgnode):
-            figure["alt"] = " ".join(box.astext().split())
-        if app.builder.format == "html" and app.config.language == SOURCE:
-            box.parent.remove(box)
-
-
-def translate_thumbnails(app: Sphinx, document: nodes.document) -> None:
-    """Translate the titles of the thumbnails, which sphinx-gallery writes as HTML."""
-    if app.config.language == SOURCE:
-        return
-    found = catalogue(app.config.language, "auto_gallery")
-
-    def translation(tag: re.Match[str]) -> str:
-        text = unescape(tag[2])
-        return tag[1] + escape(found.get(text, text)) + tag[3]
-
-    for node in document.findall(nodes.raw):
-        text = re.sub(r' tooltip="[^"]*"', "", node.astext())  # the theme shows the page's summary, in one language
-        text = re.sub(r'(<div class="sphx-glr-thumbnail-title">)(.*?)(</div>)', translation, text)
-        if text != node.astext():
-            node.replace_self(nodes.raw("", text, format=node["format"]))
-
-
-def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
-    """Keep Chinese punctuation on the line of the formula before it: a browser may break a line after a formula."""
-    if app.config.language == SOURCE:
-        return
-    for formula in [*document.findall(nodes.math)]:
-        following = formula.next_node(descend=False, siblings=True)
-        mark = CLOSING.match(following.astext()) if isinstance(following, nodes.Text) else None
-        if mark and len(formula.astext()) <= LONGEST_UNBROKEN:
-            rest = nodes.Text(following.astext()[mark.end() :])
-            following.parent.replace(following, rest)
-            unbroken = nodes.inline(classes=["unbroken"])
-            formula.replace_self(unbroken)
-            unbroken += [formula, nodes.Text(mark[0])]
 
 
 class CodeLinks(SphinxPostTransform):
@@ -308,17 +202,13 @@ def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the role, the directive, the transform and the links."""
+    """Add the roles, the directive and the links."""
     app.add_role("said", said_role)
     app.add_role_to_domain("std", "said-ref", SaidRef())
     app.add_directive("fold", Fold)
-    app.add_transform(Names)
     app.add_post_transform(CodeLinks)
     app.connect("config-inited", write_messages_of_scripts)
     app.connect("builder-inited", write_code_once)
-    app.connect("doctree-read", describe_figures, priority=390)  # before the main figure is copied to the top
-    app.connect("doctree-read", translate_thumbnails, priority=390)
-    app.connect("doctree-read", keep_punctuation)
     app.connect("html-page-context", link_languages)
     app.connect("build-finished", write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
