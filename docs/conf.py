@@ -38,7 +38,7 @@ import dlcore  # noqa: E402
 # ``-t zh_CN`` builds the Chinese edition, below ``zh/``. ``tox run -e translations`` updates its catalogues.
 language = "zh_CN" if tags.has("zh_CN") else translated.SOURCE  # Sphinx gives this file its tags
 is_source = language == translated.SOURCE
-locale_dirs = ["locales"]
+locale_dirs = [str(translated.LOCALES)]  # a relative path would be one from the current folder for scripts
 
 # -- The project
 

@@ -187,7 +187,7 @@ def write_messages_of_scripts(_app: Sphinx, config: Config) -> None:
     """Write the messages of the scripts in the form that Sphinx serves, from the catalogue."""
     if config.language != SOURCE:
         file = LOCALES / config.language / "LC_MESSAGES" / "sphinx.js"
-        content = {"messages": catalogue(config.language, "sphinx"), "locale": config.language}
+        content = {"messages": catalogue(config.language, "sphinx"), "locale": config.language, "plural_expr": "0"}
         text = f"Documentation.addTranslations({json.dumps(content, ensure_ascii=False)});\n"
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")

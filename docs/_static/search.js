@@ -60,7 +60,7 @@ async function findPages(typed) {
 function row({ url, meta, excerpt, sub_results }) {
   const item = document.createElement("li")
   const link = Object.assign(document.createElement("a"), { href: url, textContent: closeUp(meta.heading) })
-  const kind = Object.assign(document.createElement("span"), { className: "kind", textContent: meta.kind })
+  const kind = Object.assign(document.createElement("span"), { className: "kind", textContent: closeUp(meta.kind) })
   const text = Object.assign(document.createElement("p"), { className: "context", innerHTML: closeUp(excerpt) }) // escaped by Pagefind
   // Show the summary if the best match is the title, and on API pages, where it is often in a list of parameters.
   if (meta.kind === _("API") || text.textContent.startsWith(closeUp(meta.heading))) text.textContent = closeUp(meta.summary)
