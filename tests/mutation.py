@@ -19,19 +19,15 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.toml"
 SCORE = 0.98
 TESTS = ROOT / "tests"
-OWN_TESTS = {
-    "__init__": ["test_house.py"],
-    "_logit_losses": ["test_newton_cg.py"],
-    "_rows": ["test_sharded.py"],
-    "_shards": ["test_sharded.py"],
-}
 FOR_ALL = ["tests/test_extreme_numbers.py", "tests/test_integers.py", "tests/test_sharded.py"]
+OF_TEXTS = {"tests/test_docs.py"}
 MAX_SECONDS = 600  # of one run of tests: a search that no longer ends is found, too
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -69,7 +65,8 @@ def mutants(file: Path) -> Iterator[Mutant]:
         before = ast.unparse(node)
         for after in changed(node):
             end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
-            yield Mutant(file, (node.lineno, node.col_offset), end, before, after)
+            if after != before:  # twice 0.0 is 0.0
+                yield Mutant(file, (node.lineno, node.col_offset), end, before, after)
 
 
 def expressions(node: ast.AST) -> Iterator[ast.expr]:
@@ -109,32 +106,62 @@ def changed(node: ast.expr) -> Iterator[str]:
             pass
 
 
-def importing(name: str) -> list[Path]:
-    """Return the files that import a private module of the library."""
-    beside, elsewhere = rf"^from \.{name} import", rf"\bdlcore\.{name}\b"
-    files = sorted((ROOT / "dlcore").rglob("*.py"))
+@cache
+def users(module: str) -> list[Path]:
+    """Return the files of the library that import one of its private modules."""
+    beside, elsewhere = rf"^from \.{module} import", rf"\bdlcore\.{module}\b"
     return [
         file
-        for file in files
+        for file in sorted((ROOT / "dlcore").rglob("*.py"))
         if re.search(beside if file.parent == ROOT / "dlcore" else elsewhere, file.read_text(), re.MULTILINE)
     ]
 
 
-def commands(file: Path) -> list[list[str]]:
-    """Return the tests of a file, the quickest first: those of its chapter, or of the chapters that import it."""
+def module_of(file: Path) -> str:
+    """Return the chapter of a file of the library, or the private module."""
     name = file.relative_to(ROOT / "dlcore").with_suffix("").parts
-    if name[0].startswith("_"):
-        users = [command for f in importing(name[0]) if f.parent.name != name[0] for command in commands(f)]
-        own = [f"tests/{test}" for test in OWN_TESTS.get(name[0], [f"test{name[0]}.py"]) if (TESTS / test).is_file()]
-        found = [own, *sorted(users, key=FOR_ALL.__eq__)]
+    return ".".join(name[: 2 if name[0] == "shift" else 1])
+
+
+def own_test(module: str) -> str:
+    """Return the file of tests that is named for a module of the library, if there is one."""
+    return f"tests/test_{module.strip('_').replace('.', '_')}.py" if module != "__init__" else "tests/test_house.py"
+
+
+@cache
+def imported(test: Path) -> str:
+    """Return the full name of whatever a file of tests imports, one a line."""
+    nodes = [node for node in ast.walk(ast.parse(test.read_text())) if isinstance(node, ast.ImportFrom)]
+    return "".join(f"{node.module}.{alias.name}.\n" for node in nodes for alias in node.names)
+
+
+@cache
+def tests_of_several(module: str) -> list[str]:
+    """Return the tests that import a module of the library and are named for no module."""
+    named = {own_test(module_of(file)) for file in (ROOT / "dlcore").rglob("*.py")} | OF_TEXTS
+    files = [file for folder in (TESTS, TESTS / "ported") for file in sorted(folder.glob("test_*.py"))]
+    found = [str(file.relative_to(ROOT)) for file in files if f"dlcore.{module}." in imported(file)]
+    return [test for test in found if test not in named]
+
+
+def commands(file: Path) -> list[list[str]]:
+    """Return the tests of a file, the quickest first: those of its chapter, or of the chapters that import it.
+
+    Tests that are named for no chapter count for each one that they import.
+    """
+    module = module_of(file)
+    own, others = own_test(module), [[test] for test in tests_of_several(module)]
+    if module.startswith("_"):
+        chapters = [command for user in users(module) if module_of(user) != module for command in commands(user)]
+        found = [[own] if (ROOT / own).is_file() else [], *others, *sorted(chapters, key=FOR_ALL.__eq__)]
     else:
-        chapter = ".".join(name[: 2 if name[0] == "shift" else 1])
-        home = ROOT / "dlcore" / Path(*chapter.split("."))
+        home = ROOT / "dlcore" / Path(*module.split("."))
         where = home if home.is_dir() else home.with_suffix(".py")
         found = [
-            ["--doctest-modules", str(where.relative_to(ROOT)), f"tests/test_{chapter.replace('.', '_')}.py"],
-            ["tests/test_pairs.py", "tests/test_table.py", "-k", f"{chapter}."],
+            ["--doctest-modules", str(where.relative_to(ROOT)), own],
+            ["tests/test_pairs.py", "tests/test_table.py", "-k", f"{module}."],
             FOR_ALL,
+            *(test for test in others if test[0] not in FOR_ALL),
         ]
     return [command for number, command in enumerate(found) if command and command not in found[:number]]
 

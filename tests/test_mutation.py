@@ -12,7 +12,7 @@ def é(x: int = 1, *, y: "float" = 0.5) -> int:
     """Text with 1 < 2."""
     if 0 < x < 2 and not y:
         raise ValueError(f"got {x + 1}")
-    return -x if True else x**2
+    return -x if True else x**2 + 0.0
 '''
 
 
@@ -31,10 +31,11 @@ def test_each_part_that_is_computed_has_its_mutants(tmp_path: Path, monkeypatch:
         "0 -> 1",
         "2 -> 3",
         "not y -> y",
-        "-x if True else x ** 2 -> x ** 2 if True else -x",
+        "-x if True else x ** 2 + 0.0 -> x ** 2 + 0.0 if True else -x",
         "True -> False",
         "-x -> x",
         "x ** 2 -> x * 2",
+        "x ** 2 + 0.0 -> x ** 2 - 0.0",
     }
     assert (
         "    if (0 < x < 2 or not y):\n"
@@ -51,7 +52,14 @@ def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it()
     private = commands(ROOT / "dlcore" / "_regression.py")
     assert any("tests/test_linear.py" in command for command in private)
     assert all(commands(file) for file in (ROOT / "dlcore").rglob("*.py"))
-    assert ["tests/test_sharded.py"] in commands(ROOT / "dlcore" / "_rows.py")
+
+
+def test_a_file_is_held_by_the_tests_of_several_chapters_that_import_its_own() -> None:
+    assert commands(ROOT / "dlcore" / "_rows.py")[0] == ["tests/test_sharded.py"]
+    training = {test for command in commands(ROOT / "dlcore" / "training" / "_fit.py") for test in command}
+    assert {"tests/test_sharded_training.py", "tests/ported/test_chapters.py"} <= training
+    assert "tests/test_mlp.py" not in training, "the test of another chapter"
+    assert "tests/test_memory_mapped.py" not in training, "it does not import this chapter"
 
 
 def test_a_mutant_dies_by_a_test_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
