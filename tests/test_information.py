@@ -451,6 +451,16 @@ def test_gradient_of_mutual_information_is_finite_where_a_row_is_zero() -> None:
     assert hessian(information.mutual_information)(joint).isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_no_intermediate_gradient_is_nan_where_entries_differ_much() -> None:
+    p = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64, requires_grad=True)
+    q = torch.tensor([0.001, 0.299, 0.2, 0.5], dtype=torch.float64, requires_grad=True)
+
+    with torch.autograd.detect_anomaly():  # raises if a gradient is NaN, even one that is left out later
+        gradients = torch.autograd.grad(information.kl_divergence(p, q), (p, q), create_graph=True)
+        torch.autograd.grad(sum(g.sum() for g in gradients), (p, q))
+
+
 def test_entropy_of_a_saturated_softmax_has_gradient_zero() -> None:
     logits = torch.tensor([0.0, -1e4, 1e4])
 

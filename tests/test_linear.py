@@ -983,6 +983,20 @@ def test_the_rank_of_many_rows_is_that_of_all_rows() -> None:
     assert linear.logistic_regression(independent, labels.to(x.dtype), penalty=0).weight.isfinite().all()
 
 
+def test_a_column_that_is_huge_beside_its_correlated_one_is_not_taken_for_a_dependent_one() -> None:
+    x = torch.randn(50, 2, dtype=torch.float64)
+    x[:, 1] = 1e20 * (x[:, 0] + x[:, 1])
+    rows, ones = torch.nn.functional.pad(x, (0, 1), value=1.0), torch.ones(50, dtype=torch.float64)
+    problem = _newton_cg.Problem(
+        LOGISTIC, rows, ones, None, torch.zeros(3, dtype=torch.float64), None, 50, OneProcess()
+    )
+
+    _regression._check_independent_columns(problem, x)
+    rows[:, 1] = 1e20 * x[:, 0]
+    with pytest.raises(ValueError, match="rank 2 when centred, got 1"):
+        _regression._check_independent_columns(problem, x)
+
+
 def test_ridge_of_equal_columns_far_from_zero_keeps_its_digits() -> None:
     # In float32, rounding divided by the penalty would give the two columns opposite weights, and lose the bias.
     generator = torch.Generator().manual_seed(0)

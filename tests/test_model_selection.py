@@ -180,6 +180,14 @@ def test_the_fraction_is_rounded_to_the_nearest_row() -> None:
     assert len(test) == 7  # 0.07 * 100 is 7.000000000000001, which rounds up to 8
 
 
+@pytest.mark.parametrize(("n", "fraction"), [(2, 0.5), (5, 0.8), (5, 0.2)])
+def test_one_row_is_enough_on_either_side(n: int, fraction: float) -> None:
+    train, test = model_selection.train_test_split(torch.arange(n), test_fraction=fraction, shuffle=False)
+
+    assert torch.equal(torch.cat([train, test]), torch.arange(n))
+    assert 1 in {len(train), len(test)}
+
+
 def test_split_leaves_its_arguments_alone() -> None:
     x = torch.arange(8)
 

@@ -164,6 +164,12 @@ def test_it_takes_modules_parameters_mappings_and_nested_parameters() -> None:
     torch.testing.assert_close(list(net.parameters()), list(twin.parameters()))
     assert all((w == 0.5).all() for w in (*tree["first"], *tree["rest"]))
 
+    layers = [as_leaves(Layer(torch.ones(2), torch.ones(1))) for _ in range(2)]
+    sum(w.sum() for layer in layers for w in layer).backward()
+    optim.sgd_(layers, lr=0.5)
+
+    assert all((w == 0.5).all() for layer in layers for w in layer)
+
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_parameters_of_several_dtypes_step_together(dtype: torch.dtype) -> None:

@@ -1147,6 +1147,17 @@ def test_least_squares_ratio_at_a_row_left_out_is_that_of_a_fit_without_it(seed:
             )
 
 
+def test_the_widths_to_choose_from_leave_no_gap() -> None:
+    widths, penalties = (torch.tensor(x, dtype=torch.float64) for x in (_ulsif.WIDTHS, _ulsif.PENALTIES))
+
+    assert widths[0] < 0.4
+    assert widths[-1] >= 3
+    for candidates, ratio in ((widths, 1.5), (penalties, 10)):
+        steps = candidates[1:] / candidates[:-1]
+        assert steps.min() > 1
+        assert steps.max() < ratio * (1 + 1e-12)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_width_and_penalty_have_the_least_squared_error_at_rows_left_out(alpha: float) -> None:
     chosen: set[tuple[float, float]] = set()
@@ -1201,6 +1212,13 @@ def test_relative_ratio_is_bounded() -> None:
     assert relative.report.largest_weight < plain.report.largest_weight / 2
     assert abs(relative.weights.mean() - 1) < 1e-9
     assert relative.report.effective_sample_size > 3 * plain.report.effective_sample_size
+
+
+@pytest.mark.parametrize("n", [101, 5000])
+def test_a_sample_of_rows_has_as_many_rows_as_asked_for(n: int) -> None:
+    drawn = _features.random_row_indices(torch.zeros(n, 1), 100, Generator().manual_seed(0))
+
+    assert len(set(drawn.tolist())) == 100
 
 
 def test_least_squares_ratio_reads_all_rows_where_it_chooses_on_some(monkeypatch: pytest.MonkeyPatch) -> None:

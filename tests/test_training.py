@@ -702,6 +702,31 @@ def test_validation_takes_as_many_rows_at_once_as_fit_into_a_batch() -> None:
     assert history.validation_loss == [4.5]
 
 
+@pytest.mark.parametrize(("batch_size", "expected"), [(3, [3, 3, 1]), (7, [7]), (None, [1] * 7)])
+def test_validation_rows_that_are_fetched_come_in_batches_of_the_training(
+    batch_size: int | None, expected: list[int]
+) -> None:
+    sizes: list[int] = []
+
+    def loss(w: Tensor, x: Tensor, *, training: bool) -> Tensor:
+        if not training:
+            sizes.append(len(x))
+        return w * x
+
+    data = torch.ones(6) if batch_size else DataLoader(torch.ones(6), batch_size=2)
+    history = train(
+        loss,
+        torch.tensor(1.0),
+        data,
+        batch_size=batch_size,
+        validation=Pairs(torch.arange(7.0), make=lambda values: values[0]),
+        lr=0.0,
+    )
+
+    assert sizes == expected
+    assert history.validation_loss == [3.0]
+
+
 # The caller's step
 
 
