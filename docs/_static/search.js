@@ -9,7 +9,7 @@ const SPACES = isChinese
   ? /(?<=[\u3400-\u9fff](?:<\/?mark>)*) +(?=(?:<\/?mark>)*[\u3400-\u9fff])|(?<=[\u3000-\u303f\uff00-\uffef“”‘’…—](?:<\/?mark>)*) +| +(?=(?:<\/?mark>)*[\u3000-\u303f\uff00-\uffef“”‘’…—])/g
   : /(?!)/g
 const closeUp = (text) => text.replace(SPACES, "")
-const OPTIONS = { baseUrl: new URL(root, location.href).pathname, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0, summary: 0 } } }
+const OPTIONS = { baseUrl: new URL(root, location.href).pathname, excerptLength: isChinese ? 60 : 30, ranking: { metaWeights: { title: 5, terms: 10, heading: 0, kind: 0, summary: 0 } } }
 const ASKING = /^(如何|怎么|怎么办|怎样|为什么|什么|哪个|哪些|能否|是否|[的了吗呢和与或在是有用会要把被])$/ // in most questions
 let engine
 
@@ -18,8 +18,8 @@ async function findText(pagefind, text) {
   const words = isChinese ? text.replace(HAN, " $& ").replace(/[?!,;:"]/g, " ") : text
   const ranked = (await pagefind.search(words)).results
   if (words === text) return ranked
-  const exact = new Set((await pagefind.search(`"${words}"`)).results.map((result) => result.id))
-  return ranked.filter((result) => exact.has(result.id))
+  const exact = new Map((await pagefind.search(`"${words}"`)).results.map((result) => [result.id, result]))
+  return ranked.filter(({ id }) => exact.has(id)).map(({ id, score }) => ({ ...exact.get(id), score }))
 }
 
 // The pages with the most words, and pairs of neighbours, of a text. The fewer pages have one, the more it counts.
@@ -34,9 +34,10 @@ async function findWords(pagefind, text) {
   const pages = new Map()
   for (const results of await Promise.all(words.map((word) => findText(pagefind, word)))) {
     for (const result of results) {
-      const page = pages.get(result.id) ?? { ...result, score: 0 }
-      page.score += (1 + result.score / results[0].score) / Math.sqrt(results.length)
-      pages.set(result.id, page)
+      const gain = (1 + result.score / results[0].score) / Math.sqrt(results.length)
+      const page = pages.get(result.id) ?? { score: 0, best: 0 }
+      const shown = gain > page.best ? { ...result, best: gain } : page // the excerpt is that of the word that tells most
+      pages.set(result.id, { ...shown, score: page.score + gain })
     }
   }
   return [...pages.values()].sort((one, other) => other.score - one.score)
@@ -59,11 +60,13 @@ async function findPages(typed) {
 
 function row({ url, meta, excerpt, sub_results }) {
   const item = document.createElement("li")
-  const link = Object.assign(document.createElement("a"), { href: url, textContent: closeUp(meta.heading) })
+  const heading = closeUp(meta.heading)
+  const link = Object.assign(document.createElement("a"), { href: url, textContent: heading })
   const kind = Object.assign(document.createElement("span"), { className: "kind", textContent: closeUp(meta.kind) })
   const text = Object.assign(document.createElement("p"), { className: "context", innerHTML: closeUp(excerpt) }) // escaped by Pagefind
-  // Show the summary if the best match is the title, and on API pages, where it is often in a list of parameters.
-  if (meta.kind === _("API") || text.textContent.startsWith(closeUp(meta.heading))) text.textContent = closeUp(meta.summary)
+  // Show the summary if the excerpt begins in the title, and on API pages, where it is often in a list of parameters.
+  const isTitle = text.textContent.slice(0, heading.length).includes(heading.slice(-8))
+  if (meta.kind === _("API") || isTitle) text.textContent = closeUp(meta.summary)
   item.append(link, " ", kind, text)
   const parts = sub_results.filter((part) => part.url.includes("#")).slice(0, 3)
   if (parts.length) {
