@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import pytest
+from babel.messages.pofile import read_po
+from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
+from translated import LOCALES
 
 from tests.library import public_modules, public_names
 
@@ -357,6 +361,48 @@ def test_planted_english_is_found(tab: Page, address: str, planted: str, found: 
     tab.evaluate("text => document.querySelector('footer').append(text)", planted)
 
     assert (planted in english_texts(tab)) == found
+
+
+# The texts
+
+
+NOT_TRANSLATED = "pre, code, .katex, .sig, .citation, [role=list], .footnote, details.tests, table.evidence, datalist"
+WORDS = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}")
+PARTS = ["p", "dt", "li", "th", "summary", "h1", "h2", "h3"]
+
+
+def english_sentences(html: str) -> Iterator[str]:
+    """Yield the texts of a page with three English words in a row and no Chinese."""
+    page = BeautifulSoup(html, "html.parser")
+    for part in page.select(NOT_TRANSLATED):
+        part.decompose()
+    for part in page.select("article " + ", article ".join(PARTS)):
+        text = " ".join(part.get_text().split())
+        if WORDS.search(text) and not re.search(HAN, text) and not part.find(PARTS):
+            yield text
+
+
+def waiting() -> str:
+    """Return the messages that wait for a translation, which they need for a release only."""
+    catalogues = [read_po(BytesIO(file.read_bytes())) for file in LOCALES.glob("zh_CN/LC_MESSAGES/*.po")]
+    return "\n".join(str(entry.id) for found in catalogues for entry in found if not entry.string or entry.fuzzy)
+
+
+def test_no_sentence_is_left_in_english(site: Path) -> None:
+    pages = [page for page in chinese_pages(site) if page.stem not in ("bibliography", "performance")]
+    known = waiting()
+
+    left = {page.stem: [*english_sentences(page.read_text(encoding="utf-8"))] for page in pages}
+    unknown = {page: [text for text in found if WORDS.search(text)[0] not in known] for page, found in left.items()}
+
+    assert pages
+    assert {page: found for page, found in unknown.items() if found} == {}
+
+
+def test_a_planted_english_sentence_is_found() -> None:
+    page = "<article><p>Use the loss function.</p><p>用 the loss function 即可</p><pre>of the loss</pre></article>"
+
+    assert [*english_sentences(page)] == ["Use the loss function."]
 
 
 # What programs read
