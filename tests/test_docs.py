@@ -4,7 +4,8 @@ import asyncio
 import doctest
 import json
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -43,7 +44,6 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace
 from sphinx_gallery.directives import imgsgnode
-from sphinxcontrib import katex
 
 from benchmarks.frame import Timing
 from benchmarks.memory import Peak
@@ -1182,29 +1182,41 @@ def test_a_chinese_name_is_the_same_with_and_without_spaces(term: str) -> None:
     assert site_search.as_name(term) == "k折交叉验证"
 
 
-def test_a_formula_is_typeset_once_for_all_builds_until_katex_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typeset: list[str] = []
+SERVER = """
+import socket, sys, time
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+time.sleep(0.3)
+if sys.argv[2] == "listens":
+    server.listen()
+    server.accept()[0].sendall(b"ready")
+time.sleep(60)
+"""
 
-    def render(latex: str, options: dict[str, bool] | None = None) -> str:
-        typeset.append(latex)
-        return f"<{latex} {options}>"
 
-    package = tmp_path / "katex" / "package.json"
-    (tmp_path / "_build").mkdir()
-    (tmp_path / "katex" / "dist").mkdir(parents=True)
-    monkeypatch.setattr(katex, "render_latex", render)
-    finish: list[Callable[..., None]] = []
-    config = SimpleNamespace(katex_js_path=str(tmp_path / "katex" / "dist" / "katex.min.js"))
-    app = SimpleNamespace(srcdir=tmp_path, config=config, connect=lambda _, listener: finish.append(listener))
+class Typesetter:
+    """A server whose socket exists before it listens."""
 
-    for version in ("1.0", "1.0", "2.0"):
-        package.write_text(json.dumps({"version": version}))
-        mendings.remember_formulas(app)
-        shown = [katex.render_latex("x"), katex.render_latex("x"), katex.render_latex("x", {"displayMode": True})]
-        finish.pop()(app, None)
-        assert shown == ["<x None>", "<x None>", "<x {'displayMode': True}>"]
+    def __init__(self, what: str) -> None:
+        self.what = what
 
-    assert typeset == ["x", "x", "x", "x"]
-    assert katex.render_latex is render
+    def build_command(self, socket: Path) -> list[str]:
+        return [sys.executable, "-c", SERVER, str(socket), self.what]
+
+    def timeout_error(self, seconds: float) -> Exception:
+        return ExtensionError(f"not up after {seconds} seconds")
+
+
+def test_the_build_waits_until_the_typesetter_listens(tmp_path: Path) -> None:
+    process, connection = mendings.start_katex(Typesetter("listens"), tmp_path, 60)
+    answer = connection.recv(5)
+    connection.close()
+    process.kill()
+    process.communicate()
+
+    assert answer == b"ready"
+
+
+def test_a_typesetter_that_never_listens_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ExtensionError, match=r"not up after 0\.5 seconds"):
+        mendings.start_katex(Typesetter("sleeps"), tmp_path, 0.5)
