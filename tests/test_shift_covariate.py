@@ -544,6 +544,15 @@ def test_balance_prints_ten_columns_and_the_number_of_the_others() -> None:
         ({"balance": balance([0.05, -0.2], z=2.7)}, "Trust these weights: their effective sample size is 390 of 400."),
         ({"balance": balance([0.09], z=9.0)}, "Trust these weights: their effective sample size is 390 of 400."),
         (
+            {"accuracy_by_chance": 0.5, "weighted_accuracy": 0.5 + 0.07},
+            "Trust these weights: their effective sample size is 390 of 400.",
+        ),
+        (
+            {"accuracy_by_chance": 0.5, "weighted_accuracy": 0.5701},
+            "Do not trust these weights: a classifier still separates the weighted source from the target, with "
+            "accuracy 0.57.",
+        ),
+        (
             {"n_repeated": 200},
             "Trust these weights: their effective sample size is 390 of 400, if the 200 repeated rows are independent; "
             "otherwise pass groups.",
@@ -1346,6 +1355,18 @@ def test_matched_weights_are_those_of_a_solver_of_quadratic_programs() -> None:
     assert weights.min() >= 0
     assert weights.max() <= 3 + 1e-9
     assert 0 <= (weights @ kernel @ weights / 2 - weights @ means - best.fun) / 25**2 + 1e-9 < 1e-4
+
+
+@pytest.mark.parametrize("n", [200, 1025])
+def test_the_width_of_a_match_is_the_median_distance_of_at_most_1024_evenly_spaced_rows(n: int) -> None:
+    shift = drawn(n, 10)
+    z = _features.standardize(shift.source, shift.target)(shift.source)
+    rows = z if n <= 1024 else z[torch.arange(1024) * n // 1024]
+
+    model = covariate.kernel_mean_matching(shift.source, shift.target, maximum=1.0).model.unscaled
+
+    assert isinstance(model, _matching.Smoothed)
+    assert model.width == pytest.approx(float(torch.cdist(rows, rows).square().median().sqrt()))
 
 
 def test_a_match_that_does_not_reach_its_gap_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import scipy.special
@@ -782,6 +782,13 @@ def test_p_values_rise_with_the_tolerance(kind: int) -> None:
     assert p == sorted(p)
     assert 0 < p[0] <= 0.05
     assert p[-1] > 0.9
+
+
+@pytest.mark.parametrize("test", [detect.mmd_test, detect.classifier_test])
+def test_the_least_p_value_with_a_tolerance_is_one_of_all_permutations(test: Any) -> None:
+    x = normal(40, 1)
+
+    assert test(x, x + 100, tolerance=0.01, n_permutations=99, generator=seeded()).p_value == 1 / 100
 
 
 def true_effects(shift: float) -> tuple[float, float]:

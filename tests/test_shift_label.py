@@ -1170,6 +1170,18 @@ def test_correcting_keeps_a_row_of_nothing_but_absent_classes() -> None:
         shift.correct(torch.eye(2))
 
 
+def test_correcting_a_row_of_nothing_but_absent_classes_has_a_finite_gradient() -> None:
+    labels = torch.arange(60) % 3
+    shift = label.bbse(torch.eye(3)[labels], labels, torch.eye(3)[[0] * 14 + [1] * 6], n_resamples=0)
+    logits = torch.tensor([[-200.0, -200.0, 0.0], [0.1, 0.2, -0.3]], requires_grad=True)
+
+    shift.correct(logits.softmax(1))[:, 0].sum().backward()
+
+    assert shift.weights[2] == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_correcting_and_calibrating_refuse_integers(plain: ModuleType) -> None:
     labels = torch.arange(60) % 3
     shift = plain.shift.label.bbse(torch.eye(3)[labels], labels, torch.eye(3), n_resamples=0)

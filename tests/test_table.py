@@ -1,5 +1,9 @@
 """What must hold for every public function, from the one table in ``tests/table``."""
 
+import ast
+import inspect
+import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -305,6 +309,24 @@ def test_every_raises_line_has_a_refusal(name: str, plain: ModuleType) -> None:
     hint = f"give each line of Raises of {name} a Refusal in its Entry, and each Refusal's error a line of Raises"
     assert set(documented) == set(tested), hint
     assert documented <= tested, hint
+
+
+SAID = {"e": math.e, "inf": math.inf, "sqrt(2)": math.sqrt(2)}
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_a_default_is_what_the_docstring_says(name: str, plain: ModuleType) -> None:
+    function = resolve(plain, name)
+    said = {
+        parameter.strip(): SAID[default] if default in SAID else ast.literal_eval(default)
+        for item in FunctionDoc(function)["Parameters"]
+        for parameter in item.name.split(",")
+        for default in re.findall(r"default (.+)$", item.type)
+    }
+
+    parameters = inspect.signature(function).parameters
+
+    assert said == {parameter: parameters[parameter].default for parameter in said}
 
 
 PLAIN_ADAPT = Entry.__dataclass_fields__["adapt"].default

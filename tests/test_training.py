@@ -1,6 +1,7 @@
 """Training against the pure steps, torch's optimizer and exact solutions, and where it stops, resumes and repeats."""
 
 import copy
+import inspect
 import io
 import itertools
 import math
@@ -725,6 +726,14 @@ def test_validation_rows_that_are_fetched_come_in_batches_of_the_training(
 
     assert sizes == expected
     assert history.validation_loss == [3.0]
+
+
+def test_epochs_has_the_defaults_of_fit() -> None:
+    of_epochs, of_fit = (inspect.signature(function).parameters for function in (training.epochs, training.fit))
+
+    assert {name: of_epochs[name].default for name in of_fit if name != "epochs"} == {
+        name: parameter.default for name, parameter in of_fit.items() if name != "epochs"
+    }
 
 
 # The caller's step
