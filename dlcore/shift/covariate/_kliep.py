@@ -194,6 +194,7 @@ def kliep(
             features=name,
             groups=grouped,
             max_mean_error=0.0,
+            confirm_support=True,
         )
 
 

@@ -1,6 +1,7 @@
 """Kernel mean matching: weights under which the source has the kernel mean of the target."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from dlcore._torch import eigenvalues, loadable
 
 from ._classifier import domain_scores
 from ._features import Standard, check_samples, evenly_spaced_rows, row_blocks, squared_distances, standardize
-from ._ratio import SUPPORTED_LOG_RATIO, DensityRatio, LogRatio, report_on
+from ._ratio import DensityRatio, LogRatio, report_on
 
 __all__ = ["kernel_mean_matching"]
 
@@ -154,10 +155,16 @@ def kernel_mean_matching(
         weights = _match(kernel, kappa * len(source) / len(target), maximum, curvature)
         ratio = LogRatio(Smoothed(columns, z, weights.log(), width), source.shape[1], len(source))
         scores = domain_scores(source, target, columns)
-        unsupported = scores.on_target > scores.on_source.max() + SUPPORTED_LOG_RATIO
         report = report_on(
-            weights, source, target, columns=columns, scores=[scores], features="kernel", unsupported=unsupported
+            weights,
+            source,
+            target,
+            columns=columns,
+            scores=[scores],
+            features="kernel",
+            unsupported=scores.unsupported,
         )
+        report = replace(report, pareto_shape=math.nan)  # the weights are a solution, not values of a ratio
         return DensityRatio(weights.to(source.dtype), report, ratio)
 
 

@@ -19,11 +19,10 @@ from ._balance import Balance, balance_of
 from ._features import Standard, map_rows
 from ._groups import Groups, effective_groups, group_means
 from ._repeats import repeated_rows
-from ._scores import DomainScores, accuracy_by_chance
+from ._scores import SUPPORTED_LOG_RATIO, DomainScores, accuracy_by_chance
 
 __all__ = [
     "MIN_TARGET_ROWS",
-    "SUPPORTED_LOG_RATIO",
     "DensityRatio",
     "LogLinear",
     "LogRatio",
@@ -37,8 +36,8 @@ MIN_TARGET_ROWS = 10
 MAX_EXCESS_ACCURACY = 0.07  # above chance: of normal distributions a third of a standard deviation apart
 MAX_UNSUPPORTED = 0.05  # share of the target's rows
 MAX_HIDDEN_DIFFERENCE = 0.5  # standard deviations, by which the mean of a column may differ by chance
+MAX_DIFFERENCE_OF_FEW_ROWS = 0.25  # standard deviations: tolerated where chance may hide more (Stuart 2010)
 NORMAL_QUANTILE_99 = NormalDist().inv_cdf(0.995)  # two-sided
-SUPPORTED_LOG_RATIO = math.log(2)  # beyond the largest of the source
 MIN_POINTS_IN_BLOCKS = 1000  # with fewer, blocks would save no memory that matters
 MAX_MEAN_ERROR = 0.1  # of the weights: beyond it, they are divided by their mean
 
@@ -110,12 +109,14 @@ class RatioReport(WeightReport):
     largest_weight : float, in [0, inf)
         The largest weight.
     pareto_shape : float
-        How heavy the tail is; NaN where there is no tail to fit.
+        How heavy the tail is; NaN where there is no tail to fit, and for kernel means, whose weights are not values of
+        a ratio.
     n_target : int
         The number of rows of the target, or of its groups.
     n_unsupported : int
         The number of target rows whose ratio is more than twice the largest weight of the source, so that no source row
-        represents them; for kernel means, the odds of the classifier take the place of the ratio.
+        represents them; for kernel means, the odds of the classifier take the place of the ratio, and for ``kliep``,
+        which makes the ratio large at these rows, both must say so.
     n_repeated : int
         The number of rows that equal an earlier row of their sample, but of another group, if this is not explained by
         columns of few values: features and penalties are chosen as if they were independent, and the effective sample
@@ -181,6 +182,12 @@ class RatioReport(WeightReport):
         return NORMAL_QUANTILE_99 * math.sqrt(1 / max(self.effective_sample_size, 1) + 1 / self.effective_target_size)
 
     @property
+    def _too_few_rows(self) -> bool:
+        """Whether a column differs by more than is tolerated, while the rows are too few to say that it is chance."""
+        largest = float(self.balance.difference.abs().max())
+        return self.hidden_difference > MAX_HIDDEN_DIFFERENCE and largest > MAX_DIFFERENCE_OF_FEW_ROWS
+
+    @property
     def _target_rows(self) -> str:
         """The number of rows of the target, or of groups, in words."""
         return f"{self.n_target} {'group' if self.grouped else 'row'}{'' if self.n_target == 1 else 's'}"
@@ -188,12 +195,12 @@ class RatioReport(WeightReport):
     @property
     def trustworthy(self) -> bool:
         """Whether there is no objection to the weights, and enough rows to raise one."""
-        return not self._objection() and self.hidden_difference <= MAX_HIDDEN_DIFFERENCE
+        return not self._objection() and not self._too_few_rows
 
     @property
     def verdict(self) -> str:
         """One sentence that says whether to trust the weights, and why not."""
-        if not self._objection() and not self.trustworthy:
+        if not self._objection() and self._too_few_rows:
             return (
                 f"Too few rows to tell: a column can differ by {self.hidden_difference:.2g} standard deviations by "
                 f"chance, with an effective sample size of {self.effective_sample_size:.3g} and "
@@ -308,14 +315,22 @@ def ratio_with_report(
     features: str,
     groups: Groups | None = None,
     max_mean_error: float = MAX_MEAN_ERROR,
+    confirm_support: bool = False,
 ) -> DensityRatio:
-    """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1."""
+    """Return the ratio with its weights and report; the weights are divided by their mean if that is not near 1.
+
+    With ``confirm_support``, a target row lacks support only if the held-out odds of the classifiers say so, too: a
+    ratio that was made large at these rows is larger there than at other rows of the target.
+    """
     log_weights = map_rows(model, source, model.size)
     log_mean = float(row_logsumexp(log_weights)) - math.log(len(source))
     if not abs(math.expm1(min(log_mean, 1.0))) <= max_mean_error:
         model = replace(model, log_scale=model.log_scale - log_mean)
         log_weights -= log_mean
     beyond = map_rows(model, target, model.size) > float(row_max(log_weights)) + SUPPORTED_LOG_RATIO
+    if confirm_support:
+        for each in scores:
+            beyond &= each.unsupported
     weights = log_weights.exp_()  # as long as the source: no copy
     report = report_on(
         weights,

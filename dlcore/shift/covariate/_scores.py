@@ -6,15 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlcore._rows import sharded_masses
+from dlcore._rows import row_max, sharded_masses
 from dlcore._shards import is_sharded, local_rows, shards_of
 from dlcore.importance import effective_sample_size
 
 from ._features import row_blocks
 
-__all__ = ["DomainScores", "accuracy_by_chance"]
+__all__ = ["SUPPORTED_LOG_RATIO", "DomainScores", "accuracy_by_chance"]
 
 KS_QUANTILE_99 = math.sqrt(-math.log(0.01) / 2)  # of the one-sided Kolmogorov-Smirnov statistic, Smirnov's limit
+SUPPORTED_LOG_RATIO = math.log(2)  # beyond the largest of the source
 
 
 class DomainScores(NamedTuple):
@@ -22,6 +23,11 @@ class DomainScores(NamedTuple):
 
     on_source: Tensor
     on_target: Tensor
+
+    @property
+    def unsupported(self) -> Tensor:
+        """Whether the odds of each target row are more than twice the largest of the source."""
+        return self.on_target > float(row_max(self.on_source)) + SUPPORTED_LOG_RATIO
 
     def separability(self) -> float:
         """Return how often a target row has the larger score of a pair, ties counting half (the area under the ROC)."""
