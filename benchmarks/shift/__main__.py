@@ -12,7 +12,7 @@ from benchmarks.frame import describe_machine, today
 from . import __path__ as folder
 from .table import Table
 
-ON_REAL_DATA = {"label_real", "real"}
+ON_REAL_DATA = {"label_real", "real", "real_peers"}
 
 
 def main() -> None:

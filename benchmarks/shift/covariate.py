@@ -17,6 +17,8 @@ from dlcore.shift import covariate
 
 from .table import Cell, Table
 
+__all__ = ["tables", "weight_methods"]
+
 N = 1000
 COLUMNS = ("NMSE", "correlation", "target risk", "ms", "times LR")
 SETTINGS = {"d=2": (2, 1.0), "d=10": (10, 1.0), "d=2, sd .6": (2, 0.6)}
@@ -38,7 +40,7 @@ def tables(seeds: int) -> list[Table]:
 def _table(name: str, d: int, std: float, seeds: int) -> Table:
     setting = f"source N(0, I), target N(e1, {std:g}^2 I), d = {d}, n = m = {N}; means of {seeds} draws, median times"
     table = Table(f"Covariate shift, {name}", setting, COLUMNS, targets=TARGETS[name])
-    methods = _methods()
+    methods = weight_methods()
     measured: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
     failed: dict[str, str] = {}
     for seed in range(seeds):
@@ -114,7 +116,8 @@ def _errors(weights: Tensor, truth: Tensor, x: Tensor, noise: Tensor, std: float
     return float(error), correlation, float(risk)
 
 
-def _methods() -> dict[str, Method | None]:
+def weight_methods() -> dict[str, Method | None]:
+    """Return what gives weights from two samples, by name; None for the true ratio."""
     return {
         "none": lambda source, target: torch.ones(len(source), dtype=source.dtype),  # noqa: ARG005
         "the true ratio": None,

@@ -3,7 +3,7 @@
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb, sqrt
 from typing import Any
 
@@ -18,17 +18,31 @@ from .table import Cell, Table
 
 __all__ = ["tables"]
 
+MEASURES = ("error", "width", "coverage, known weights", "coverage", "trusted")
 COLUMNS = (
     "problems",
-    "coverage, known weights",
-    "coverage",
-    "trusted",
+    *MEASURES,
     "coverage if trusted",
     "worst if trusted",
     "below .9 beyond chance",
     "worst refusal of good fits",
 )
-DETAILS = ("n", "m", "d", *COLUMNS[1:5], "chance of so few")
+DETAILS = ("n", "m", "d", "draws", *MEASURES, "coverage if trusted", "chance of so few", "most frequent objection")
+SETTING = (
+    "Rows are drawn into source or target with known odds; 95 % intervals of the target's mean. Errors (root mean "
+    "square) and widths are in standard deviations of the outcome"
+)
+OBJECTIONS = {  # by words of the verdict
+    "hardly overlap": "overlap",
+    "fewer than ten": "target rows",
+    "tail is": "tail",
+    "below ten": "effective rows",
+    "density ratio has mean": "mean weight",
+    "no source row": "support",
+    "target's mean": "balance",
+    "still separates": "classifier",
+    "Too few rows": "too few rows to tell",
+}
 GOOD_COVERAGE = 0.93  # of all intervals of a problem, from which on its fits are good
 LEAST_COVERAGE = 0.9  # where the weights are trusted
 LEVEL = 0.01  # of the test of the least coverage
@@ -132,33 +146,109 @@ ESTIMATES: dict[str, Estimate] = {
 }
 
 
+@dataclass
+class Tally:
+    """What came of the draws of a problem, one entry for each draw with a ratio."""
+
+    squared_errors: list[float] = field(default_factory=list[float])
+    widths: list[float] = field(default_factory=list[float])
+    held_if_known: list[bool] = field(default_factory=list[bool])
+    held: list[bool] = field(default_factory=list[bool])
+    verdicts: list[str] = field(default_factory=list[str])
+
+    @property
+    def trusted(self) -> list[bool]:
+        """Whether the verdict of each draw is that the weights can be trusted."""
+        return [verdict.startswith("Trust") for verdict in self.verdicts]
+
+    @property
+    def held_if_trusted(self) -> list[bool]:
+        """Whether each interval of trusted weights holds the mean."""
+        return [held for held, trusted in zip(self.held, self.trusted, strict=True) if trusted]
+
+    @property
+    def enough_trusted(self) -> bool:
+        """Whether there are enough draws with trusted weights for a coverage among them."""
+        return len(self.held_if_trusted) >= max(5, sqrt(len(self.held)))
+
+    @property
+    def measures(self) -> tuple[float, ...]:
+        """The root mean square error, the mean width, both coverages, and the share of trusted draws."""
+        shares = (_mean(x) for x in (self.widths, self.held_if_known, self.held, self.trusted))
+        return (sqrt(_mean(self.squared_errors)), *shares)
+
+    @property
+    def chance(self) -> float:
+        """The probability of so few intervals with the mean among those of trusted weights."""
+        return chance_of_so_few(sum(self.held_if_trusted), len(self.held_if_trusted))
+
+    @property
+    def objection(self) -> str | None:
+        """The most frequent objection in a word."""
+        words = [word for verdict in self.verdicts for phrase, word in OBJECTIONS.items() if phrase in verdict]
+        return max(words, key=words.count, default=None)
+
+
 def tables(seeds: int, half: Half | None = None) -> list[Table]:
     """Return a table of all problems for each estimator, and one of the estimators over all problems."""
-    setting = (
-        f"rows drawn with known odds into source or target, {seeds} draws each; 95 % intervals of the target's mean"
-    )
-    summary = Table("Real data: all problems", setting, COLUMNS)
+    summary = Table("Real data: all problems", SETTING, COLUMNS)
     details: list[Table] = []
     for name, estimate in ESTIMATES.items():
-        table = Table(f"Real data: {name}", setting, DETAILS)
+        table = Table(f"Real data: {name}", SETTING, DETAILS)
+        tallies: list[Tally] = []
         for problem in half_of(PROBLEMS, half):
-            table.add(problem.name, *_row(problem, estimate, seeds))
-        rows = [row for row in table.rows.values() if isinstance(row[3], float)]
-        trusted = [row for row in rows if isinstance(row[6], float)]
-        shares = [_mean([row[place] for row in rows]) for place in (3, 4, 5)]
-        worst = min((float(row[6] or 0) for row in trusted), default=None)
-        weighted = sum(float(row[5] or 0) * float(row[6] or 0) for row in trusted) / max(
-            sum(float(row[5] or 0) for row in trusted), 1e-9
-        )
-        below = sum(isinstance(row[7], float) and row[7] < LEVEL for row in rows)
-        refused = max((1 - float(row[5] or 0) for row in rows if float(row[4] or 0) >= GOOD_COVERAGE), default=None)
-        summary.add(name, len(rows), *shares, weighted, worst, below, refused)
+            try:
+                x, y, odds = population(problem)
+            except ImportError:
+                table.add(problem.name, "not installed", *[None] * (len(DETAILS) - 1))
+                continue
+            draws = [draw(problem, odds, seed) for seed in range(seeds)]
+            tallies.append(tally_of(estimate, x, y, odds / (1 + odds), draws))
+            table.add(problem.name, problem.n, problem.m, x.shape[1], *_row(tallies[-1]))
+        summary.add(name, *_summary([tally for tally in tallies if tally.held]))
         details.append(table)
     return [summary, *details]
 
 
-def _mean(cells: Sequence[Cell]) -> float:
-    return sum(float(cell or 0) for cell in cells) / max(len(cells), 1)
+def population(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return all rows, their outcomes in standard deviations, and the odds with which each is drawn into the target."""
+    x, y = (np.asarray(part, dtype=float) for part in problem.load())
+    places = list(problem.tilt)
+    z = (x[:, places] - x[:, places].mean(axis=0)) / x[:, places].std(axis=0)
+    odds = np.exp((z**2 if problem.squared else z) @ np.array(list(problem.tilt.values())))
+    return x, y / y.std(), odds
+
+
+def draw(problem: Problem, odds: Array, seed: int) -> tuple[Array, Array]:
+    """Return the indices of the rows of a source and a target."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(odds))
+    in_target = random.random(len(odds)) < (odds / (1 + odds))[order]
+    return order[~in_target][: problem.n], order[in_target][: problem.m]
+
+
+def tally_of(estimate: Estimate, x: Array, y: Array, share: Array, draws: Sequence[tuple[Array, Array]]) -> Tally:
+    """Return what comes of the draws; one without a ratio, as of means outside of the source, is left out."""
+    truth = float(share @ y / share.sum())
+    tally = Tally()
+    for seed, (source_rows, target_rows) in enumerate(draws):
+        source, target, values = (torch.as_tensor(part) for part in (x[source_rows], x[target_rows], y[source_rows]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                ratio = estimate(source, target, Generator().manual_seed(seed))
+            except RuntimeError:
+                continue
+        w = ratio.weights / ratio.weights.mean()
+        mean = float((w * values).mean())
+        error = float((w * (values - mean)).square().sum()) ** 0.5 / len(values)
+        found = covariate.target_mean(values, ratio, source, target)
+        tally.squared_errors.append((found.mean - truth) ** 2)
+        tally.widths.append(found.interval[1] - found.interval[0])
+        tally.held_if_known.append(abs(mean - truth) <= QUANTILE * error)
+        tally.held.append(found.interval[0] <= truth <= found.interval[1])
+        tally.verdicts.append(ratio.report.verdict)
+    return tally
 
 
 def chance_of_so_few(held: int, n: int) -> float:
@@ -166,41 +256,27 @@ def chance_of_so_few(held: int, n: int) -> float:
     return sum(comb(n, k) * LEAST_COVERAGE**k * (1 - LEAST_COVERAGE) ** (n - k) for k in range(held + 1))
 
 
-def _row(problem: Problem, estimate: Estimate, seeds: int) -> tuple[Cell, ...]:
-    """Return the sizes, and how often each interval holds the mean of the target."""
-    try:
-        x, y = (np.asarray(part, dtype=float) for part in problem.load())
-    except ImportError:
-        return ("not installed", *[None] * (len(DETAILS) - 1))
-    places = list(problem.tilt)
-    z = (x[:, places] - x[:, places].mean(axis=0)) / x[:, places].std(axis=0)
-    odds = np.exp((z**2 if problem.squared else z) @ np.array(list(problem.tilt.values())))
-    share = odds / (1 + odds)
-    truth = float(share @ y / share.sum())
-    fitted, known, held, trusted, held_trusted = 0, 0, 0, 0, 0
-    for seed in range(seeds):
-        random = np.random.default_rng(seed)
-        order = random.permutation(len(y))
-        in_target = random.random(len(y)) < share[order]
-        source_rows, target_rows = order[~in_target][: problem.n], order[in_target][: problem.m]
-        source, target, values = (torch.as_tensor(part) for part in (x[source_rows], x[target_rows], y[source_rows]))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                ratio = estimate(source, target, Generator().manual_seed(seed))
-            except RuntimeError:
-                continue  # no solution, as of entropy balancing for means outside of the source
-        fitted += 1
-        w = ratio.weights / ratio.weights.mean()
-        mean = float((w * values).mean())
-        error = float((w * (values - mean)).square().sum()) ** 0.5 / len(values)
-        found = covariate.target_mean(values, ratio, source, target)
-        holds = found.interval[0] <= truth <= found.interval[1]
-        known += abs(mean - truth) <= QUANTILE * error
-        held += holds
-        trusted += ratio.report.trustworthy
-        held_trusted += holds and ratio.report.trustworthy
-    enough = trusted >= max(5, sqrt(seeds))
-    shares = [count / max(fitted, 1) for count in (known, held, trusted)]
-    if_trusted = (held_trusted / trusted, chance_of_so_few(held_trusted, trusted)) if enough else ("too few", None)
-    return (problem.n, problem.m, x.shape[1], *shares, *if_trusted)
+def _row(tally: Tally) -> tuple[Cell, ...]:
+    if not tally.held:
+        return (0, *[None] * (len(DETAILS) - 4))
+    if_trusted = (_mean(tally.held_if_trusted), tally.chance) if tally.enough_trusted else ("too few", None)
+    return (len(tally.held), *tally.measures, *if_trusted, tally.objection)
+
+
+def _summary(tallies: Sequence[Tally]) -> tuple[Cell, ...]:
+    if not tallies:
+        return (0, *[None] * (len(COLUMNS) - 1))
+    trusted = [tally for tally in tallies if tally.enough_trusted]
+    refusals = [1 - _mean(tally.trusted) for tally in tallies if _mean(tally.held) >= GOOD_COVERAGE]
+    return (
+        len(tallies),
+        *(_mean(values) for values in zip(*(tally.measures for tally in tallies), strict=True)),
+        _mean([held for tally in trusted for held in tally.held_if_trusted]) if trusted else None,
+        min((_mean(tally.held_if_trusted) for tally in trusted), default=None),
+        sum(tally.chance < LEVEL for tally in trusted),
+        max(refusals, default=None),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)
