@@ -37,7 +37,8 @@ COLUMNS = (
     "lowered, of these",
     "lowered, of the others",
 )
-DETAILS = ("n", "m", "k", "RMSE x 1e3", "width", "coverage", "trusted", "coverage if trusted")
+DETAILS = ("n", "m", "k", "draws", "RMSE x 1e3", "width", "coverage", "trusted", "coverage if trusted")
+SETTING = "Rows of classes are drawn into source and target with known odds; 95 % intervals of the target's prior"
 MIN_TRUSTED = 5  # draws, for a coverage among them
 GOOD = 0.93  # coverage: an interval that is as good as it says
 MAX_WIDTH = 0.25  # mean width of an interval that tells something
@@ -209,9 +210,8 @@ ESTIMATES: dict[str, Estimate] = {
 
 def tables(seeds: int, half: Half | None = None) -> list[Table]:
     """Return a table of all problems for each estimator, and one of the estimators over all problems."""
-    setting = f"rows of classes drawn with known odds, {seeds} draws each; 95 % intervals of the target's prior"
-    summary = Table("Label shift on real data: all problems", setting, COLUMNS)
-    details = {name: Table(f"Label shift on real data: {name}", setting, DETAILS) for name in ESTIMATES}
+    summary = Table("Label shift on real data: all problems", SETTING, COLUMNS)
+    details = {name: Table(f"Label shift on real data: {name}", SETTING, DETAILS) for name in ESTIMATES}
     tallies: dict[str, list[Tally]] = {name: [] for name in ESTIMATES}
     for problem in half_of(PROBLEMS, half):
         try:
@@ -278,10 +278,20 @@ def tally_of(estimate: Estimate, draws: Sequence[Draw]) -> Tally:
 def _row(first: Draw, tally: Tally) -> tuple[Cell, ...]:
     n, m, k = len(first.source), len(first.target), len(first.prior)
     if not tally.covered:
-        return (n, m, k, *[None] * 3, "refused", None)
+        return (n, m, k, 0, *[None] * 3, "refused", None)
     error, width = (_mean(x) for x in (tally.squared_error, tally.width))
     conditional = tally.coverage(if_trusted=True)
-    return (n, m, k, 1e3 * error**0.5, width, tally.coverage(), _mean(tally.trusted), conditional or "too few")
+    return (
+        n,
+        m,
+        k,
+        len(tally.covered),
+        1e3 * error**0.5,
+        width,
+        tally.coverage(),
+        _mean(tally.trusted),
+        conditional or "too few",
+    )
 
 
 def _summary(tallies: Sequence[Tally]) -> tuple[Cell, ...]:
