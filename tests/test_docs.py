@@ -1028,7 +1028,7 @@ def test_the_words_of_a_type_are_translated_as_a_whole_the_longest_first(locales
     assert wording.translate_type(" at least 1, at data", "zh_CN") == " 至少 1，于 data"
     assert wording.translate_type("pairs of ", "zh_CN") == "pairs，元素为 "
     assert wording.translate_type(", at [0, 1), (n, d) or at", "zh_CN") == "，于 [0, 1)，(n, d) or 于"
-    assert wording.translate_type("data at at", "zh_CN") == "data 于于"
+    assert wording.translate_type("data at of at", "zh_CN") == "data 于，元素为于"
     assert wording.translate_type("Tensor of shape at least 1", "en") == "Tensor of shape at least 1"
 
 
