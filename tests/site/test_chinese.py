@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from babel.messages.pofile import read_po
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 from playwright.sync_api import Page, expect
 from translated import LOCALES
 
@@ -373,7 +373,8 @@ PARTS = ["p", "dt", "li", "th", "summary", "h1", "h2", "h3"]
 
 def english_sentences(html: str) -> Iterator[str]:
     """Yield the texts of a page with three English words in a row and no Chinese."""
-    page = BeautifulSoup(html, "html.parser")
+    article = re.sub(r"<pre>.*?</pre>|<math.*?</math>", "", html.partition("<article")[2], flags=re.DOTALL)
+    page = BeautifulSoup(f"<article{article}", "html.parser", parse_only=SoupStrainer("article"))
     for part in page.select(NOT_TRANSLATED):
         part.decompose()
     for part in page.select("article " + ", article ".join(PARTS)):
