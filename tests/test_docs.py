@@ -1059,10 +1059,14 @@ def test_names_are_separated_by_the_punctuation_of_the_language() -> None:
             nodes.literal("", ", "),
         ]
         document += nodes.paragraph("", "", *names)
+        document += nodes.container("", nodes.paragraph("", "error 2e-16; 2026, before"), classes=["tested"])
+        document += nodes.paragraph("", "not; evidence, a text")
         wording.separate_names(SimpleNamespace(config=SimpleNamespace(language=language)), document)
         shown[language] = document.astext()
 
-    assert shown == {"en": "a, b; , ", "zh_CN": "a、b；, "}
+    others = "not; evidence, a text"
+    assert shown["en"].split("\n\n") == ["a, b; , ", "error 2e-16; 2026, before", others]
+    assert shown["zh_CN"].split("\n\n") == ["a、b；, ", "error 2e-16；2026、before", others]
 
 
 THUMBNAIL = """<div class="sphx-glr-thumbcontainer" tooltip="Some &quot;summary&quot;.">

@@ -82,7 +82,7 @@ OUTDATED = message("The code of this chapter has changed since the run of {date}
 TESTS = message("{n} more tests of this chapter")
 LARGEST_ERROR = message("largest error {error}")
 NOT_TESTED = message("not tested for this build")
-BEFORE_CHANGE = message("before the last change of the code")
+BEFORE_CHANGE = message("{date}, before the last change of the code")
 REFERENCES = {"its definition": message("its definition"), "50 digits": message("50 digits")}
 EQUAL = message("(equal)")
 EVIDENCE = message("Evidence")
@@ -226,10 +226,8 @@ def badge(name: str, evidence: Evidence, headings: Iterable[str] = HEADINGS) -> 
     parts = [" · ".join([*map(reference, sorted(compared)), *map(said, held)])] if compared or held else []
     errors = [error for error in compared.values() if error is not None]
     parts += [said(LARGEST_ERROR, error=digits(max(errors)).strip(" ()"))] if any(errors) else []
-    parts += [
-        evidence.dates.get(chapter, said(NOT_TESTED))
-        + (f", {said(BEFORE_CHANGE)}" if chapter in evidence.outdated else "")
-    ]
+    date = evidence.dates.get(chapter)
+    parts += [said(BEFORE_CHANGE, date=date) if chapter in evidence.outdated else date or said(NOT_TESTED)]
     return f":said-ref:`{EVIDENCE} <{anchor(name)}>`: {'; '.join(parts)}"
 
 

@@ -22,6 +22,7 @@ from translated import LOCALES, SOURCE, catalogue, message
 
 HAN = r"[\u3400-\u9fff]"
 SEPARATORS = {", ": "、", "; ": "；", ": ": "："}  # between names, in paragraphs that consist of them
+SEPARATOR = re.compile("|".join(SEPARATORS))
 CLOSING = re.compile(r"[，。；：、？！）”》]+")
 LONGEST_UNBROKEN = 16  # characters of TeX; longer formulas may be broken on a phone
 DESCRIBED_BELOW = message("The figure that is described below")
@@ -97,6 +98,15 @@ def is_in(node: nodes.Node, kind: type[nodes.Element]) -> bool:
     return False
 
 
+def is_evidence(node: nodes.Node) -> bool:
+    """Tell whether a node is in a line or a table of evidence."""
+    while node.parent is not None:
+        node = node.parent
+        if {"tested", "evidence"} & {*node.get("classes", ())}:
+            return True
+    return False
+
+
 def describe_figures(app: Sphinx, document: nodes.document) -> None:
     """Give each figure the description below it, which the source language shows as alternative text only.
 
@@ -132,12 +142,14 @@ def translate_html(app: Sphinx, document: nodes.document) -> None:
 
 
 def separate_names(app: Sphinx, document: nodes.document) -> None:
-    """Write Chinese punctuation between names, in paragraphs that are no messages because they have no words."""
+    """Write Chinese punctuation between names, and in lines of evidence, which are no messages."""
     if app.config.language == SOURCE:
         return
     for text in [*document.findall(nodes.Text)]:
-        if text.astext() in SEPARATORS and isinstance(text.parent, nodes.paragraph):
-            text.parent.replace(text, nodes.Text(SEPARATORS[text.astext()]))
+        if not isinstance(text.parent, nodes.paragraph):
+            continue
+        if text.astext() in SEPARATORS or is_evidence(text):
+            text.parent.replace(text, nodes.Text(SEPARATOR.sub(lambda mark: SEPARATORS[mark[0]], text.astext())))
 
 
 def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
