@@ -276,7 +276,7 @@ def tally_of(estimate: Estimate, draws: Sequence[Draw]) -> Tally:
 
 
 def _row(first: Draw, tally: Tally) -> tuple[Cell, ...]:
-    n, m, k = len(first.source), len(first.target), len(first.prior)
+    n, m, k = f"{len(first.source):,}", f"{len(first.target):,}", len(first.prior)
     if not tally.covered:
         return (n, m, k, 0, *[None] * 3, "refused", None)
     error, width = (_mean(x) for x in (tally.squared_error, tally.width))

@@ -50,7 +50,7 @@ def tables(seeds: int) -> list[Table]:
         variance = (rows.var(dim=0, correction=0) + treated.var(dim=0, correction=0)) / 2
         largest = float(((rows.mean(dim=0) - treated.mean(dim=0)) / variance.sqrt()).abs().max())
         effect = float(earned.mean() - outcomes.mean())
-        table.add(name, dollars(effect), None, dollars(error), largest, float(len(rows)), None)
+        table.add(name, dollars(effect), None, dollars(error), largest, f"{len(rows):,}", None)
     for name, estimate in ESTIMATES.items():
         ratio = estimate(survey, treated)
         by_weights = float(earned.mean() - ratio.weights @ of_survey / ratio.weights.sum())

@@ -204,7 +204,7 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
                 continue
             draws = [draw(problem, odds, seed) for seed in range(seeds)]
             tallies.append(tally_of(estimate, x, y, odds / (1 + odds), draws))
-            table.add(problem.name, problem.n, problem.m, x.shape[1], *_row(tallies[-1]))
+            table.add(problem.name, f"{problem.n:,}", f"{problem.m:,}", x.shape[1], *_row(tallies[-1]))
         summary.add(name, *_summary([tally for tally in tallies if tally.held]))
         details.append(table)
     return [summary, *details]
