@@ -17,10 +17,10 @@ from .table import Cell, Table
 __all__ = ["tables"]
 
 SETTING = (
-    "The same draws, with standardized columns. Errors (root mean square) of the weighted mean of the outcome, without "
-    "regression, are in standard deviations of the outcome"
+    "The first draws of the same problems, with standardized columns. Errors (root mean square) of the weighted mean "
+    "of the outcome, without regression, are in standard deviations of the outcome"
 )
-COLUMNS = ("problems", "error", "largest error", "problems without weights")
+COLUMNS = ("problems", "draws", "error", "largest error", "problems without weights")
 
 
 def tables(seeds: int, half: Half | None = None) -> list[Table]:
@@ -41,7 +41,7 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
     for name, cells in zip(chosen, zip(*details.rows.values(), strict=True), strict=True):
         errors = [cell for cell in cells if isinstance(cell, float)]
         mean = sum(errors) / len(errors) if errors else None
-        summary.add(name, len(errors), mean, max(errors, default=None), len(cells) - len(errors))
+        summary.add(name, len(errors), seeds, mean, max(errors, default=None), len(cells) - len(errors))
     return [summary, details]
 
 
