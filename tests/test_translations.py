@@ -184,7 +184,7 @@ def test_messages_of_pages_scripts_and_extensions_are_extracted(
 ) -> None:
     for name, text in {
         "_build/gettext/guide.pot": (
-            '#: /any/where/docs/guide/a.rst:7\nmsgid "The norm."\nmsgstr ""\n\nmsgid "``p``"\nmsgstr ""\n'
+            '#: ../../guide/a.rst:7\nmsgid "The norm."\nmsgstr ""\n\nmsgid "``p``"\nmsgstr ""\n'
         ),
         "_build/gettext/sphinx.pot": 'msgid "Search"\nmsgstr ""\n',
         "_ext/own.py": 'TEXT = message("{n} tests")\n',

@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 LOCALES = DOCS / "locales"
 EXTRACTED = DOCS / "_build" / "gettext"
 WIDTH = 120
+HEADER = "# The Chinese texts of the site. `tox run -e translations` brings them up to date with the English ones."
 OWN = "sphinx"  # the domain of templates, scripts and extensions
 SCRIPTS = {"_ext/*.py": "python", "_static/*.js": "javascript"}
 CALLS = {"message": None, "_": None}
@@ -42,7 +43,7 @@ def extracted() -> dict[str, Catalog]:
         found[file.stem] = Catalog(fuzzy=False)
         for entry in read(file):
             if entry.id and has_words(str(entry.id)):
-                pages = sorted({(page(name), 0) for name, _ in entry.locations})
+                pages = sorted({(page(name), 0) for name, _ in entry.locations if is_file(name)})
                 found[file.stem].add(entry.id, locations=pages)
     for pattern, method in SCRIPTS.items():
         for file in sorted(DOCS.glob(pattern)):
@@ -52,9 +53,15 @@ def extracted() -> dict[str, Catalog]:
     return found
 
 
+def is_file(location: str) -> bool:
+    """Tell whether a place is a file, and not a word of a place such as "file:docstring of name"."""
+    return "/" in location and "<" not in location
+
+
 def page(location: str) -> str:
     """Return the place of a message without the folders of this machine."""
-    return re.sub(r"^.*?(docs|dlcore|gallery)/", r"\1/", location.partition(":docstring")[0])
+    path = (EXTRACTED / location.partition(":docstring")[0]).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
 
 def has_words(text: str) -> bool:
@@ -87,6 +94,7 @@ def updated(language: str) -> dict[str, Catalog]:
     for domain, template in extracted().items():
         file = folder(language) / f"{domain}.po"
         catalogue = read(file) if file.exists() else Catalog(locale=language)
+        catalogue.project, catalogue.fuzzy, catalogue.header_comment = "dlcore", False, HEADER
         catalogue.update(template, update_header_comment=False)
         catalogue.obsolete.clear()
         for entry in catalogue:
@@ -104,7 +112,7 @@ def write(catalogue: Catalog, file: Path) -> None:
     stream = BytesIO()
     write_po(stream, catalogue, width=WIDTH, include_lineno=False, omit_header=False, ignore_obsolete=True)
     lines = stream.getvalue().decode().splitlines(keepends=True)
-    dated = re.compile(r'"(POT-Creation-Date|PO-Revision-Date|Generated-By)')
+    dated = re.compile(r'"(POT-|PO-|Generated-By|Project-Id|Report-|Last-|Language-Team)')
     file.write_text("".join(line for line in lines if not dated.match(line)), encoding="utf-8")
 
 
