@@ -269,5 +269,7 @@ def studies(run: dict[str, Any]) -> str:
 
 
 def cell(value: float | str | None) -> str:
-    """Return a cell in the format of the benchmark's own table."""
-    return "" if value is None else escape(value) if isinstance(value, str) else f"{value:.3g}"
+    """Return a cell in the format of the benchmark's own table; a sentence is what a report said."""
+    if isinstance(value, str):
+        return f"``{value}``" if value.endswith(".") else escape(value)
+    return "" if value is None else f"{value:.3g}"

@@ -123,7 +123,7 @@ def terms() -> dict[str, tuple[str, ...]]:
 def of_terms(english: str, chinese: str, of: Mapping[str, tuple[str, ...]] | None = None) -> Iterator[str]:
     """Yield the terms of the glossary whose Chinese term is missing."""
     plain = LINK.sub(shown_link, ROLE.sub(shown_title, LITERAL.sub("", english)))
-    plain = re.sub(r"\s+", " ", re.sub(r"`[^`]*`", "", plain))
+    plain = re.sub(r"\s+", " ", re.sub(r"`[^`]*`", "", plain).replace(r"\_", "_"))
     written = chinese.replace(" ", "").replace("\\", "").lower()
     for term, translations in (of or terms()).items():
         word = re.escape(term).replace(r"\ ", "[ -]")
