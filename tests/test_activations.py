@@ -361,6 +361,15 @@ def test_softmax_family_agrees_with_torch_along_any_dimension(dim: int, temperat
 # The softmax family: laws
 
 
+@pytest.mark.parametrize(("dtype", "temperature"), [(torch.float32, 1e-40), (torch.float64, 1e-310)])
+def test_a_temperature_below_the_normal_numbers_divides_logits_as_small(dtype: torch.dtype, temperature: float) -> None:
+    steps = torch.tensor([0.0, -1.0, -2.0], dtype=dtype)
+
+    for function in (softmax, log_softmax):
+        actual = function(steps * temperature, temperature=temperature)
+        torch.testing.assert_close(actual, function(steps), rtol=1e-4, atol=0)
+
+
 @given(tensors(), temperatures, st.floats(-1e3, 1e3))
 def test_softmax_sums_to_one_and_is_invariant_to_a_shift(logits: Tensor, temperature: float, shift: float) -> None:
     probabilities = softmax(logits, temperature=temperature)

@@ -147,6 +147,15 @@ def check_extremes(mesh: DeviceMesh) -> None:
     check_equal_to_one_process(mesh, risk.standard_error, (losses.nan_to_num(0, 5),))
 
 
+def check_logsumexp(mesh: DeviceMesh) -> None:
+    """Sum a number from each process, where DTensor's own ``logsumexp`` would gather all rows."""
+    for x in (100 * draw(7), draw(7) - 1e4, torch.full((7,), -torch.inf)):
+        result = _rows.row_logsumexp(shard(mesh, x))
+
+        assert type(result) is Tensor
+        torch.testing.assert_close(result, x.logsumexp(0))
+
+
 def check_distribution_along_the_rows(mesh: DeviceMesh) -> None:
     p, q = draw(2, 7).softmax(1)
     for function in (information.entropy, information.perplexity):
@@ -318,6 +327,7 @@ def check_gradient_of_a_result_that_torch_reduces(mesh: DeviceMesh) -> None:
     [
         check_quantiles,
         check_extremes,
+        check_logsumexp,
         check_least_squares,
         check_least_squares_of_many_rows,
         check_logit_regressions,
