@@ -852,6 +852,16 @@ def test_samples_and_halves_are_of_whole_groups() -> None:
     assert len(one.sample(50, None)[0]) == 50  # a group that is too large is cut
 
 
+def test_a_standard_error_is_that_of_the_sums_of_groups() -> None:
+    values = torch.tensor([1.0, 2.0, 6.0, 3.0], dtype=torch.float64)  # 3 on average
+    pairs = _groups.Groups.numbered(torch.tensor([0, 1]), torch.tensor([0, 1]))  # 7 and 5, less 2 · 3
+    single = _groups.Groups.numbered(torch.arange(2), torch.arange(2, 4))
+
+    assert _groups.standard_error(values, pairs) == pytest.approx(math.sqrt(1 + 1) / 4)
+    assert _groups.standard_error(values, single) == pytest.approx(math.sqrt(4 + 1 + 9 + 0) / 4)
+    assert _groups.standard_error(values, None) == pytest.approx(math.sqrt((4 + 1 + 9 + 0) / 3 / 4))
+
+
 def test_effective_number_of_groups_is_that_of_their_weights() -> None:
     weights, labels = torch.tensor([1.0, 2.0, 1.0, 4.0]).double(), torch.tensor([5, 3, 5, 9])
 
