@@ -16,9 +16,9 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -46,10 +46,12 @@ class Mutant:
     end: tuple[int, int]
     before: str
     after: str
+    place: str = ""
+    """Which of several it is, if a line of the same text has the same change more than once."""
 
     def __str__(self) -> str:
-        line = self.file.read_text().splitlines()[self.start[0] - 1]
-        return f"{self.file.relative_to(ROOT)}: {line.partition('  #')[0].strip()}: {self.before} -> {self.after}"
+        line = self.file.read_text().splitlines()[self.start[0] - 1].partition("  #")[0].strip()
+        return f"{self.file.relative_to(ROOT)}: {line}: {self.before} -> {self.after}{self.place}"
 
     def source(self) -> str:
         """Return the file with the mutation."""
@@ -60,6 +62,16 @@ class Mutant:
 
 
 def mutants(file: Path) -> Iterator[Mutant]:
+    """Yield all mutants of a file, each with another text."""
+    same = defaultdict[str, list[Mutant]](list)
+    for mutant in _mutants(file):
+        same[str(mutant)].append(mutant)
+    for alike in same.values():
+        for number, mutant in enumerate(alike, 1):
+            yield replace(mutant, place=f" ({number} of {len(alike)})") if len(alike) > 1 else mutant
+
+
+def _mutants(file: Path) -> Iterator[Mutant]:
     """Yield all mutants of a file."""
     for node in expressions(ast.parse(file.read_text())):
         before = ast.unparse(node)

@@ -1,11 +1,12 @@
 """Mutants are drawn where code computes, and run against the tests of their module."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests import mutation
-from tests.mutation import ROOT, commands, mutants, outcome
+from tests.mutation import EQUIVALENT, ROOT, commands, mutants, outcome
 
 SOURCE = '''
 def é(x: int = 1, *, y: "float" = 0.5) -> int:
@@ -41,6 +42,27 @@ def test_each_part_that_is_computed_has_its_mutants(tmp_path: Path, monkeypatch:
         "    if (0 < x < 2 or not y):\n"
         in found["module.py: if 0 < x < 2 and not y:: 0 < x < 2 and (not y) -> 0 < x < 2 or not y"]
     )
+
+
+def test_mutants_of_one_text_are_told_apart_by_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "ROOT", tmp_path)
+    (file := tmp_path / "module.py").write_text("x = 1 * 1\n")
+
+    found = {str(mutant).rpartition(": ")[2]: mutant.source() for mutant in mutants(file)}
+
+    assert found == {
+        "1 * 1 -> 1 / 1": "x = (1 / 1)\n",
+        "1 -> 2 (1 of 2)": "x = (2) * 1\n",
+        "1 -> 2 (2 of 2)": "x = 1 * (2)\n",
+    }
+
+
+def test_each_equivalent_mutant_is_one_of_the_library() -> None:
+    known = list(tomllib.loads(EQUIVALENT.read_text()))
+    files = {ROOT / text.partition(": ")[0] for text in known}
+    texts = {str(mutant) for file in files for mutant in mutants(file)}
+
+    assert [text for text in known if text not in texts] == [], "no line is like this: drop the entry, or correct it"
 
 
 def test_a_file_is_held_by_the_tests_of_its_chapter_or_of_those_that_import_it() -> None:
