@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import time
+from multiprocessing.util import Finalize
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -114,11 +115,13 @@ def start_katex(
     """sphinxcontrib-katex: connect when node listens, not when its socket exists, which may be earlier.
 
     A network socket, the package's other way, takes 90 ms for each formula instead of 0.6 ms: both ends send a message
-    in two parts, and the second waits for the delayed acknowledgement of the first.
+    in two parts, and the second waits for the delayed acknowledgement of the first. Node ends with this process, also
+    with one that reads or writes pages for another, whose exit handlers the package does not reach.
     """
     path = folder / "katex.sock"
     command = server.build_command(socket=path)
     process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, cwd=folder)  # noqa: S603  # of the package
+    Finalize(None, process.kill, exitpriority=0)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
