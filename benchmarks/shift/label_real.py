@@ -218,7 +218,7 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
             drawn = [draw(problem, seed) for seed in range(seeds)]
         except ImportError:
             for table in details.values():
-                table.add(problem.name, "not installed", *[None] * (len(DETAILS) - 1))
+                table.add_missing(problem.name)
             continue
         for name, estimate in ESTIMATES.items():
             tally = tally_of(estimate, drawn)

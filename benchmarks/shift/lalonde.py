@@ -42,7 +42,7 @@ def tables(seeds: int) -> list[Table]:
         controls, of_controls = _rows("nsw_mixtape", treated=False)
         survey, of_survey = _rows("cps_mixtape", treated=False)
     except ImportError:
-        table.add("experiment", "not installed", *[None] * (len(MEASURES) - 1))
+        table.add_missing("experiment")
         return [table]
 
     for name, outcomes, rows in (("experiment", of_controls, controls), ("survey, without weights", of_survey, survey)):

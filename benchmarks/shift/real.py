@@ -193,21 +193,32 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
     """Return a table of all problems for each estimator, and one of the estimators over all problems."""
     summary = Table("Real data: all problems", SETTING, COLUMNS)
     details: list[Table] = []
+    found = populations(half)
     for name, estimate in ESTIMATES.items():
         table = Table(f"Real data: {name}", SETTING, DETAILS)
         tallies: list[Tally] = []
-        for problem in half_of(PROBLEMS, half):
-            try:
-                x, y, odds = population(problem)
-            except ImportError:
-                table.add(problem.name, "not installed", *[None] * (len(DETAILS) - 1))
+        for problem, rows in found:
+            if rows is None:
+                table.add_missing(problem.name)
                 continue
+            x, y, odds = rows
             draws = [draw(problem, odds, seed) for seed in range(seeds)]
             tallies.append(tally_of(estimate, x, y, odds / (1 + odds), draws))
             table.add(problem.name, f"{problem.n:,}", f"{problem.m:,}", x.shape[1], *_row(tallies[-1]))
         summary.add(name, *_summary([tally for tally in tallies if tally.held]))
         details.append(table)
     return [summary, *details]
+
+
+def populations(half: Half | None) -> list[tuple[Problem, tuple[Array, Array, Array] | None]]:
+    """Return the problems, each with its population, or None if the package of its data is not installed."""
+    found: list[tuple[Problem, tuple[Array, Array, Array] | None]] = []
+    for problem in half_of(PROBLEMS, half):
+        try:
+            found.append((problem, population(problem)))
+        except ImportError:
+            found.append((problem, None))
+    return found
 
 
 def population(problem: Problem) -> tuple[Array, Array, Array]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from dlcore.shift import covariate
 
 from .covariate import Method, weight_methods
-from .halves import Half, half_of
-from .real import PROBLEMS, Array, draw, population
+from .halves import Half
+from .real import Array, draw, populations
 from .table import Cell, Table
 
 __all__ = ["tables"]
@@ -29,12 +29,11 @@ def tables(seeds: int, half: Half | None = None) -> list[Table]:
     chosen["dlcore kliep, entropy balancing"] = lambda *x: covariate.kliep(*x, features="linear", penalty=0).weights
     summary = Table("Real data: errors of weighted means compared with other packages", SETTING, COLUMNS)
     details = Table("Real data: errors of weighted means by problem", SETTING, tuple(chosen))
-    for problem in half_of(PROBLEMS, half):
-        try:
-            x, y, odds = population(problem)
-        except ImportError:
-            details.add(problem.name, "not installed", *[None] * (len(chosen) - 1))
+    for problem, rows in populations(half):
+        if rows is None:
+            details.add_missing(problem.name)
             continue
+        x, y, odds = rows
         draws = [draw(problem, odds, seed) for seed in range(seeds)]
         x = (x - x.mean(axis=0)) / x.std(axis=0)
         details.add(problem.name, *(_error(method, x, y, odds, draws) for method in chosen.values()))

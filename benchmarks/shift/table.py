@@ -30,6 +30,10 @@ class Table:
             raise ValueError(f"{method} must have {len(self.columns)} cells, got {len(cells)}")
         self.rows[method] = cells
 
+    def add_missing(self, method: str) -> None:
+        """Add the row of a method or problem whose package is not installed."""
+        self.add(method, "not installed", *[None] * (len(self.columns) - 1))
+
     def as_json(self) -> dict[str, Any]:
         """Return the table as other programs read it."""
         return asdict(self)
