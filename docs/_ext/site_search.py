@@ -21,7 +21,7 @@ from pagefind.service import PagefindService
 from sphinx.application import Sphinx
 from sphinx.locale import _
 from sphinx.util.display import progress_message
-from translated import LOCALES, SOURCE, message
+from translated import HAN, LOCALES, SOURCE, message
 
 TERMS = Path(__file__).parents[1] / "search_terms.toml"
 KINDS = {  # what the address of a page begins with, and the kind that the search shows
@@ -30,7 +30,6 @@ KINDS = {  # what the address of a page begins with, and the kind that the searc
     "guide/": message("Guide"),
 }
 OTHER_KIND = message("Page")
-HAN = r"\u3400-\u9fff"
 WIDE = re.compile(rf"([\u3000-\u303f{HAN}\uff00-\uffef“”‘’…—])")  # Chinese characters and their punctuation
 LISTS = (
     "api/functions",

@@ -40,6 +40,7 @@ SITEMAP_INDEX = """<?xml version="1.0" encoding="UTF-8"?>
 {}
 </sitemapindex>
 """
+HAN = r"\u3400-\u9fff"  # Chinese characters, in a set of a regular expression
 SEPARATOR = " | "
 BRACES = re.compile(r"{(\w+)}")
 

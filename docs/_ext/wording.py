@@ -7,7 +7,8 @@ unchanged. The words in them, such as "at least" in a type or "otherwise" in a f
 
 import re
 import tomllib
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, cached_property
 from html import escape, unescape
 from itertools import chain
 from typing import Any, ClassVar
@@ -18,9 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
 from sphinx_gallery.directives import imgsgnode
-from translated import LOCALES, SOURCE, catalogue, message
+from translated import HAN, LOCALES, SOURCE, catalogue, message
 
-HAN = r"[\u3400-\u9fff]"
 SEPARATORS = {", ": "、", "; ": "；", ": ": "："}  # between names, in paragraphs that consist of them
 SEPARATOR = re.compile("|".join(SEPARATORS))
 CLOSING = re.compile(r"[，。；：、？！）”》]+")
@@ -43,7 +43,7 @@ def translate_type(text: str, language: str) -> str:
         return text
     text = re.sub("|".join(map(bounded, known)), lambda found: known[found[0]], text)
     text = re.sub(r", ?(?![^(\[{]*[)\]}])", "，", text)
-    return re.sub(rf"(?<={HAN}) (?={HAN})|(?<=，) | (?=，)", "", text)
+    return re.sub(rf"(?<=[{HAN}]) (?=[{HAN}])|(?<=，) | (?=，)", "", text)
 
 
 def bounded(word: str) -> str:
@@ -83,28 +83,31 @@ class Names(SphinxTransform):
 
     def is_name(self, node: nodes.Element) -> bool:
         """Tell whether a node is a title that is a name of the library."""
+        return isinstance(node, nodes.title) and node.astext() in self.names
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The names of the library."""
         names_of: dict[str, list[str]] = self.config.autosummary_context["names_of"]
         modules = {module.removeprefix("dlcore.") for module in names_of}
-        names = {*names_of, *modules, *chain.from_iterable(names_of.values())}
-        return isinstance(node, nodes.title) and node.astext() in names
+        return {*names_of, *modules, *chain.from_iterable(names_of.values())}
+
+
+def ancestors(node: nodes.Node) -> Iterator[nodes.Element]:
+    """Yield the nodes that a node is in, the innermost first."""
+    while node.parent is not None:
+        node = node.parent
+        yield node
 
 
 def is_in(node: nodes.Node, kind: type[nodes.Element]) -> bool:
     """Tell whether a node is inside a node of some kind."""
-    while node.parent is not None:
-        node = node.parent
-        if isinstance(node, kind):
-            return True
-    return False
+    return any(isinstance(ancestor, kind) for ancestor in ancestors(node))
 
 
 def is_evidence(node: nodes.Node) -> bool:
     """Tell whether a node is in a line or a table of evidence."""
-    while node.parent is not None:
-        node = node.parent
-        if {"tested", "evidence"} & {*node.get("classes", ())}:
-            return True
-    return False
+    return any({"tested", "evidence"} & {*ancestor.get("classes", ())} for ancestor in ancestors(node))
 
 
 def describe_figures(app: Sphinx, document: nodes.document) -> None:
