@@ -75,14 +75,7 @@ def test_a_whole_translation_passes() -> None:
 
 @pytest.mark.parametrize("file", sorted(catalogues.folder("zh_CN").glob("*.po")), ids=lambda file: file.stem)
 def test_each_translation_keeps_the_rules(file: Path) -> None:
-    found = [
-        f"{entry.id}: {fault}"
-        for entry in catalogues.read(file)
-        if entry.id and entry.string and not entry.fuzzy
-        for fault in rules.faults(str(entry.id), str(entry.string))
-    ]
-
-    assert found == []
+    assert list(catalogues.broken(catalogues.read(file))) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-from . import catalogues, rules
+from . import catalogues
 
 LANGUAGE = "zh_CN"
 
@@ -31,13 +31,7 @@ def main() -> None:
         for domain, catalogue in found.items():
             catalogues.write(catalogue, catalogues.folder(LANGUAGE) / f"{domain}.po")
     missing = list(catalogues.gaps(found))
-    broken = [
-        f"{domain}: {fault}: {entry.id}"
-        for domain, catalogue in found.items()
-        for entry in catalogue
-        if entry.id and entry.string and not entry.fuzzy
-        for fault in rules.faults(str(entry.id), str(entry.string))
-    ]
+    broken = [f"{domain}: {fault}" for domain, catalogue in found.items() for fault in catalogues.broken(catalogue)]
     print("\n".join([*missing, *broken]))
     n_messages = sum(len(catalogue) for catalogue in found.values())
     print(f"{n_messages} messages, {len(missing)} gaps, {len(broken)} faults")

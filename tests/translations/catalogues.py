@@ -16,6 +16,8 @@ from babel.messages import Catalog
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from . import rules
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 LOCALES = DOCS / "locales"
@@ -114,6 +116,13 @@ def write(catalogue: Catalog, file: Path) -> None:
     lines = stream.getvalue().decode().splitlines(keepends=True)
     dated = re.compile(r'"(POT-|PO-|Generated-By|Project-Id|Report-|Last-|Language-Team)')
     file.write_text("".join(line for line in lines if not dated.match(line)), encoding="utf-8")
+
+
+def broken(catalogue: Catalog) -> Iterator[str]:
+    """Yield what is wrong with each translation that the site shows."""
+    for entry in catalogue:
+        if entry.id and entry.string and not entry.fuzzy:
+            yield from (f"{fault}: {entry.id}" for fault in rules.faults(str(entry.id), str(entry.string)))
 
 
 def gaps(catalogues: dict[str, Catalog]) -> Iterator[str]:

@@ -7,7 +7,7 @@ glossary has its Chinese term.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,11 +20,7 @@ ROLE = re.compile(r":([\w:+-]+):`((?:[^`\\]|\\.)*)`")
 LITERAL = re.compile(r"``.+?``", re.DOTALL)
 LINK = re.compile(r"`([^`<]*?) ?<([^`>]+)>`(_+)")
 QUOTED = re.compile(r"`[^`]+`")
-OTHERS = {
-    "a substitution": re.compile(r"(?<!\w)\|[^|\s]+\|(?!\w)"),
-    "a citation": re.compile(r"\[\w+\]_"),
-    "a value": re.compile(r"{\w+}"),
-}
+OTHERS = [re.compile(markup) for markup in (r"(?<!\w)\|[^|\s]+\|(?!\w)", r"\[\w+\]_", r"{\w+}")]
 STRONG = re.compile(r"(?<![\w*\\])(\*{1,2})(?=\S)(.+?)(?<=\S)\1(?![\w*])", re.DOTALL)
 HALF = re.compile(rf"[{HAN}][,;:?!()]|[,;:?!(][{HAN}]|[{HAN}]\.(?!\d)")
 LATIN = r"[A-Za-z0-9%°αβγλμσηθφχ]"
@@ -67,7 +63,7 @@ def markup(text: str) -> set[str]:
             found.add(f":{name}:`{target[1] if target and name != 'math' else content}`")
     text = ROLE.sub("", text)
     found |= {address for _, address, _ in LINK.findall(text)}
-    for pattern in OTHERS.values():
+    for pattern in OTHERS:
         found.update(pattern.findall(text))
     return found
 
@@ -77,7 +73,7 @@ def shown(text: str) -> str:
     text = LITERAL.sub("\0x\0", text)
     text = ROLE.sub(lambda role: f"\0{shown_role(role)}\0", text)
     text = QUOTED.sub("\0x\0", LINK.sub("\0\\1\0", text))
-    for pattern in OTHERS.values():
+    for pattern in OTHERS:
         text = pattern.sub("x", text)
     return text.replace("\0", "`")
 
@@ -120,12 +116,12 @@ def terms() -> dict[str, tuple[str, ...]]:
     }
 
 
-def of_terms(english: str, chinese: str, of: Mapping[str, tuple[str, ...]] | None = None) -> Iterator[str]:
+def of_terms(english: str, chinese: str) -> Iterator[str]:
     """Yield the terms of the glossary whose Chinese term is missing."""
     plain = LINK.sub(shown_link, ROLE.sub(shown_title, LITERAL.sub("", english)))
     plain = re.sub(r"\s+", " ", re.sub(r"`[^`]*`", "", plain).replace(r"\_", "_"))
     written = chinese.replace(" ", "").replace("\\", "").lower()
-    for term, translations in (of or terms()).items():
+    for term, translations in terms().items():
         word = re.escape(term).replace(r"\ ", "[ -]")
         is_used = re.search(rf"(?i)(?<![\w-]){word}s?(?![\w-])", plain)
         if is_used and not any(translation.replace(" ", "").lower() in written for translation in translations):
