@@ -14,7 +14,7 @@ from translated import LOCALES
 from tests.library import public_modules, public_names
 
 from .test_links import links_of
-from .test_search import FIRST
+from .test_search import FIRST, first_pages
 
 WANTED = {  # what people type, and the page that they want
     "权重衰减": "auto_gallery/06_regularization/plot_weight_decay",
@@ -88,14 +88,6 @@ ASKED = {  # questions, and a page that is among the first three
     "怎么手写反向传播": "auto_gallery/07_propagation/plot_backpropagation_by_hand",
     "sigmoid 和 relu 怎么选": "auto_gallery/04_mlp/plot_activations",
 }
-FIRST_THREE = """async queries => {
-    const first = []
-    for (const query of queries) {
-        const found = (await findPages(query)).slice(0, 3)
-        first.push(await Promise.all(found.map(result => result.data().then(({raw_url}) => raw_url))))
-    }
-    return first
-}"""
 KINDS = [  # a page of each kind, and an anchor on it
     ("index.html", ""),
     ("install.html", ""),
@@ -149,7 +141,7 @@ def name_of(url: str | None) -> str:
 def test_what_people_look_for_comes_first(tab: Page, address: str) -> None:
     tab.goto(f"{address}/zh/search.html")
 
-    found = dict(zip(WANTED, map(name_of, tab.evaluate(FIRST, list(WANTED))), strict=True))
+    found = dict(zip(WANTED, map(name_of, first_pages(tab, list(WANTED))), strict=True))
 
     assert {query: page for query, page in found.items() if page != WANTED[query]} == {}
 
@@ -159,7 +151,7 @@ def test_a_question_finds_pages_with_most_of_its_words(tab: Page, address: str) 
 
     found = {
         query: [name_of(url) for url in urls]
-        for query, urls in zip(ASKED, tab.evaluate(FIRST_THREE, list(ASKED)), strict=True)
+        for query, urls in zip(ASKED, tab.evaluate(FIRST, [list(ASKED), 3]), strict=True)
     }
 
     assert {query: pages for query, pages in found.items() if ASKED[query] not in pages} == {}
@@ -168,14 +160,14 @@ def test_a_question_finds_pages_with_most_of_its_words(tab: Page, address: str) 
 def test_nonsense_finds_nothing(tab: Page, address: str) -> None:
     tab.goto(f"{address}/zh/search.html")
 
-    assert tab.evaluate(FIRST_THREE, ["饕餮", "饕餮如何"]) == [[], []]
+    assert tab.evaluate(FIRST, [["饕餮", "饕餮如何"], 3]) == [[], []]
 
 
 def test_a_public_name_gives_what_has_that_name_first(tab: Page, address: str) -> None:
     names = sorted({name.rpartition(".")[2] for name in public_names()})
 
     tab.goto(f"{address}/zh/search.html")
-    found = [name_of(url).rpartition(".")[2] for url in tab.evaluate(FIRST, names)]
+    found = [name_of(url).rpartition(".")[2] for url in first_pages(tab, names)]
 
     # The search ignores case: `Gradients` may find `gradients`.
     assert [(name, page) for name, page in zip(names, found, strict=True) if page.lower() != name.lower()] == []
