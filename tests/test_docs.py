@@ -3,8 +3,10 @@
 import asyncio
 import doctest
 import json
+import multiprocessing
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -1224,3 +1226,24 @@ def test_the_build_waits_until_the_typesetter_listens(tmp_path: Path) -> None:
 def test_a_typesetter_that_never_listens_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExtensionError, match=r"not up after 0\.5 seconds"):
         mendings.start_katex(Typesetter("sleeps"), tmp_path, 0.5)
+
+
+def start_and_end(folder: Path) -> None:
+    """Start a typesetter in a process that ends without it, and leave the number of its process."""
+    process, connection = mendings.start_katex(Typesetter("listens"), folder, 60)
+    connection.recv(5)  # it would end by itself if nobody read its answer
+    (folder / "process").write_text(str(process.pid))
+
+
+def test_a_typesetter_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=start_and_end, args=(tmp_path,))
+    process.start()
+    process.join()
+    status = Path("/proc", (tmp_path / "process").read_text(), "status")
+
+    deadline = time.monotonic() + 10
+    while status.exists() and "zombie" not in status.read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert process.exitcode == 0
+    assert not status.exists() or "zombie" in status.read_text()
