@@ -18,6 +18,7 @@ import time
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -217,21 +218,33 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--since", metavar="COMMIT", help="only files that changed since then")
+    parser.add_argument("--processes", type=int, default=1, help="how many mutants run at once")
     arguments = parser.parse_args()
     died, lived = Counter[str](), Counter[str]()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "copy"
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".tox", "_build", "node_modules"))
-        chosen = drawn(arguments)
-        for command in {tuple(command): command for mutant in chosen for command in commands(mutant.file)}.values():
+    chosen = drawn(arguments)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(arguments.processes) as pool:
+        folders = [Path(name) / str(number) for number in range(arguments.processes)]
+        for folder in folders:
+            shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".tox", "_build", "node_modules"))
+
+        def run(mutant: Mutant | None, tests: list[list[str]]) -> tuple[str, float]:
+            """Return what the tests do in a copy that no other mutant is in, and how many seconds they take."""
+            folder, start = folders.pop(), time.monotonic()
+            try:
+                return outcome(folder, mutant, tests), time.monotonic() - start
+            finally:
+                folders.append(folder)
+
+        needed = [*{tuple(command): command for mutant in chosen for command in commands(mutant.file)}.values()]
+        for command, (without, _) in zip(needed, pool.map(lambda command: run(None, [command]), needed), strict=True):
             print(f"without a mutation: {' '.join(command)}", flush=True)
-            if (without := outcome(folder, None, [command])) != "pass":
+            if without != "pass":
+                pool.shutdown(cancel_futures=True)
                 sys.exit(f"without a mutation, these tests must pass; they {without}: {' '.join(command)}")
-        for mutant in chosen:
-            start = time.monotonic()
-            tests = outcome(folder, mutant, commands(mutant.file))
+        outcomes = pool.map(lambda mutant: run(mutant, commands(mutant.file)), chosen)
+        for mutant, (tests, seconds) in zip(chosen, outcomes, strict=True):
             (lived if tests == "pass" else died)[mutant.file.relative_to(ROOT / "dlcore").parts[0]] += 1
-            print(f"tests {tests:10} {time.monotonic() - start:4.0f} s  {mutant}", flush=True)
+            print(f"tests {tests:10} {seconds:4.0f} s  {mutant}", flush=True)
     print("\n".join(f"{module:30} {died[module]} of {died[module] + lived[module]}" for module in sorted(died | lived)))
     score = died.total() / max(died.total() + lived.total(), 1)
     print(f"score {score:.1%} (target {SCORE:.0%})")

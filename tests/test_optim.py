@@ -15,6 +15,7 @@ from mpmath import mp
 from torch import Tensor
 
 from dlcore import batches, norms, optim
+from dlcore._descent import descend_
 from tests.oracle import exact, tensors
 
 rates = st.floats(0, 2)
@@ -511,6 +512,34 @@ def test_an_infinite_gradient_shows_after_clipping() -> None:
     assert clipped[0] == 0
     assert clipped[1].isnan()
     assert optim.clip_gradients(torch.tensor([1.0, math.nan]), max_norm=1.0).isnan().all()
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-6, 1e-8])
+def test_a_small_rate_keeps_its_digits_in_float16(rate: float) -> None:
+    w, g = torch.full((9,), 0.25, dtype=torch.float16), torch.full((9,), 3e4, dtype=torch.float16)
+    parameter = torch.nn.Parameter(w * 0)
+    parameter.grad = g.clone()
+
+    optim.sgd_([parameter], lr=rate)
+    velocity = g + 0
+    descend_(in_place := [w * 0], [g], [velocity], lr=rate, momentum=0.5, decays=[0.0])
+    steps = {
+        "sgd_": (parameter.detach(), -rate * 3e4),
+        "sgd_step": (optim.sgd_step(w * 0, g, lr=rate), -rate * 3e4),
+        "momentum_step": (optim.momentum_step(w * 0, g, None, lr=rate)[0], -rate * 3e4),
+        "the velocity": (optim.momentum_step(g, w * 0, None, lr=0.5, weight_decay=rate)[1], rate * 3e4),
+        "in place": (in_place[0], -rate * 4.5e4),
+        "Adam's mean": (optim.adam_step(g, w * 0, None, lr=0, weight_decay=rate, decoupled=False)[1].m, rate * 3e3),
+    }
+
+    for name, (step, expected) in steps.items():
+        torch.testing.assert_close(step, torch.full_like(step, expected), rtol=2e-3, atol=6e-8, msg=name)
+
+
+def test_a_step_in_float16_does_not_overflow_where_its_result_fits() -> None:
+    w, g = torch.tensor([6e4], dtype=torch.float16), torch.tensor([4e4], dtype=torch.float16)
+
+    assert optim.sgd_step(w, g, lr=2.0).item() == -2e4
 
 
 def test_half_precision_gradients_have_their_norm_taken_in_float32() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dlcore._checks import check_count, check_finite_in, check_nonnegative, check_number
-from dlcore._descent import check_shrinkage, decay_of_leaves
+from dlcore._descent import add_scaled, check_shrinkage, decay_of_leaves
 from dlcore._torch import PyTree, TreeSpec, loadable
 from dlcore._trees import aligned_leaves, floating_leaves
 from dlcore.optim._fused import adam_leaves
@@ -154,7 +154,7 @@ def adam_step(
     if decoupled:
         check_shrinkage(leaves, lr, decays)
     else:
-        gradients = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
+        gradients = [add_scaled(g, w, decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     shrink = [1 - lr * decay if decoupled else 1.0 for decay in decays]
     floor, eps = SMALLEST[leaves[0].dtype] if leaves else 0.0, scale * eps
     fused = adam_leaves(leaves, gradients, means, squares, betas=betas, shrink=shrink, floor=floor, eps=eps, rate=rate)

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from dlcore._checks import check_count, check_finite_in, check_floating, check_nonnegative, check_number
-from dlcore._descent import check_shrinkage, decay_of_leaves
+from dlcore._descent import add_scaled, add_scaled_, check_shrinkage, decay_of_leaves
 from dlcore._numerics import upcast
-from dlcore._torch import PyTree, TreeSpec, foreach_add_, foreach_zero_, pytree
+from dlcore._torch import PyTree, TreeSpec, foreach_zero_, pytree
 from dlcore._trees import aligned_leaves, floating_leaves, leaf_name
 
 from ._fused import plain_norm
@@ -90,7 +90,7 @@ def sgd_(params: PyTree, *, lr: float, batch_size: int = 1) -> None:
     w, g = _leaves_and_gradients(params)
     check_finite_in("lr", lr, (x.dtype for x in w))
     with torch.no_grad():
-        foreach_add_(w, g, alpha=-lr / batch_size)
+        add_scaled_(w, g, -lr / batch_size)
         foreach_zero_(g)
 
 
@@ -158,7 +158,7 @@ def sgd_step(params: Tree, grads: Tree, *, lr: float, weight_decay: PyTree = 0.0
     decays = decay_of_leaves(leaves, structure, weight_decay)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
     check_shrinkage(leaves, lr, decays)
-    stepped = [((1 - lr * decay) * w).sub(g, alpha=lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
+    stepped = [add_scaled((1 - lr * decay) * w, g, -lr) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     return structure.unflatten(stepped)
 
 
@@ -244,15 +244,15 @@ def momentum_step(
     gradients = aligned_leaves(leaves, structure, "grads", grads)
     decays = decay_of_leaves(leaves, structure, weight_decay)
     check_finite_in("lr", lr, (w.dtype for w in leaves))
-    penalized = [g.add(w, alpha=decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
+    penalized = [add_scaled(g, w, decay) for w, g, decay in zip(leaves, gradients, decays, strict=True)]
     velocities = penalized
     if velocity is not None:
         before = aligned_leaves(leaves, structure, "velocity", velocity)
-        velocities = [g.add(v, alpha=momentum) for g, v in zip(penalized, before, strict=True)]
+        velocities = [add_scaled(g, v, momentum) for g, v in zip(penalized, before, strict=True)]
     ahead = velocities
     if nesterov:
-        ahead = [g.add(v, alpha=momentum) for g, v in zip(penalized, velocities, strict=True)]
-    stepped = [w.sub(step, alpha=lr) for w, step in zip(leaves, ahead, strict=True)]
+        ahead = [add_scaled(g, v, momentum) for g, v in zip(penalized, velocities, strict=True)]
+    stepped = [add_scaled(w, step, -lr) for w, step in zip(leaves, ahead, strict=True)]
     return structure.unflatten(stepped), structure.unflatten(velocities)
 
 
@@ -386,15 +386,15 @@ def _leaves_and_gradients(params: PyTree) -> tuple[list[Tensor], list[Tensor]]:
     leaves = cast("list[Any]", params)
     if not isinstance(params, list) or not all(isinstance(w, Tensor) for w in leaves):  # a flat list needs no search
         leaves = pytree.tree_leaves(params)
-    found: dict[int, tuple[Tensor, Tensor]] = {}
+    found: dict[Tensor, Tensor] = {}  # a tensor is a key by its identity
     for place, w in enumerate(leaves):
         gradient = w.grad if isinstance(w, Tensor) and w.is_leaf else None
         if gradient is None:
             _refuse_without_gradient(leaf_name("params", pytree.tree_structure(params), place), w)
-        found[id(w)] = w, gradient
+        found[w] = gradient
     if not found:
         raise ValueError("params must hold at least one tensor, got none: an iterator yields its parameters only once")
-    return [w for w, _ in found.values()], [g for _, g in found.values()]
+    return [*found], [*found.values()]
 
 
 def _refuse_without_gradient(name: str, w: Tensor) -> NoReturn:
