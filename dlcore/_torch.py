@@ -50,6 +50,7 @@ __all__ = [
     "manual_seed",
     "ndtri",
     "pinv",
+    "prelu_kernel",
     "pytree",
     "qr",
     "select_rows",
@@ -150,6 +151,15 @@ def _cross_entropy_loss(logits: Tensor, labels: Tensor, weight: None, reduction:
 cross_entropy_loss: Callable[[Tensor, Tensor, None, int, int], Tensor] = _private(
     "torch._C._nn.cross_entropy_loss", _cross_entropy_loss
 )
+
+
+def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
+    """Return max(x, 0) + alpha · min(x, 0), of slope alpha at 0 like torch's own; clamp(max=0) has another in 2.14."""
+    finite = x.clamp(max=torch.finfo(x.dtype).max)  # because inf - inf is NaN
+    return torch.relu(x) + alpha * (finite - torch.relu(finite))
+
+
+prelu_kernel: Callable[[Tensor, Tensor], Tensor] = _private("torch._prelu_kernel", _prelu)
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
 foreach_addcdiv_ = _private("torch._foreach_addcdiv_", _for_each(Tensor.addcdiv_))
 foreach_addcmul_ = _private("torch._foreach_addcmul_", _for_each(Tensor.addcmul_))

@@ -124,7 +124,9 @@ def batches_in_order(
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield the batches of the first rows in an order, or in their own; one selection gathers several batches."""
     if order is None:
-        yield from zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
+        yield from [
+            *zip(*(split(x[:stop], batch_size) for x in columns), strict=True)
+        ]  # torch 2.14 compiles no zip here
         return
     step = batch_size * _batches_at_a_time(columns, batch_size)
     for start in range(0, stop, step):

@@ -1,5 +1,6 @@
 """Private parts of torch: without any one of them dlcore still works, or fails only when that part is used."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,21 @@ def test_the_losses_of_rows_come_from_public_functions(load_without_private_part
 
     torch.testing.assert_close(losses, expected)
     assert losses[1] == 0
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+def test_slopes_for_negative_inputs_may_have_any_shape(
+    load_without_private_parts: Load, plain: ModuleType, *, is_private: bool
+) -> None:
+    parts = plain._torch if is_private else load_without_private_parts()
+    x = torch.tensor([[-2.0, 0.0, 3.0], [math.inf, -0.0, -1.0]], requires_grad=True)
+    alpha = torch.tensor([[0.5], [4.0]], requires_grad=True)
+
+    activations = parts.prelu_kernel(x, alpha)
+    activations.nansum().backward()
+
+    assert activations.tolist() == [[-1.0, 0.0, 3.0], [math.inf, 0.0, -4.0]]
+    assert (x.grad.tolist(), alpha.grad.tolist()) == ([[0.5, 0.5, 1.0], [1.0, 4.0, 4.0]], [[-2.0], [-1.0]])
 
 
 @pytest.mark.parametrize("is_private", [True, False])

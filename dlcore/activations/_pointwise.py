@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from dlcore._checks import check_broadcasts, check_finite_in, check_floating, check_number, check_same_dtype
 from dlcore._numerics import accumulation_dtype, product_operands, upcast
+from dlcore._torch import prelu_kernel
 
 __all__ = ["gelu", "prelu", "relu", "sigmoid", "softplus", "swish", "tanh"]
 
@@ -111,12 +112,12 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     if not isinstance(alpha, Tensor):
         check_number("alpha", alpha, "a number", lambda _: True)
         check_finite_in("alpha", alpha, [x.dtype])
-    else:
-        x, alpha = product_operands(x, alpha)
-        check_floating(alpha=alpha)
-        check_same_dtype(x=x, alpha=alpha)
-        check_broadcasts(x=x, alpha=alpha)
-    return torch.relu(x) + alpha * x.clamp(max=0)
+        return F.leaky_relu(x, alpha)
+    x, alpha = product_operands(x, alpha)
+    check_floating(alpha=alpha)
+    check_same_dtype(x=x, alpha=alpha)
+    check_broadcasts(x=x, alpha=alpha)
+    return prelu_kernel(x, alpha)
 
 
 def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

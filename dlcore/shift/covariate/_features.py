@@ -251,4 +251,5 @@ def _mapped(feature_map: Map, rows: Tensor) -> Tensor:
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     """Return the squared distance of each row to each centre."""
     squared = (-2 * x) @ centres.mT  # the largest tensor: what follows is done in place
-    return squared.add_(x.square().sum(-1, keepdim=True)).add_(centres.square().sum(-1)).clamp_min_(0)
+    squared.add_(x.square().sum(-1, keepdim=True)).add_(centres.square().sum(-1))
+    return squared.sub_(squared.detach().clamp(max=0))  # what rounding made negative is 0; the gradient is kept
