@@ -152,14 +152,6 @@ cross_entropy_loss: Callable[[Tensor, Tensor, None, int, int], Tensor] = _privat
     "torch._C._nn.cross_entropy_loss", _cross_entropy_loss
 )
 
-
-def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    """Return max(x, 0) + alpha · min(x, 0), of slope alpha at 0 like torch's own; clamp(max=0) has another in 2.14."""
-    finite = x.clamp(max=torch.finfo(x.dtype).max)  # because inf - inf is NaN
-    return torch.relu(x) + alpha * (finite - torch.relu(finite))
-
-
-prelu_kernel: Callable[[Tensor, Tensor], Tensor] = _private("torch._prelu_kernel", _prelu)
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
 foreach_addcdiv_ = _private("torch._foreach_addcdiv_", _for_each(Tensor.addcdiv_))
 foreach_addcmul_ = _private("torch._foreach_addcmul_", _for_each(Tensor.addcmul_))
@@ -171,6 +163,19 @@ foreach_mul = _private("torch._foreach_mul", _for_each(Tensor.mul))
 foreach_mul_ = _private("torch._foreach_mul_", _for_each(Tensor.mul_))
 foreach_sqrt_ = _private("torch._foreach_sqrt_", _for_each(Tensor.sqrt_))
 foreach_zero_ = _private("torch._foreach_zero_", _for_each(Tensor.zero_))
+
+
+def _prelu(x: Tensor, alpha: Tensor) -> Tensor:
+    finite = x.clamp(max=torch.finfo(x.dtype).max)  # because inf - inf is NaN
+    return torch.relu(x) + alpha * (finite - torch.relu(finite))  # clamp(max=0) has another slope at 0 in torch 2.14
+
+
+_prelu_kernel: Callable[[Tensor, Tensor], Tensor] = _private("torch._prelu_kernel", _prelu)
+
+
+def prelu_kernel(x: Tensor, alpha: Tensor) -> Tensor:
+    """Return max(x, 0) + alpha · min(x, 0), of slope alpha at 0; the gradient of torch's kernel refuses DTensors."""
+    return (_prelu if _is_dtensor(x) or _is_dtensor(alpha) else _prelu_kernel)(x, alpha)
 
 
 def foreach_copy_(tensors: list[Tensor], others: list[Tensor]) -> None:
