@@ -28,7 +28,7 @@ from ._shards import (
     shards_in_chunks,
     shards_of,
 )
-from ._torch import unique_with_counts
+from ._torch import split, unique_with_counts
 
 __all__ = [
     "first_violation",
@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 KEYS_PER_RANGE = 64  # of each process, from which the bounds of the ranges are taken
+MAX_ENTRIES_AT_ONCE = 2**22  # of which torch makes copies and masks
 QUANTILE_BRANCHES = 256  # of the search for a quantile: it ends after 8 steps, because float64 has 64 bits
 
 
@@ -109,12 +110,21 @@ def row_softmax(x: Tensor) -> Tensor:
 def row_topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest entries of a vector, in descending order, and their indices."""
     if not is_sharded(x):
-        values, index = x.topk(k)
-        return values, index
+        return _largest_of_blocks(x, k)
     shards, local = shards_of(x), local_rows(x)
-    values, index = local.topk(min(k, len(local)))
+    values, index = _largest_of_blocks(local, min(k, len(local)))
     values, order = shards.cat(values).topk(k)
     return values, shards.cat(index + shards.first_row)[order]
+
+
+def _largest_of_blocks(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k largest entries of a vector and their indices, from those of each block: torch sorts a copy."""
+    if len(x) <= MAX_ENTRIES_AT_ONCE:
+        values, index = x.topk(k)
+        return values, index
+    tops = [block.topk(min(k, len(block))) for block in split(x, MAX_ENTRIES_AT_ONCE)]
+    values, order = torch.cat([values for values, _ in tops]).topk(k)
+    return values, torch.cat([index + MAX_ENTRIES_AT_ONCE * place for place, (_, index) in enumerate(tops)])[order]
 
 
 def row_quantile(x: Tensor, w: Tensor, level: float) -> Tensor:
@@ -225,11 +235,14 @@ def _sums_at(keys: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
 def first_violation(x: Tensor, holds: Callable[[Tensor], Tensor]) -> tuple[tuple[int, ...], float] | None:
     """Return the index and the value of the first entry for which an elementwise rule does not hold, or None."""
     if not is_sharded(x):
-        kept = holds(x)
-        if bool(kept.all()):
-            return None
-        index = tuple(int(i) for i in (~kept).nonzero()[0])
-        return index, x[index].item()
+        block_rows = max(MAX_ENTRIES_AT_ONCE // max(math.prod(x.shape[1:]), 1), 1)
+        for place, block in enumerate(split(x, block_rows) if x.dim() else [x]):
+            kept = holds(block)
+            if not bool(kept.all()):
+                first, *others = [int(i) for i in (~kept).nonzero()[0]] if x.dim() else [0]
+                index = (block_rows * place + first, *others) if x.dim() else ()
+                return index, x[index].item()
+        return None
     shards, local = shards_of(x), local_rows(x).detach()
     places = (~holds(local)).flatten().nonzero()[:1, 0]
     first_entry = shards.first_row * math.prod(x.shape[1:])

@@ -166,8 +166,8 @@ def replicated(value: Tensor, x: Tensor) -> Tensor:
 
 
 def copied(value: Tensor, x: Tensor) -> Tensor:
-    """Return a plain tensor that is one for all, for computing with the local rows of ``x``, which is sharded."""
-    return _Copied.apply(value, cast("DTensor", x).device_mesh)
+    """Return a plain tensor that is one for all, for computing with the local rows of ``x``."""
+    return _Copied.apply(value, cast("DTensor", x).device_mesh) if is_sharded(x) else value
 
 
 def shards_in_chunks(rows: Tensor, mesh: DeviceMesh) -> Tensor:

@@ -6,15 +6,19 @@ losses in this library are per example, and these functions reduce them to a mea
 differentiable tensor that can be minimized; :func:`standard_error` returns its standard error.
 """
 
+from collections.abc import Callable
+from functools import reduce
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ._blocks import row_blocks, sum_over_rows
 from ._checks import check_floating, check_same_shape, check_weights
-from ._numerics import upcast
+from ._numerics import accumulation_dtype
 from ._rows import row_mean
-from ._shards import check_rows, is_sharded, local_rows, replicated, shards_of
-from .importance._weights import scaled_to_mean_one
+from ._shards import check_rows, copied, is_sharded, shards_of
+from .importance._weights import largest_and_mean
 from .norms import l2_norm
 
 __all__ = [
@@ -144,10 +148,8 @@ def importance_weighted_risk(
     check_rows(losses=losses, weights=weights, normalize=normalize)
     _check_weighted(losses, weights)
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = upcast(_present(losses, weights)), upcast(weights)
-    if normalize:
-        weights = scaled_to_mean_one("weights", weights)
-    return row_mean(weights * losses).to(dtype)
+    wide = accumulation_dtype(dtype)
+    return _weighted_mean(losses, weights, _scale(weights, wide, normalize=normalize), wide).to(dtype)
 
 
 def standard_error(
@@ -216,7 +218,7 @@ def standard_error(
     if weights is None:
         check_rows(losses=losses, normalize=normalize)
         _check_losses(losses=losses)
-        weights = torch.ones_like(losses)
+        weights = torch.ones_like(losses) if is_sharded(losses) else losses.new_ones(()).expand(losses.shape)
     else:
         check_rows(losses=losses, weights=weights, normalize=normalize)
     _check_weighted(losses, weights)
@@ -224,12 +226,15 @@ def standard_error(
     if n < 2:
         raise ValueError("losses must hold at least two examples, got shape (1,)")
     dtype = torch.promote_types(losses.dtype, weights.dtype)
-    losses, weights = _present(losses, weights).double(), weights.double()  # float64: the deviations may be small
-    if normalize:
-        weights = scaled_to_mean_one("weights", weights)
-    risk = replicated(row_mean(weights * losses), losses)
-    deviations = weights * (losses - risk) if normalize else weights * losses - risk
-    return (_length(deviations) / (n * (n - 1)) ** 0.5).to(dtype)
+    scale = _scale(weights, torch.float64, normalize=normalize)  # float64: the deviations may be small
+    risk = copied(_weighted_mean(losses, weights, scale, torch.float64), losses)
+
+    def length_of_deviations(losses: Tensor, weights: Tensor) -> Tensor:
+        losses, weights = _present(losses, weights).double(), scale(weights.double())
+        return l2_norm(weights * (losses - risk) if normalize else weights * losses - risk)
+
+    length = reduce(torch.hypot, (length_of_deviations(*rows) for rows in row_blocks(losses, weights)))
+    return (l2_norm(shards_of(losses).cat(length.reshape(1))) / (n * (n - 1)) ** 0.5).to(dtype)
 
 
 def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tensor, "m"]) -> Float[Tensor, ""]:
@@ -278,9 +283,14 @@ def generalization_gap(train_losses: Float[Tensor, "n"], test_losses: Float[Tens
     check_rows(test_losses=test_losses)
     _check_losses(train_losses=train_losses, test_losses=test_losses)
     dtype = torch.promote_types(train_losses.dtype, test_losses.dtype)
-    train, test = train_losses.double(), test_losses.double()
-    offset = row_mean(train.detach()).nan_to_num(0, 0, 0)  # without it, the difference loses digits
-    return (row_mean(test - offset) - row_mean(train - offset)).to(dtype)
+    # without an offset, the difference loses digits
+    offset = (sum_over_rows(Tensor.double, train_losses.detach()) / train_losses.shape[0]).nan_to_num(0, 0, 0)
+
+    def excess(losses: Tensor) -> Tensor:
+        return losses.double() - offset
+
+    test, train = (sum_over_rows(excess, x) / x.shape[0] for x in (test_losses, train_losses))
+    return (test - train).to(dtype)
 
 
 def _present(losses: Tensor, weights: Tensor) -> Tensor:
@@ -288,11 +298,22 @@ def _present(losses: Tensor, weights: Tensor) -> Tensor:
     return torch.where((weights == 0) & ~losses.isfinite(), 0, losses)
 
 
-def _length(x: Tensor) -> Tensor:
-    """Return the Euclidean norm: of rows that are sharded, the norm of the norms of the shards."""
-    if is_sharded(x):
-        x = shards_of(x).cat(l2_norm(local_rows(x)).reshape(1))
-    return l2_norm(x)
+def _scale(weights: Tensor, dtype: torch.dtype, *, normalize: bool) -> Callable[[Tensor], Tensor]:
+    """Return what divides the weights of some rows by the mean of all, or leaves them as they are."""
+    if not normalize:
+        return lambda w: w
+    largest, mean = largest_and_mean("weights", weights, dtype)
+    mean = copied(mean, weights)
+    return lambda w: w / largest / mean
+
+
+def _weighted_mean(losses: Tensor, weights: Tensor, scale: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Tensor:
+    """Return the mean of the losses times the scaled weights, computed in a dtype."""
+
+    def products(losses: Tensor, weights: Tensor) -> Tensor:
+        return scale(weights.to(dtype)) * _present(losses, weights).to(dtype)
+
+    return sum_over_rows(products, losses, weights) / losses.shape[0]
 
 
 def _check_losses(**named: Tensor) -> None:

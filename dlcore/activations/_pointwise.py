@@ -104,8 +104,8 @@ def prelu(x: Float[Tensor, "*shape"], alpha: Float[Tensor, "..."] | float) -> Fl
     --------
     >>> prelu(torch.tensor([-2.0, 0.0, 3.0]), 0.25)
     tensor([-0.5000,  0.0000,  3.0000])
-    >>> prelu(torch.tensor([[-2.0, -2.0], [3.0, 3.0]]), torch.tensor([0.0, 1.0]))
-    tensor([[ 0., -2.],
+    >>> prelu(torch.tensor([[-2.0, -2.0], [3.0, 3.0]]), torch.tensor([0.5, 1.0]))
+    tensor([[-1., -2.],
             [ 3.,  3.]])
     """
     check_floating(x=x)

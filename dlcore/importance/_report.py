@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dlcore._blocks import sum_over_rows
 from dlcore._checks import check_weights
-from dlcore._rows import row_max, row_mean
+from dlcore._rows import row_max, row_topk
 from dlcore._shards import check_rows, is_sharded
 from dlcore._torch import loadable
 
-from ._weights import effective_sample_size, fit_tail, pareto_shape, tail_length
+from ._weights import MIN_TAIL_WEIGHTS, equal_weights, fit_tail, tail_length
 
 __all__ = ["WeightReport", "diagnose"]
 
@@ -195,21 +196,25 @@ def diagnose(w: Float[Tensor, "n"]) -> WeightReport:
     check_weights("w", w)
     if not len(w):
         raise ValueError("w must hold at least one weight, got shape (0,)")
-    wide = w.detach().double() if is_sharded(w) else w.detach().to("cpu", torch.float64)
+    w = w.detach() if is_sharded(w) else w.detach().cpu()
     return WeightReport(
         n=len(w),
-        effective_sample_size=effective_sample_size(wide).item(),
-        mean_weight=row_mean(wide).item(),
-        largest_weight=row_max(wide).item(),
-        pareto_shape=_confirmed_shape(wide),
+        effective_sample_size=equal_weights(w, torch.float64).item(),
+        mean_weight=sum_over_rows(Tensor.double, w).item() / len(w),
+        largest_weight=row_max(w).item(),
+        pareto_shape=_confirmed_shape(w),
     )
 
 
 def _confirmed_shape(w: Tensor) -> float:
     """Return the Pareto shape, or the smallest upper bound that a shorter tail gives."""
-    shape, n_tail = pareto_shape(w).item(), tail_length(len(w)) // 2
+    n_tail = tail_length(len(w))
+    if n_tail < MIN_TAIL_WEIGHTS:
+        return math.nan
+    tail = row_topk(w, n_tail + 1)[0].double()
+    shape, n_tail = fit_tail(tail, n_tail).shape.item(), n_tail // 2
     while n_tail >= MIN_CONFIRMING_WEIGHTS:
-        k, _, m = map(float, fit_tail(w, n_tail))
+        k, _, m = map(float, fit_tail(tail, n_tail))
         upper = k + 2 * (1 + max(k, 0.0)) / math.sqrt(m) if m else math.nan
         shape, n_tail = min(shape, upper), n_tail // 2  # NaN is never smaller
     return shape

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dlcore._blocks import sum_over_rows
 from dlcore._checks import (
     check_floating,
     check_number,
@@ -16,7 +17,7 @@ from dlcore._checks import (
     check_weights,
     has_values,
 )
-from dlcore._numerics import upcast
+from dlcore._numerics import accumulation_dtype, upcast
 from dlcore._rows import (
     replace_rows,
     row_max,
@@ -29,10 +30,13 @@ from dlcore._rows import (
 from dlcore._shards import check_rows, replicated
 
 __all__ = [
+    "MIN_TAIL_WEIGHTS",
     "clip_weights",
     "effective_sample_size",
+    "equal_weights",
     "fit_tail",
     "flatten_weights",
+    "largest_and_mean",
     "normalize_log_weights",
     "normalize_weights",
     "pareto_shape",
@@ -93,9 +97,19 @@ def effective_sample_size(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     """
     check_rows(w=w)
     check_weights("w", w)
-    share = _relative_to_the_largest(w)
-    squares = row_sum(share.square())
-    return (row_sum(share) ** 2 / torch.where(squares > 0, squares, 1)).to(w.dtype)
+    return equal_weights(w, accumulation_dtype(w.dtype)).to(w.dtype)
+
+
+def equal_weights(w: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the number of equal weights that these count for, from sums in a dtype."""
+    largest = _largest(w)
+
+    def powers(w: Tensor) -> Tensor:
+        share = w.to(dtype) / largest
+        return torch.stack([share, share.square()])
+
+    total, squares = sum_over_rows(powers, w)
+    return total**2 / torch.where(squares > 0, squares, 1)
 
 
 def pareto_shape(w: Float[Tensor, "n"]) -> Float[Tensor, ""]:
@@ -197,9 +211,8 @@ def _excesses(w: Tensor, n_tail: int) -> tuple[Tensor, Tensor]:
 
     The weights are scaled by the largest one, and those that then underflow count as ties with the threshold.
     """
-    share = _relative_to_the_largest(w)
-    largest, _ = row_topk(share, n_tail + 1)
-    x = (largest[:-1] - largest[-1].clamp(min=torch.finfo(share.dtype).tiny)).clamp(min=0)
+    largest = upcast(row_topk(w, n_tail + 1)[0]) / _largest(w)
+    x = (largest[:-1] - largest[-1].clamp(min=torch.finfo(largest.dtype).tiny)).clamp(min=0)
     return x, (x > 0).sum()
 
 
@@ -548,17 +561,31 @@ def flatten_weights(w: Float[Tensor, "n"], *, exponent: float) -> Float[Tensor, 
     return (wide**power).to(w.dtype)
 
 
+def _largest(w: Tensor) -> Tensor:
+    """Return the largest weight, or 1 if all are 0, in float32 at least: over it no sum of weights overflows."""
+    largest = upcast(row_max(w.detach()) if w.shape[0] else w.new_ones(()))
+    return torch.where(largest > 0, largest, 1)
+
+
 def _relative_to_the_largest(w: Tensor) -> Tensor:
     """Return the weights over the largest, in float32 at least: their scale does not matter, but may overflow."""
-    wide = upcast(w)
-    largest = row_max(wide.detach()) if w.shape[0] else wide.new_ones(())
-    return wide / torch.where(largest > 0, largest, 1)
+    return upcast(w) / _largest(w)
+
+
+def largest_and_mean(name: str, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the largest weight and the mean of the weights over it, in a dtype; raise ValueError if all are 0."""
+    largest = _largest(w)
+
+    def relative(w: Tensor) -> Tensor:
+        return w.to(dtype) / largest
+
+    mean = sum_over_rows(relative, w) / w.shape[0]
+    if has_values(mean) and not mean > 0:
+        raise ValueError(f"{name} must be finite and not all 0 to be divided by their sum")
+    return largest, mean
 
 
 def scaled_to_mean_one(name: str, w: Tensor) -> Tensor:
     """Return the weights over their mean, half precision in float32; raise ValueError if all are 0."""
-    share = _relative_to_the_largest(w)
-    mean = row_mean(share)
-    if has_values(mean) and not mean > 0:
-        raise ValueError(f"{name} must be finite and not all 0 to be divided by their sum")
-    return share / replicated(mean, w)
+    largest, mean = largest_and_mean(name, w, accumulation_dtype(w.dtype))
+    return upcast(w) / largest / replicated(mean, w)
