@@ -254,7 +254,7 @@ fig.set_label(
     "0.1, rising first to 0.1, and a cosine from 0.01 for Adam. Below, the loss on new "
     "images after each epoch. The cosine from 0.2 ends below half the loss of the constant "
     "rate. With large initial weights, the loss stays at that of guessing without warm-up "
-    "and falls as far as the best with it. Adam is among the best."
+    "and falls nearly as far as the best with it. Adam is among the best."
 )
 plt.show()
 
