@@ -210,9 +210,7 @@ warm_up = total_steps // 6
 schedules = {
     "constant": optim.constant_schedule(digits_lr),
     "cosine": optim.cosine_schedule(digits_lr, n_steps=total_steps),
-    "large weights, cosine": optim.cosine_schedule(
-        digits_lr / 2, n_steps=total_steps
-    ),
+    "large weights, cosine": optim.cosine_schedule(digits_lr / 2, n_steps=total_steps),
     "large weights, warm-up": optim.warmup_schedule(
         optim.cosine_schedule(digits_lr / 2, n_steps=total_steps - warm_up),
         n_steps=warm_up,
