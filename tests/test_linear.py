@@ -15,12 +15,14 @@ from mpmath import mp
 from scipy.optimize import linprog
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate
 
-from dlcore import _newton_cg, _regression, linear
+from dlcore import _newton_cg, _regression, batches, linear
 from dlcore._logit_losses import LOGISTIC, SOFTMAX
 from dlcore._shards import OneProcess
 from tests.memory import most_bytes_held
 from tests.oracle import exact, tensors
+from tests.processes import mesh_of_one
 
 # The model
 
@@ -33,6 +35,15 @@ def test_linear_is_its_formula(x: Tensor, weight: Tensor, bias: float) -> None:
     for row, value in zip(x.reshape(2, 3), actual, strict=True):
         terms = [a * b for a, b in zip(exact(row), exact(weight), strict=True)] + [mp.mpf(bias)]
         assert abs(mp.mpf(value.item()) - sum(terms)) <= 4 * 2.0**-52 * sum(map(abs, terms))
+
+
+def test_parameters_may_be_distributed_as_the_rows_are() -> None:
+    mesh = mesh_of_one()
+    x = batches.shard_rows(torch.eye(3), mesh)
+    weight, bias = (DTensor.from_local(w, mesh, [Replicate()]) for w in (torch.arange(3.0), torch.tensor(1.0)))
+
+    for output in (linear.linear(x, weight, bias), linear.linear(x, weight.to_local(), bias.to_local())):
+        assert output.full_tensor().tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.held_against("PyTorch", linear.linear)

@@ -183,3 +183,12 @@ def test_classes_are_separated_by_a_direction_along_which_no_loss_grows(loss: Lo
 
     assert not problem.separated_by(direction)
     assert Problem(loss, problem.x, separated, None, problem.penalties, None, N, OneProcess()).separated_by(direction)
+
+
+@pytest.mark.parametrize(
+    ("square", "decrement", "expected"), [(1e-4, 1.0, 0.0), (1e3, 1e-12, 0.0), (1e3, 1.0, 0.5 / 16)]
+)
+def test_damping_ends_if_it_hardly_changes_a_step_or_little_is_left(
+    square: float, decrement: float, expected: float
+) -> None:
+    assert _newton_cg._next_damping(0.5, 1.0, decrement, square, 1.0) == expected

@@ -1,6 +1,7 @@
 """Private parts of torch: without any one of them dlcore still works, or fails only when that part is used."""
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tests.library import public_names
 
 ROOT = Path(__file__).parents[1]
 PRIVATE = [
+    "torch._C._is_any_autocast_enabled",
     "torch._C._nn.cross_entropy_loss",
     "torch._foreach_add_",
     "torch._foreach_addcdiv_",
@@ -30,6 +32,7 @@ PRIVATE = [
     "torch._foreach_mul_",
     "torch._foreach_sqrt_",
     "torch._foreach_zero_",
+    "torch._prelu_kernel",
     "torch._subclasses.FakeTensor",
     "torch._C._functorch.is_functorch_wrapped_tensor",
     "torch.utils._pytree",
@@ -55,6 +58,12 @@ def load_without_private_parts(monkeypatch: pytest.MonkeyPatch) -> Load:
         return module
 
     return load
+
+
+def test_each_private_part_is_missing_here() -> None:
+    source = (ROOT / "dlcore" / "_torch.py").read_text()
+
+    assert sorted(re.findall(r'_private\(\s*"([^"]+)"', source)) == sorted(PRIVATE)
 
 
 def test_fused_calls_are_replaced_by_a_loop(load_without_private_parts: Load) -> None:
