@@ -1,6 +1,8 @@
 """The catalogues of the Chinese edition, and the rules for Chinese texts, on sentences that keep and break them."""
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,19 @@ BAD = {
     '叫做"平方"': "straight quotation",
     "两 个词": "a space between Chinese characters",
 }
+
+
+def test_words_in_formulas_have_a_translation() -> None:
+    root = catalogues.ROOT
+    known = tomllib.loads((root / "docs" / "locales" / "zh_CN" / "formulas.toml").read_text())
+    files = [*root.glob("docs/*.rst"), *root.glob("docs/guide/*.rst"), *root.glob("gallery/*/*.py")]
+    texts = [
+        re.sub(r"\n\s*(# ?)?", " ", text)
+        for file in [*files, *root.glob("dlcore/**/*.py")]
+        for text in re.findall(r"\\text\{([^{}]*)\}", file.read_text())
+    ]
+
+    assert [text for text in texts if re.search(r"[a-z]{2} \S*[a-z]{2}", text) and text not in known] == []
 
 
 @pytest.mark.parametrize("text", GOOD[:-1])
