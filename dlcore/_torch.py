@@ -151,7 +151,6 @@ def _cross_entropy_loss(logits: Tensor, labels: Tensor, weight: None, reduction:
 cross_entropy_loss: Callable[[Tensor, Tensor, None, int, int], Tensor] = _private(
     "torch._C._nn.cross_entropy_loss", _cross_entropy_loss
 )
-
 foreach_add_ = _private("torch._foreach_add_", _for_each(Tensor.add_))
 foreach_addcdiv_ = _private("torch._foreach_addcdiv_", _for_each(Tensor.addcdiv_))
 foreach_addcmul_ = _private("torch._foreach_addcmul_", _for_each(Tensor.addcmul_))
